@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The CPU's innermost loops. Raw pointers and sizes in, nothing allocated, nothing kept.
+// One portable source (the .inc files) is compiled once for each instruction set; a table of function
+// pointers is chosen at start. Every function here has a plain Swift twin in MartletCPU/Reference.
+
+#ifndef CMARTLETKERNELS_H
+#define CMARTLETKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma clang assume_nonnull begin
+
+/// Output columns in a weight panel, and inputs in a quantised block.
+#define MARTLET_PANEL_COLUMNS 32
+#define MARTLET_BLOCK_LENGTH 32
+/// Bytes of a 32 x 32 block of a panel: 4-bit `[4 groups][2 halves][64]` nibbles, f16 scale[32], f16 minimum[32];
+/// 8-bit `[8 groups][2 halves][64]` bytes (q + 128), f16 scale[32].
+#define MARTLET_FOUR_BIT_BLOCK_BYTES 640
+#define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
+/// Tokens in a block of the KV cache as the kernels lay it out, and in a tile of the softmax.
+#define MARTLET_CACHE_GROUP 16
+#define MARTLET_ATTENTION_TILE 64
+
+/// Rows of activations quantised to int8 in blocks of 32: x = scale * q.
+typedef struct {
+    int8_t *values;        ///< [rows, blocks * 32]
+    float *scales;         ///< [rows, blocks]
+    float *scaledSums;     ///< [rows, blocks]: scale * sum(q), what a block's minimum is multiplied with
+    int32_t *offsets;      ///< [rows, blocks]: -128 * sum(q), what an 8-bit block's bias of 128 costs
+    int64_t blocks;
+} MartletQuantizedRows;
+
+/// Where a linear layer's results go: `output[row * stride + column]`, columns < `columns`.
+typedef struct {
+    float *output;
+    int64_t stride;
+    int64_t columns;
+    const float *_Nullable bias;   ///< [columns]
+    bool accumulates;              ///< adds to what is there
+} MartletLinearOutput;
+
+/// One attention work item: some query rows of one sequence, over all keys they may see.
+typedef struct {
+    const float *query;            ///< first row; a row holds every query head, `[heads, headSize]`
+    int64_t queryStride;
+    float *output;                 ///< first row, `[heads, headSize]`
+    int64_t outputStride;
+    const uint16_t *cache;         ///< this layer's `[block][kvHead][K | V]`, see attention.inc
+    const int32_t *blockTable;     ///< this sequence's blocks
+    int64_t rows;                  ///< query rows
+    int64_t firstPosition;         ///< the first row's position in its sequence
+    int64_t keyValueHeads;
+    int64_t groupSize;             ///< query heads a KV head
+    int64_t headSize;
+    int64_t blockSize;
+    float scale;
+} MartletAttentionItem;
+
+typedef struct {
+    /// Quantises `count` (a multiple of 32) floats of one row into row `row`.
+    void (*quantizeRow)(const float *input, int64_t row, MartletQuantizedRows output);
+    /// Rounds `count` floats to bf16, to nearest even, and zero-fills up to an even number.
+    void (*roundRow)(const float *input, uint16_t *output, int64_t count);
+    /// output = input / sqrt(mean(input^2) + epsilon) * weight
+    void (*rootMeanSquareNorm)(const float *input, const float *weight, float *output, int64_t count, float epsilon);
+    /// output = silu(gate) * up, where `input` is `[gate | up]`
+    void (*siluAndMultiply)(const float *input, float *output, int64_t count);
+    /// Rotates adjacent pairs of each head; `angles` is `[cos | sin]`, each headSize / 2 long or shorter.
+    void (*rotateHeads)(float *heads, int64_t count, int64_t headSize, const float *angles, int64_t pairs);
+
+    /// output[row, column] (+)= input[row] . weight[column] for rows and panels in the given half-open ranges.
+    void (*linearFourBit)(MartletQuantizedRows input, int64_t rowBegin, int64_t rowEnd, const uint8_t *panels,
+                          int64_t panelBegin, int64_t panelEnd, MartletLinearOutput output);
+    void (*linearEightBit)(MartletQuantizedRows input, int64_t rowBegin, int64_t rowEnd, const uint8_t *panels,
+                           int64_t panelBegin, int64_t panelEnd, MartletLinearOutput output);
+    /// `input` is bf16 `[rows, inputs]`, `inputs` even; a panel is `[inputs / 2][32 columns][2]`.
+    void (*linearBFloat16)(const uint16_t *input, int64_t inputs, int64_t rowBegin, int64_t rowEnd,
+                           const uint16_t *panels, int64_t panelBegin, int64_t panelEnd, MartletLinearOutput output);
+
+    /// Causal softmax attention of one item and one KV head.
+    void (*attendRows)(MartletAttentionItem item, int64_t keyValueHead);
+
+    /// The largest finite value and, of the lowest index, where; -1 and -inf where nothing is finite.
+    int64_t (*argumentOfMaximum)(const float *values, int64_t count, float *maximum);
+    /// sum of exp((x - maximum) * factor) over the finite values; `weights`, if given, receives each term (0 where
+    /// the value is not finite).
+    double (*sumOfExponentials)(const float *values, int64_t count, float maximum, float factor,
+                                float *_Nullable weights);
+} MartletKernelTable;
+
+/// Any x86-64 or other machine.
+const MartletKernelTable *martlet_kernels_portable(void);
+/// Null where the machine lacks AVX2, FMA or F16C.
+const MartletKernelTable *_Nullable martlet_kernels_avx2(void);
+/// Null where the machine lacks AVX-512 F, BW, DQ, VL, VNNI or BF16.
+const MartletKernelTable *_Nullable martlet_kernels_avx512(void);
+
+/// Packs `columns` rows of a GGUF matrix (each `blocks` blocks of 32) into one panel; absent columns are zero.
+void martlet_pack_q4_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
+void martlet_pack_q4_1(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
+void martlet_pack_q8_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
+/// The same for bf16 rows of `inputs` values; `stride` in values.
+void martlet_pack_bf16(const uint16_t *rows, int64_t stride, int64_t columns, int64_t inputs, uint16_t *panel);
+
+/// Reads one column of a panel back as floats: an embedding row.
+void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
+void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
+void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output);
+
+/// Writes one token's K and V (`headSize` floats each) of one head into its cache block, rounded to bf16.
+/// `head` points at the head's part of the block, `offset` is the token's place in the block.
+void martlet_write_cache(const float *key, const float *value, uint16_t *head, int64_t offset, int64_t headSize,
+                         int64_t blockSize);
+
+/// One turn of a spinning wait.
+static inline void martlet_spin(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#pragma clang assume_nonnull end
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

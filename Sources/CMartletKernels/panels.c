@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Between a file's rows and the kernels' panels. Run once a weight at load, and once a token for its embedding.
+
+#include "CMartletKernels.h"
+
+#include <string.h>
+
+#define COLUMNS MARTLET_PANEL_COLUMNS
+
+static uint16_t load16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+
+static float half_to_float(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, magnitude = h & 0x7fffu;
+    float finite = __builtin_bit_cast(float, magnitude << 13) * 0x1p112f;
+    uint32_t bits = magnitude >= 0x7c00u ? (magnitude << 13) | 0x7f800000u : __builtin_bit_cast(uint32_t, finite);
+    return __builtin_bit_cast(float, bits | sign);
+}
+
+// -8 * scale in f16: three up in the exponent, exact but where it leaves the format (then infinite, as 8 * 65504 is).
+static uint16_t minus_eight_times(uint16_t h) {
+    uint16_t sign = (uint16_t)(~h & 0x8000u), magnitude = h & 0x7fffu;
+    if (magnitude >= 0x7c00u) return (uint16_t)(sign | magnitude);
+    for (int i = 0; i < 3; i++) {
+        if (magnitude < 0x0400u) magnitude = (uint16_t)(magnitude << 1);
+        else magnitude = magnitude + 0x0400u >= 0x7c00u ? 0x7c00u : (uint16_t)(magnitude + 0x0400u);
+        if (magnitude == 0x7c00u) break;
+    }
+    return (uint16_t)(sign | magnitude);
+}
+
+// Where the byte of input k (0...31) of a column lies in its block: groups of 4 inputs, halves of 16 columns.
+static int64_t byte_index(int64_t k, int64_t column) {
+    return ((k / 4) * 2 + column / 16) * 64 + (column % 16) * 4 + k % 4;
+}
+
+static void put_nibbles(uint8_t *block, int64_t column, const uint8_t *packed) {
+    // A GGUF block holds inputs 0...15 in its low and 16...31 in its high nibbles: groups g and g + 4, as here.
+    for (int64_t k = 0; k < 16; k++) block[byte_index(k, column)] = packed[k];
+}
+
+void martlet_pack_q4_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
+    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_FOUR_BIT_BLOCK_BYTES));
+    for (int64_t c = 0; c < columns; c++) {
+        for (int64_t b = 0; b < blocks; b++) {
+            const uint8_t *source = rows + c * row_bytes + b * 18;
+            uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
+            put_nibbles(block, c, source + 2);
+            uint16_t scale = load16(source), minimum = minus_eight_times(scale);
+            memcpy(block + 512 + c * 2, &scale, 2);
+            memcpy(block + 576 + c * 2, &minimum, 2);
+        }
+    }
+}
+
+void martlet_pack_q4_1(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
+    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_FOUR_BIT_BLOCK_BYTES));
+    for (int64_t c = 0; c < columns; c++) {
+        for (int64_t b = 0; b < blocks; b++) {
+            const uint8_t *source = rows + c * row_bytes + b * 20;
+            uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
+            put_nibbles(block, c, source + 4);
+            memcpy(block + 512 + c * 2, source, 2);
+            memcpy(block + 576 + c * 2, source + 2, 2);
+        }
+    }
+}
+
+void martlet_pack_q8_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
+    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_EIGHT_BIT_BLOCK_BYTES));
+    for (int64_t c = 0; c < columns; c++) {
+        for (int64_t b = 0; b < blocks; b++) {
+            const uint8_t *source = rows + c * row_bytes + b * 34;
+            uint8_t *block = panel + b * MARTLET_EIGHT_BIT_BLOCK_BYTES;
+            for (int64_t k = 0; k < 32; k++) block[byte_index(k, c)] = source[2 + k] ^ 0x80;
+            memcpy(block + 1024 + c * 2, source, 2);
+        }
+    }
+}
+
+void martlet_pack_bf16(const uint16_t *rows, int64_t stride, int64_t columns, int64_t inputs, uint16_t *panel) {
+    int64_t pairs = (inputs + 1) / 2;
+    if (columns < COLUMNS || inputs & 1) memset(panel, 0, (size_t)(pairs * COLUMNS * 2) * sizeof(uint16_t));
+    for (int64_t c = 0; c < columns; c++)
+        for (int64_t k = 0; k < inputs; k++) panel[(k / 2 * COLUMNS + c) * 2 + k % 2] = rows[c * stride + k];
+}
+
+void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
+    for (int64_t b = 0; b < blocks; b++) {
+        const uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
+        float scale = half_to_float(load16(block + 512 + column * 2));
+        float minimum = half_to_float(load16(block + 576 + column * 2));
+        for (int64_t k = 0; k < 16; k++) {
+            uint8_t packed = block[byte_index(k, column)];
+            output[b * 32 + k] = (float)(packed & 15) * scale + minimum;
+            output[b * 32 + k + 16] = (float)(packed >> 4) * scale + minimum;
+        }
+    }
+}
+
+void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
+    for (int64_t b = 0; b < blocks; b++) {
+        const uint8_t *block = panel + b * MARTLET_EIGHT_BIT_BLOCK_BYTES;
+        float scale = half_to_float(load16(block + 1024 + column * 2));
+        for (int64_t k = 0; k < 32; k++)
+            output[b * 32 + k] = (float)((int)block[byte_index(k, column)] - 128) * scale;
+    }
+}
+
+void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output) {
+    for (int64_t k = 0; k < inputs; k++) {
+        uint32_t bits = (uint32_t)panel[(k / 2 * COLUMNS + column) * 2 + k % 2] << 16;
+        output[k] = __builtin_bit_cast(float, bits);
+    }
+}
+
+static uint16_t round_to_bf16(float x) {
+    uint32_t bits = __builtin_bit_cast(uint32_t, x);
+    if (x != x) return (uint16_t)((bits >> 16) | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+void martlet_write_cache(const float *key, const float *value, uint16_t *head, int64_t offset, int64_t head_size,
+                         int64_t block_size) {
+    uint16_t *keys = head + offset / MARTLET_CACHE_GROUP * MARTLET_CACHE_GROUP * head_size;
+    int64_t lane = offset % MARTLET_CACHE_GROUP;
+    for (int64_t d = 0; d < head_size; d++)
+        keys[(d / 2 * MARTLET_CACHE_GROUP + lane) * 2 + d % 2] = round_to_bf16(key[d]);
+    uint16_t *values = head + block_size * head_size + offset / 2 * head_size * 2;
+    for (int64_t d = 0; d < head_size; d++) values[d * 2 + offset % 2] = round_to_bf16(value[d]);
+}

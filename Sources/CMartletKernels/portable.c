@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "CMartletKernels.h"
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
+#include "table.inc"
+
+const MartletKernelTable *martlet_kernels_portable(void) { return &table; }

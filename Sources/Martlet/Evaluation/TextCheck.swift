@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Holds an engine against another one's answers and ids.
+public struct TextCheck: Sendable {
+    /// Largest mean |difference| of logprobs over all steps.
+    public var meanTolerance = 0.03
+    /// Where the reference's best two are closer than this, either is right.
+    public var nearTie = 0.15
+
+    public init() {}
+
+    /// One prompt's outcome.
+    public struct GreedyOutcome: Sendable {
+        public let prompt: String
+        public let steps: Int
+        /// Over the steps, teacher-forced on the reference's ids.
+        public let meanDifference: Double
+        public let largestDifference: Double
+        /// Steps, not near ties, at which another token was likeliest.
+        public let wrongTopTokens: [Int]
+        /// Steps that are near ties.
+        public let nearTies: Int
+        /// First step at which the free-running answer differs.
+        public let divergence: Int?
+        /// Whether it differs where it mustn't.
+        public let divergedWrongly: Bool
+        public let promptIDsMatch: Bool
+
+        public var passes: Bool { wrongTopTokens.isEmpty && !divergedWrongly && promptIDsMatch }
+    }
+
+    public func check(_ reference: GreedyReference, on engine: Engine) async throws -> GreedyOutcome {
+        let steps = reference.ids.count
+        let scores = try await engine.score(
+            reference.promptIDs + reference.ids, from: reference.promptIDs.count - 1)
+        let differences = zip(scores, reference.logprobs).map { abs(Double($0.logprob) - $1) }
+        let ties = Set((0..<steps).filter { reference.margin($0) < nearTie })
+        let wrong = (0..<steps).filter { step in
+            !ties.contains(step) && scores[step].likeliest != reference.top5[step][0].token
+        }
+        var sampling = SamplingParameters.greedy
+        sampling.maxTokens = steps
+        sampling.ignoresEndTokens = true
+        var answer: [Int32] = []
+        for try await piece in try engine.generate(
+            GenerationRequest(promptTokens: reference.promptIDs, sampling: sampling))
+        {
+            answer += piece.tokens
+        }
+        let divergence = zip(answer, reference.ids).enumerated().first { $0.element.0 != $0.element.1 }?.offset
+        let encoded = engine.model.tokenizer.encode(reference.prompt, parsingSpecials: true, addingBOS: true)
+        return GreedyOutcome(
+            prompt: reference.prompt, steps: steps,
+            meanDifference: differences.reduce(0, +) / Double(steps),
+            largestDifference: differences.max() ?? 0, wrongTopTokens: wrong, nearTies: ties.count,
+            divergence: divergence, divergedWrongly: divergence.map { !ties.contains($0) } ?? (answer.count != steps),
+            promptIDsMatch: encoded == reference.promptIDs)
+    }
+
+    /// Whether a text's ids are the reference's both ways, and decode to the text's own bytes.
+    public func check(_ reference: TokenReference, on engine: Engine) -> Bool {
+        let tokenizer = engine.model.tokenizer
+        func decodes(_ ids: [Int32]) -> Bool {
+            ids.flatMap { tokenizer.bytes(of: $0, includingSpecials: true) } == Array(reference.text.utf8)
+        }
+        let special = tokenizer.encode(reference.text, parsingSpecials: true)
+        let plain = tokenizer.encode(reference.text)
+        return special == reference.special && plain == reference.plain && decodes(special) && decodes(plain)
+    }
+}

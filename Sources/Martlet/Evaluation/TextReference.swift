@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Foundation
+
+/// Another engine's greedy answer to a prompt, with what it thought at each step.
+public struct GreedyReference: Decodable, Sendable {
+    public let prompt: String
+    public let promptIDs: [Int32]
+    public let ids: [Int32]
+    /// Natural logarithms, one an id.
+    public let logprobs: [Double]
+    /// At each step the likeliest tokens, best first.
+    public let top5: [[Candidate]]
+
+    public struct Candidate: Decodable, Sendable {
+        public let token: Int32
+        public let logprob: Double
+
+        public init(from decoder: any Decoder) throws {
+            var container = try decoder.unkeyedContainer()
+            token = try container.decode(Int32.self)
+            logprob = try container.decode(Double.self)
+        }
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case prompt, ids, logprobs, top5
+        case promptIDs = "prompt_ids"
+    }
+
+    /// How far the best candidate of a step is ahead of the second, in nats.
+    func margin(_ step: Int) -> Double {
+        top5[step].count > 1 ? top5[step][0].logprob - top5[step][1].logprob : .infinity
+    }
+
+    /// Whether each step has its logprob and candidates, and the prompt is there.
+    var isConsistent: Bool {
+        !promptIDs.isEmpty && !ids.isEmpty && logprobs.count == ids.count && top5.count == ids.count
+            && top5.allSatisfy { !$0.isEmpty }
+    }
+}
+
+/// A text's token ids by another tokenizer.
+public struct TokenReference: Decodable, Sendable {
+    public let text: String
+    /// With special tokens parsed.
+    public let special: [Int32]
+    /// With special tokens taken as text.
+    public let plain: [Int32]
+
+    private enum CodingKeys: String, CodingKey {
+        case text
+        case special = "ids_special"
+        case plain = "ids_plain"
+    }
+}
+
+/// A directory of references: `greedy.json` (`greedy_<type>.json` for a model whose matrices are of that type), and
+/// `tokens.json`.
+public struct TextReferences: Sendable {
+    public let greedyFile: String?
+    public let greedy: [GreedyReference]
+    public let tokens: [TokenReference]
+
+    public init(directory: URL, matrixType: String) throws {
+        func read<Value: Decodable>(_ name: String) throws -> [Value]? {
+            let url = directory.appending(path: name)
+            guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+            return try JSONDecoder().decode([Value].self, from: Data(contentsOf: url))
+        }
+        var greedyFile: String?
+        var greedy: [GreedyReference] = []
+        for name in ["greedy_\(matrixType.lowercased()).json", "greedy.json"] {
+            if let found: [GreedyReference] = try read(name) {
+                (greedyFile, greedy) = (name, found)
+                break
+            }
+        }
+        let tokens: [TokenReference] = try read("tokens.json") ?? []
+        guard !greedy.isEmpty || !tokens.isEmpty else {
+            throw EngineError(.invalidRequest, "\(directory.path) holds neither greedy.json nor tokens.json")
+        }
+        guard greedy.allSatisfy(\.isConsistent) else {
+            throw EngineError(.invalidRequest, "\(greedyFile ?? "") has an entry whose lists differ in length")
+        }
+        self.greedyFile = greedyFile
+        self.greedy = greedy
+        self.tokens = tokens
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCompute
+public import MartletModels
+public import MartletText
+
+/// What is known of a loaded model.
+public struct LoadedModel: Sendable {
+    /// From the file, or the file's own name.
+    public let name: String
+    public let configuration: DecoderConfiguration
+    /// How most of the matrices are stored in the file.
+    public let matrixType: ElementType
+    public let tokenizer: Tokenizer
+    /// nil where the file has none.
+    public let chatTemplate: ChatTemplate?
+    /// Tokens of prompt and answer together.
+    public let maxModelLength: Int
+    /// The device, for people.
+    public let deviceName: String
+    /// Bytes of the packed weights.
+    public let weightBytes: Int
+    /// Bytes of the KV cache's address space; pages are touched as it fills.
+    public let cacheBytes: Int
+    /// Seconds that loading took.
+    public let loadSeconds: Double
+
+    /// A conversation as the prompt that the model was trained to answer.
+    ///
+    /// Only the template's own words become special tokens; a message that spells one is plain text.
+    public func tokens(of messages: [ChatMessage]) throws -> [Int32] {
+        guard let chatTemplate else {
+            throw EngineError(.noChatTemplate, "the model has no chat template; send it a plain prompt")
+        }
+        return try ChatPrompt(template: chatTemplate, tokenizer: tokenizer).tokens(of: messages)
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCPU
+public import MartletCheckpoints
+import MartletCompute
+import MartletModels
+
+/// What a model file holds, and what running it needs.
+public struct ModelReport: Encodable, Sendable {
+    public struct Metadata: Encodable, Sendable {
+        public let key: String
+        public let type: String
+        /// Abbreviated where it is long.
+        public let value: String
+    }
+
+    public struct TensorEntry: Encodable, Sendable {
+        public let name: String
+        public let type: String
+        /// Fastest first, as in the file.
+        public let dimensions: [Int]
+        public let bytes: Int
+    }
+
+    public struct Quantization: Encodable, Sendable {
+        public let type: String
+        public let tensors: Int
+        public let parameters: Int
+        public let bytes: Int
+    }
+
+    public struct Memory: Encodable, Sendable {
+        public let weightBytes: Int
+        public let cacheBytesPerToken: Int
+        public let contextLength: Int
+        /// For a whole context.
+        public let cacheBytes: Int
+    }
+
+    public let path: String
+    public let fileBytes: Int
+    public let version: Int
+    public let parameters: Int
+    public let metadata: [Metadata]
+    public let tensors: [TensorEntry]
+    public let quantization: [Quantization]
+    /// nil where the model can't be loaded.
+    public let memory: Memory?
+    /// Why it can't be.
+    public let problem: String?
+
+    public init(of file: GGUFFile) {
+        let header = file.contents
+        path = file.file.path
+        fileBytes = file.file.bytes.count
+        version = Int(header.version)
+        metadata = header.keys.map { key in
+            let value = header.metadata[key]
+            return Metadata(key: key, type: value.map { "\($0.type)" } ?? "", value: value?.abbreviated ?? "")
+        }
+        tensors = header.tensors.map {
+            TensorEntry(name: $0.name, type: $0.elementType.rawValue, dimensions: $0.dimensions, bytes: $0.range.count)
+        }
+        func count(_ tensors: [GGUFTensor]) -> Int { tensors.reduce(0) { $0 + $1.rows * $1.columns } }
+        parameters = count(header.tensors)
+        quantization = Dictionary(grouping: header.tensors, by: \.elementType).map { type, tensors in
+            Quantization(
+                type: type.rawValue, tensors: tensors.count, parameters: count(tensors),
+                bytes: tensors.reduce(0) { $0 + $1.range.count })
+        }.sorted { $0.bytes > $1.bytes }
+        do {
+            memory = try Self.memory(of: file)
+            problem = nil
+        } catch {
+            memory = nil
+            problem = "\(error)"
+        }
+    }
+
+    private static func memory(of file: GGUFFile) throws -> Memory {
+        let blueprint = try ModelBlueprint(of: file)
+        let configuration = blueprint.configuration
+        let matrices = blueprint.matrices.reduce(0) { $0 + CPUDevice.packedByteCount(of: $1.tensor) }
+        let vectors = blueprint.vectors.reduce(0) { $0 + $1.weight.columns * 4 }
+        let perToken = configuration.layers * configuration.heads.keyValueHeads * configuration.heads.headSize * 2 * 2
+        return Memory(
+            weightBytes: matrices + vectors, cacheBytesPerToken: perToken,
+            contextLength: configuration.contextLength, cacheBytes: perToken * configuration.contextLength)
+    }
+}
+
+extension CPUDevice {
+    fileprivate static func packedByteCount(of tensor: GGUFTensor) -> Int {
+        packedByteCount(elementType: tensor.elementType, rows: tensor.rows, columns: tensor.columns)
+    }
+}
+
+extension GGUFValue {
+    /// One short line.
+    fileprivate var abbreviated: String {
+        switch self {
+        case .unsigned(let value, _): return "\(value)"
+        case .signed(let value, _): return "\(value)"
+        case .floating(let value, _): return "\(Float(value))"
+        case .bool(let value): return "\(value)"
+        case .string(let value):
+            let line = value.debugDescription.dropFirst().dropLast()
+            return line.count <= 80 ? String(line) : line.prefix(77) + "..."
+        case .array(let array): return "[\(array.count) x \(array.elementType)]"
+        }
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCheckpoints
+public import MartletText
+
+extension Tokenizer {
+    /// The tokenizer that a GGUF file carries.
+    public init(of file: GGUFFile) throws {
+        let header = file.contents
+        let prefix = "tokenizer.ggml"
+        let model = try header.required(header.string("\(prefix).model"), "\(prefix).model")
+        guard model == "gpt2" else {
+            throw CheckpointError(
+                .unsupportedModel, "tokenizers of kind \(model) are not supported; byte-level BPE (gpt2) is")
+        }
+        func token(_ name: String) throws -> Int32? {
+            guard let id = try header.count("\(prefix).\(name)") else { return nil }
+            guard let token = Int32(exactly: id) else {
+                throw CheckpointError(.invalidMetadata, "\(prefix).\(name) is out of range")
+            }
+            return token
+        }
+        let spellings = try header.required(header.array("\(prefix).tokens"), "\(prefix).tokens")
+        let merges = try header.required(header.array("\(prefix).merges"), "\(prefix).merges")
+        let kinds = try header.array("\(prefix).token_type")
+        let vocabulary = try Vocabulary(
+            spellings: file.strings(spellings), kinds: kinds.map { try file.integers($0) } ?? [])
+        try self.init(
+            vocabulary: vocabulary, merges: file.strings(merges),
+            preTokenizer: PreTokenizer(named: header.string("\(prefix).pre") ?? "gpt-2"),
+            bosToken: token("bos_token_id"), eosToken: token("eos_token_id"),
+            addsBOS: header.bool("\(prefix).add_bos_token"))
+    }
+}

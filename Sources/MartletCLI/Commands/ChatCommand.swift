@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Dispatch
+import Foundation
+import Martlet
+import MartletText
+import Synchronization
+
+struct ChatCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "chat", abstract: "Holds a conversation.",
+        discussion: "Ctrl-C stops an answer, Ctrl-D or /exit leaves, /clear forgets the conversation.")
+
+    @OptionGroup var load: LoadOptions
+
+    @Option(help: "A system message that stands before the conversation.")
+    var system: String?
+
+    @OptionGroup var sampling: SamplingOptions
+
+    func run() async throws {
+        let engine = try await load.loadEngine()
+        var conversation = Conversation(
+            system: system, maxModelLength: engine.model.maxModelLength, answerLength: sampling.maxTokens)
+        // Fail now, not at the first question, if there is no template.
+        _ = try engine.model.tokens(of: conversation.messages + [.user("")])
+        let interrupt = Interrupt()
+        Terminal.note("\(engine.model.name) on \(engine.model.deviceName). Ctrl-C stops an answer; /exit leaves.")
+        while true {
+            if Terminal.inputIsTerminal { Terminal.write("> ") }
+            guard let line = readLine() else { break }
+            switch line.trimmingCharacters(in: .whitespaces) {
+            case "": continue
+            case "/exit", "/quit": return
+            case "/clear": conversation.clear()
+            default: await answer(line, in: &conversation, engine, interrupt)
+            }
+        }
+        if Terminal.inputIsTerminal { Terminal.write("\n") }
+    }
+
+    /// What goes wrong with one answer is said, and the conversation goes on.
+    private func answer(
+        _ question: String, in conversation: inout Conversation, _ engine: Engine, _ interrupt: Interrupt
+    ) async {
+        var next = conversation
+        next.messages.append(.user(question))
+        do {
+            let forgotten = try next.fit { try engine.model.tokens(of: $0).count }
+            if forgotten > 0 {
+                Terminal.note("note: the conversation outgrew the context; its oldest \(forgotten) messages are forgotten")
+            }
+            let stream = try engine.generate(next.messages, sampling: sampling.parameters)
+            let task = Task { try await Terminal.stream(stream) }
+            let text = try await interrupt.cancelling(task)
+            if task.isCancelled { Terminal.write("\n") }
+            next.messages.append(.assistant(text))
+            conversation = next
+        } catch {
+            Terminal.note("Error: \(error)")
+        }
+    }
+}
+
+/// The turns so far, kept within the context.
+struct Conversation {
+    let system: String?
+    let maxModelLength: Int
+    /// Tokens kept free for the answer.
+    let reserve: Int
+    var messages: [ChatMessage]
+
+    init(system: String?, maxModelLength: Int, answerLength: Int?) {
+        self.system = system
+        self.maxModelLength = maxModelLength
+        reserve = max(1, min(answerLength ?? 512, maxModelLength / 4))
+        messages = system.map { [.system($0)] } ?? []
+    }
+
+    mutating func clear() { messages = system.map { [.system($0)] } ?? [] }
+
+    /// Drops the oldest turns, never the system message nor the newest question, until prompt and answer fit.
+    /// Returns how many messages went; throws if the question alone doesn't fit.
+    mutating func fit(counting tokens: ([ChatMessage]) throws -> Int) throws -> Int {
+        let first = system == nil ? 0 : 1
+        var forgotten = 0
+        while try tokens(messages) + reserve > maxModelLength, messages.count > first + 1 {
+            // A question goes with its answer.
+            repeat {
+                messages.remove(at: first)
+                forgotten += 1
+            } while messages.count > first + 1 && messages[first].role != "user"
+        }
+        return forgotten
+    }
+}
+
+/// Ctrl-C, turned into the cancellation of whatever is being answered.
+private final class Interrupt {
+    private final class Running: Sendable {
+        let task = Mutex<Task<String, any Error>?>(nil)
+    }
+
+    private let running = Running()
+    private let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+
+    init() {
+        signal(SIGINT, SIG_IGN)
+        source.setEventHandler { [running] in
+            if let task = running.task.withLock({ $0 }) {
+                task.cancel()
+            } else {
+                Terminal.write("\n(/exit or Ctrl-D leaves)\n> ")
+            }
+        }
+        source.activate()
+    }
+
+    /// The task's value; what it had so far if Ctrl-C stops it.
+    func cancelling(_ task: Task<String, any Error>) async throws -> String {
+        running.task.withLock { $0 = task }
+        defer { running.task.withLock { $0 = nil } }
+        return try await task.value
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Martlet
+
+struct CheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Holds this engine against another's results.",
+        subcommands: [CheckTextCommand.self])
+}
+
+struct CheckTextCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "text", abstract: "Greedy answers and token ids.",
+        discussion: """
+            DIR holds greedy.json (greedy_<type>.json for a model whose matrices are of that type) and tokens.json. \
+            Answers are compared teacher-forced, on the reference's ids, and free-running. Fails if the mean \
+            difference of logprobs is too large, or another token is likeliest where the reference is sure.
+            """)
+
+    @OptionGroup var load: LoadOptions
+
+    @Argument(help: "A directory of references.", completion: .directory)
+    var directory: String
+
+    func run() async throws {
+        let engine = try await load.loadEngine()
+        let references = try TextReferences(
+            directory: URL(filePath: directory), matrixType: engine.model.matrixType.rawValue)
+        let check = TextCheck()
+        let greedyPasses = try await checkGreedy(references, check, engine)
+        let failures = references.tokens.filter { !check.check($0, on: engine) }
+        for failure in failures { Terminal.write("ids differ: \(failure.text.debugDescription)\n") }
+        Terminal.write("tokens.json: \(references.tokens.count - failures.count) of \(references.tokens.count) texts agree\n")
+        guard greedyPasses, failures.isEmpty else { throw ExitCode.failure }
+    }
+
+    private func checkGreedy(_ references: TextReferences, _ check: TextCheck, _ engine: Engine) async throws -> Bool {
+        guard let file = references.greedyFile else { return true }
+        var table = Table()
+        table.add("prompt", "steps", "mean |d|", "max |d|", "near ties", "wrong top", "diverges", "verdict")
+        var (steps, sum, passes) = (0, 0.0, true)
+        for reference in references.greedy {
+            let outcome = try await check.check(reference, on: engine)
+            steps += outcome.steps
+            sum += outcome.meanDifference * Double(outcome.steps)
+            passes = passes && outcome.passes
+            let divergence = outcome.divergence.map { "\($0)\(outcome.divergedWrongly ? "" : " (tie)")" } ?? "never"
+            table.add(
+                String(outcome.prompt.prefix(32)).debugDescription, "\(outcome.steps)",
+                String(format: "%.4f", outcome.meanDifference), String(format: "%.4f", outcome.largestDifference),
+                "\(outcome.nearTies)", outcome.wrongTopTokens.isEmpty ? "none" : "\(outcome.wrongTopTokens)", divergence,
+                !outcome.promptIDsMatch ? "prompt ids differ" : outcome.passes ? "ok" : "FAILED")
+        }
+        let mean = sum / Double(steps)
+        Terminal.write(table.text)
+        Terminal.write(String(format: "%@: mean |difference| %.4f over %d steps (at most %.2f)\n", file, mean, steps, check.meanTolerance))
+        return passes && mean <= check.meanTolerance
+    }
+}

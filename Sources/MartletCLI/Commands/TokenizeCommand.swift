@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Martlet
+import MartletCheckpoints
+import MartletText
+
+struct TokenizeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tokenize", abstract: "Shows the tokens of a text.")
+
+    @Argument(help: "Path of a GGUF file, or a short name: smollm2.")
+    var model: ModelPath
+
+    @Argument(help: "The text; - reads it from standard input.")
+    var text: String
+
+    @Flag(help: "Takes special tokens that the text spells, such as <|im_end|>, for what they are.")
+    var special = false
+
+    @Flag(help: "Puts BOS first where the model wants one.")
+    var bos = false
+
+    @Flag(help: "Prints the ids alone, as JSON.")
+    var json = false
+
+    func run() async throws {
+        FileFaults.exitCleanly()
+        let tokenizer = try Tokenizer(of: GGUFFile(path: model.resolve()))
+        let text = text == "-" ? try Terminal.readInput() : text
+        let tokens = tokenizer.encode(text, parsingSpecials: special, addingBOS: bos)
+        if json {
+            Terminal.write("[" + tokens.map(String.init).joined(separator: ", ") + "]\n")
+            return
+        }
+        var table = Table()
+        for token in tokens {
+            let piece = String(decoding: tokenizer.bytes(of: token, includingSpecials: true), as: UTF8.self)
+            table.add(String(token), piece.debugDescription)
+        }
+        Terminal.write(table.text)
+        Terminal.note("\(tokens.count) tokens")
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+@main
+struct MartletCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martlet",
+        abstract: "Runs language models from GGUF files on the CPU.",
+        discussion: "MODEL is the path of a GGUF file, or the short name of a fetched model: smollm2.",
+        version: "0.1.0",
+        subcommands: [
+            RunCommand.self, ChatCommand.self, TokenizeCommand.self, InspectCommand.self, EvaluateCommand.self,
+            CheckCommand.self,
+        ])
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+
+/// A model as it is named on the command line, resolved to a file.
+struct ModelPath: ExpressibleByArgument {
+    /// Short names of the models that `make model` fetches.
+    static let shortNames = ["smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf"]
+
+    private let argument: String
+
+    init(argument: String) { self.argument = argument }
+
+    /// The file: the argument itself, or a short name's in `Models/` here or beside the package.
+    func resolve() throws -> String {
+        if FileManager.default.fileExists(atPath: argument) { return argument }
+        guard let fileName = Self.shortNames[argument.lowercased()] else {
+            let names = Self.shortNames.keys.sorted().joined(separator: ", ")
+            throw ValidationError("there is no file \(argument), and it is no short name either (\(names))")
+        }
+        let executable = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+        var folder = executable.deletingLastPathComponent()
+        var candidates = [URL(filePath: FileManager.default.currentDirectoryPath)]
+        // The package's root, from .build/<platform>/<configuration>/martlet.
+        for _ in 0..<3 {
+            folder = folder.deletingLastPathComponent()
+            candidates.append(folder)
+        }
+        for candidate in candidates {
+            let file = candidate.appending(path: "Models").appending(path: fileName)
+            if FileManager.default.fileExists(atPath: file.path) { return file.path }
+        }
+        throw ValidationError("\(argument) has not been fetched yet; run `make model` in the package's folder")
+    }
+}

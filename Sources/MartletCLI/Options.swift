@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Martlet
+import MartletCPU
+
+/// The options of every command that loads a model.
+struct LoadOptions: ParsableArguments {
+    @Argument(help: "Path of a GGUF file, or a short name: smollm2.")
+    var model: ModelPath
+
+    @Option(help: "Threads; all processors by default.")
+    var threads: Int?
+
+    @Option(help: "Tokens of prompt and answer together; the model's own by default.")
+    var maxModelLen: Int?
+
+    @Option(help: "Tokens computed in one step.")
+    var maxNumBatchedTokens = EngineOptions().maxNumBatchedTokens
+
+    @Option(help: "Tokens in a block of the KV cache.")
+    var blockSize = EngineOptions().blockSize
+
+    @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
+    var instructionSet: InstructionSet?
+
+    func loadEngine() async throws -> Engine {
+        var options = EngineOptions()
+        options.threads = threads
+        options.maxModelLength = maxModelLen
+        options.maxNumBatchedTokens = maxNumBatchedTokens
+        options.blockSize = blockSize
+        options.instructionSet = instructionSet
+        FileFaults.exitCleanly()
+        let bar = ProgressBar(title: "Loading")
+        defer { bar.clear() }
+        return try await Engine.load(model.resolve(), options: options) { bar.show($0) }
+    }
+}
+
+extension InstructionSet: ExpressibleByArgument {}
+
+/// How answers are drawn.
+struct SamplingOptions: ParsableArguments {
+    @Option(help: "Draws the same answer again; random by default.")
+    var seed: UInt64?
+
+    @Option(help: "0 always takes the likeliest token; higher is more varied.")
+    var temperature: Float = 0.7
+
+    @Option(help: "Keeps the likeliest tokens whose probabilities reach this sum.")
+    var topP: Float = 0.9
+
+    @Option(help: "Keeps this many of the likeliest tokens; 0 keeps all.")
+    var topK = 0
+
+    @Option(help: "Keeps tokens at least this fraction as likely as the likeliest.")
+    var minP: Float = 0
+
+    @Option(help: "Ends the answer after this many tokens.")
+    var maxTokens: Int?
+
+    @Flag(name: .customLong("ignore-eos"), help: "Goes on where the model would end its answer.")
+    var ignoreEOS = false
+
+    var parameters: SamplingParameters {
+        var parameters = SamplingParameters()
+        parameters.seed = seed
+        parameters.temperature = temperature
+        parameters.topP = topP
+        parameters.topK = topK
+        parameters.minP = minP
+        parameters.maxTokens = maxTokens
+        parameters.ignoresEndTokens = ignoreEOS
+        return parameters
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import FoundationEssentials
+public import MartletCompute
+
+/// The CPU as a compute device: a pool of threads over one kernel table.
+///
+/// A token's bits depend on its own sequence and on the table, never on threads, batch or chunking.
+public final class CPUDevice: ComputeDevice {
+    public let instructionSet: InstructionSet
+    public let threadCount: Int
+    private let kernels: MartletKernelTable
+    private let pool: WorkerPool
+
+    /// - Parameters:
+    ///   - threads: nil for one a processor that this process may run on.
+    ///   - instructionSet: must be one that this machine runs; nil for the best.
+    public init(threads: Int? = nil, instructionSet: InstructionSet? = nil) throws(DeviceError) {
+        let chosen = instructionSet ?? .best
+        guard let kernels = chosen.kernels else {
+            throw DeviceError(code: .unsupported, message: "this machine doesn't run \(chosen.rawValue)")
+        }
+        let threadCount = threads ?? min(ProcessInfo.processInfo.activeProcessorCount, 1024)
+        guard (1...1024).contains(threadCount) else {
+            throw DeviceError(code: .unsupported, message: "\(threadCount) threads: use 1 to 1024")
+        }
+        self.instructionSet = chosen
+        self.kernels = kernels
+        self.threadCount = threadCount
+        pool = WorkerPool(threadCount: threadCount)
+    }
+
+    public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }
+
+    public func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try PanelWeight.pack(tensor, on: pool) }
+
+    /// Bytes that a matrix takes once packed.
+    public static func packedByteCount(elementType: ElementType, rows: Int, columns: Int) -> Int {
+        PanelWeight.byteCount(elementType, rows: rows, columns: columns) ?? .max
+    }
+
+    public func upload(_ values: [Float]) throws -> any DeviceWeight { try VectorWeight(values) }
+
+    public func byteCount(of layout: CacheLayout) throws -> Int { try CPUKeyValueCache.byteCount(of: layout) }
+
+    public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try CPUKeyValueCache(layout) }
+
+    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { CPUWorkspace(capacity) }
+
+    public func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph {
+        try Lowering.lower(program, bindings: bindings, kernels: kernels, threadCount: threadCount)
+    }
+
+    public func submit(_ graph: any ExecutionGraph, batch: BatchBuffers) -> Completion {
+        guard let graph = graph as? CPUGraph else { preconditionFailure("graphs run on the device that compiled them") }
+        graph.run(batch, on: pool)
+        return .finished
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import MartletCompute
+
+/// The activations of one engine's programs: each tensor once, and beside it its copies in the types that the linear
+/// kernels read.
+final class CPUWorkspace: Workspace {
+    let capacity: BatchCapacity
+    private var tensors: [String: (tensor: Tensor, memory: DeviceMemory)] = [:]
+    private var quantized: [String: DeviceMemory] = [:]
+    private var rounded: [String: DeviceMemory] = [:]
+
+    init(_ capacity: BatchCapacity) { self.capacity = capacity }
+
+    func rowCapacity(_ extent: RowExtent) -> Int {
+        switch extent {
+        case .tokens: capacity.tokens
+        case .logitRows: capacity.logitRows
+        }
+    }
+
+    func rows(of tensor: Tensor) throws(DeviceError) -> TensorRows {
+        if let found = tensors[tensor.name] {
+            precondition(found.tensor == tensor, "\(tensor.name) is used with two shapes")
+            return TensorRows(base: found.memory.pointer(), columns: tensor.columns)
+        }
+        let memory = try DeviceMemory(byteCount: rowCapacity(tensor.rows) * tensor.columns * 4)
+        tensors[tensor.name] = (tensor, memory)
+        return TensorRows(base: memory.pointer(), columns: tensor.columns)
+    }
+
+    /// The tensor's int8 copy, written row by row by `QuantizeRows`.
+    func quantizedRows(of tensor: Tensor) throws(DeviceError) -> MartletQuantizedRows {
+        let blocks = tensor.columns / Int(MARTLET_BLOCK_LENGTH)
+        let rows = rowCapacity(tensor.rows)
+        let memory: DeviceMemory
+        if let found = quantized[tensor.name] {
+            memory = found
+        } else {
+            memory = try DeviceMemory(byteCount: rows * blocks * (32 + 3 * 4))
+            quantized[tensor.name] = memory
+        }
+        let values = rows * blocks * 32
+        let words = rows * blocks * 4
+        return MartletQuantizedRows(
+            values: memory.pointer(), scales: memory.pointer(at: values),
+            scaledSums: memory.pointer(at: values + words), offsets: memory.pointer(at: values + 2 * words),
+            blocks: Int64(blocks))
+    }
+
+    /// The tensor's bf16 copy, columns padded to an even number, written row by row by `RoundRows`.
+    func roundedRows(of tensor: Tensor) throws(DeviceError) -> UnsafeMutablePointer<UInt16> {
+        if let found = rounded[tensor.name] { return found.pointer() }
+        let columns = tensor.columns + tensor.columns % 2
+        let memory = try DeviceMemory(byteCount: rowCapacity(tensor.rows) * columns * 2)
+        rounded[tensor.name] = memory
+        return memory.pointer()
+    }
+}
+
+/// A tensor's memory, `[rows, columns]`.
+struct TensorRows {
+    let base: UnsafeMutablePointer<Float>
+    let columns: Int
+
+    func row(_ index: Int) -> UnsafeMutablePointer<Float> { base + index * columns }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+
+/// Which of the compiled kernel tables a device uses.
+public enum InstructionSet: String, Sendable, CaseIterable {
+    case portable
+    case avx2 = "AVX2"
+    case avx512 = "AVX-512"
+
+    /// The best that this machine runs.
+    public static var best: InstructionSet {
+        allCases.last { $0.kernels != nil } ?? .portable
+    }
+
+    /// All that this machine runs.
+    public static var available: [InstructionSet] { allCases.filter { $0.kernels != nil } }
+
+    var kernels: MartletKernelTable? {
+        switch self {
+        case .portable: martlet_kernels_portable().pointee
+        case .avx2: martlet_kernels_avx2()?.pointee
+        case .avx512: martlet_kernels_avx512()?.pointee
+        }
+    }
+}

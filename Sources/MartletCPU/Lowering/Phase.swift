@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+
+/// What lies between two barriers of a graph: independent items, dealt to threads in chunks.
+protocol Phase {
+    /// How many items the batch gives it.
+    func itemCount(_ batch: BatchBuffers) -> Int
+    /// More chunks balance better and cost more claims; nil leaves it to the graph.
+    var chunkLimit: Int? { get }
+    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers)
+}
+
+extension Phase {
+    var chunkLimit: Int? { nil }
+}
+
+extension RowExtent {
+    func count(_ batch: BatchBuffers) -> Int {
+        switch self {
+        case .tokens: batch.tokenCount
+        case .logitRows: batch.logitRowCount
+        }
+    }
+}
+
+/// Work on one row that reads and writes no other row's activations, so that several can follow each other on a row
+/// without a barrier.
+protocol RowOperation {
+    func run(row: Int, batch: BatchBuffers)
+}
+
+/// Row operations in order, a row an item.
+struct RowsPhase: Phase {
+    let extent: RowExtent
+    var operations: [any RowOperation]
+
+    func itemCount(_ batch: BatchBuffers) -> Int { extent.count(batch) }
+
+    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+        for row in items {
+            for operation in operations { operation.run(row: row, batch: batch) }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import Glibc
+import MartletCompute
+
+struct EmbedRows: RowOperation {
+    let table: PanelWeight
+    let output: TensorRows
+
+    func run(row: Int, batch: BatchBuffers) {
+        table.unpack(row: Int(batch.tokenIDs[row]), into: output.row(row))
+    }
+}
+
+/// Computed in f64 once a step and shared by all layers.
+struct RotaryAngleRows: RowOperation {
+    let inverseFrequencies: [Double]
+    let output: TensorRows
+
+    func run(row: Int, batch: BatchBuffers) {
+        let position = Double(batch.positions[row])
+        let angles = output.row(row)
+        for (pair, frequency) in inverseFrequencies.enumerated() {
+            angles[pair] = Float(cos(position * frequency))
+            angles[inverseFrequencies.count + pair] = Float(sin(position * frequency))
+        }
+    }
+}
+
+struct NormRows: RowOperation {
+    let kernels: MartletKernelTable
+    let input: TensorRows
+    let weight: VectorWeight
+    let epsilon: Float
+    let output: TensorRows
+
+    func run(row: Int, batch: BatchBuffers) {
+        kernels.rootMeanSquareNorm(
+            input.row(row), weight.memory.pointer(), output.row(row), Int64(input.columns), epsilon)
+    }
+}
+
+/// Writes a tensor's int8 copy.
+struct QuantizeRows: RowOperation {
+    let kernels: MartletKernelTable
+    let input: TensorRows
+    let output: MartletQuantizedRows
+
+    func run(row: Int, batch: BatchBuffers) { kernels.quantizeRow(input.row(row), Int64(row), output) }
+}
+
+/// Writes a tensor's bf16 copy.
+struct RoundRows: RowOperation {
+    let kernels: MartletKernelTable
+    let input: TensorRows
+    let output: UnsafeMutablePointer<UInt16>
+
+    func run(row: Int, batch: BatchBuffers) {
+        let stride = input.columns + input.columns % 2
+        kernels.roundRow(input.row(row), output + row * stride, Int64(input.columns))
+    }
+}
+
+struct GatedActivationRows: RowOperation {
+    let kernels: MartletKernelTable
+    let input: TensorRows
+    let output: TensorRows
+
+    func run(row: Int, batch: BatchBuffers) {
+        kernels.siluAndMultiply(input.row(row), output.row(row), Int64(output.columns))
+    }
+}
+
+struct GatherRows: RowOperation {
+    let input: TensorRows
+    let output: TensorRows
+
+    func run(row: Int, batch: BatchBuffers) {
+        output.row(row).update(from: input.row(Int(batch.logitRows[row])), count: input.columns)
+    }
+}
+
+/// Rotates a row's q and k, and writes its k and v to its slot.
+struct RotateAndWriteCacheRows: RowOperation {
+    let kernels: MartletKernelTable
+    let queryKeyValue: TensorRows
+    let angles: TensorRows
+    let heads: AttentionHeads
+    let cache: CPUKeyValueCache
+    let layer: Int
+
+    func run(row: Int, batch: BatchBuffers) {
+        let (headSize, blockSize) = (heads.headSize, cache.layout.blockSize)
+        let query = queryKeyValue.row(row)
+        let rotated = heads.queryHeads + heads.keyValueHeads
+        kernels.rotateHeads(query, Int64(rotated), Int64(headSize), angles.row(row), Int64(angles.columns / 2))
+        let slot = Int(batch.slotMapping[row])
+        guard slot >= 0 else { return }
+        let key = query + heads.queryHeads * headSize
+        let value = key + heads.keyValueHeads * headSize
+        let block = cache.pointer(layer: layer) + slot / blockSize * heads.keyValueHeads * cache.headElements
+        for head in 0..<heads.keyValueHeads {
+            martlet_write_cache(
+                key + head * headSize, value + head * headSize, block + head * cache.headElements,
+                Int64(slot % blockSize), Int64(headSize), Int64(blockSize))
+        }
+    }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+
+/// Draws a token for each row of logits, a row an item.
+struct SamplePhase: Phase {
+    let logits: TensorRows
+    let samplers: [Sampler]
+
+    func itemCount(_ batch: BatchBuffers) -> Int { batch.logitRowCount }
+
+    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+        for row in items {
+            batch.samples[row] = samplers[worker].sample(logits.row(row), batch.sampling[row])
+        }
+    }
+}

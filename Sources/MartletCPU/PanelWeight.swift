@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import MartletCompute
+
+/// A matrix packed into panels of 32 output columns for the linear kernels; see `CMartletKernels.h` for the layouts.
+final class PanelWeight: DeviceWeight {
+    enum Format {
+        case fourBit, eightBit, bfloat16
+
+        init(_ elementType: ElementType) {
+            switch elementType {
+            case .q4_0, .q4_1: self = .fourBit
+            case .q8_0: self = .eightBit
+            case .float32, .float16, .bfloat16: self = .bfloat16
+            }
+        }
+
+        func panelBytes(inputs: Int) -> Int {
+            let blocks = inputs / Int(MARTLET_BLOCK_LENGTH)
+            return switch self {
+            case .fourBit: blocks * Int(MARTLET_FOUR_BIT_BLOCK_BYTES)
+            case .eightBit: blocks * Int(MARTLET_EIGHT_BIT_BLOCK_BYTES)
+            // Pairs of inputs, so an even number of them.
+            case .bfloat16: (inputs + inputs % 2) * panelColumns * 2
+            }
+        }
+    }
+
+    static let panelColumns = Int(MARTLET_PANEL_COLUMNS)
+
+    let format: Format
+    /// Outputs of the layer, rows of the file's matrix.
+    let outputs: Int
+    let inputs: Int
+    let memory: DeviceMemory
+
+    var byteCount: Int { memory.byteCount }
+    var panelCount: Int { (outputs + Self.panelColumns - 1) / Self.panelColumns }
+    var blocks: Int { inputs / Int(MARTLET_BLOCK_LENGTH) }
+    /// Inputs of a bf16 panel, which holds pairs.
+    var evenInputs: Int { inputs + inputs % 2 }
+
+    var panelBytes: Int { format.panelBytes(inputs: inputs) }
+
+    private init(format: Format, outputs: Int, inputs: Int, memory: DeviceMemory) {
+        self.format = format
+        self.outputs = outputs
+        self.inputs = inputs
+        self.memory = memory
+    }
+
+    static func pack(_ tensor: HostTensor, on pool: WorkerPool) throws(DeviceError) -> PanelWeight {
+        guard let byteCount = byteCount(tensor.elementType, rows: tensor.rows, columns: tensor.columns) else {
+            throw DeviceError(code: .outOfMemory, message: "a weight is too large to address")
+        }
+        let weight = PanelWeight(
+            format: Format(tensor.elementType), outputs: tensor.rows, inputs: tensor.columns,
+            memory: try DeviceMemory(byteCount: byteCount))
+        pool.run(PackingJob(tensor: tensor, weight: weight))
+        return weight
+    }
+
+    /// Bytes of a packed matrix, nil where they can't be addressed.
+    static func byteCount(_ elementType: ElementType, rows: Int, columns: Int) -> Int? {
+        let panels = (rows + panelColumns - 1) / panelColumns
+        let panelBytes = Format(elementType).panelBytes(inputs: columns)
+        let (bytes, overflow) = panelBytes.multipliedReportingOverflow(by: panels)
+        return overflow ? nil : bytes
+    }
+
+    /// Reads one row of the original matrix back: an embedding.
+    func unpack(row: Int, into output: UnsafeMutablePointer<Float>) {
+        let panel = memory.base + row / Self.panelColumns * panelBytes
+        let column = Int64(row % Self.panelColumns)
+        switch format {
+        case .fourBit:
+            martlet_unpack_four_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(blocks), output)
+        case .eightBit:
+            martlet_unpack_eight_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(blocks), output)
+        case .bfloat16:
+            martlet_unpack_bf16(panel.assumingMemoryBound(to: UInt16.self), column, Int64(inputs), output)
+        }
+    }
+}
+
+/// A vector as f32.
+final class VectorWeight: DeviceWeight {
+    let count: Int
+    let memory: DeviceMemory
+    var byteCount: Int { memory.byteCount }
+
+    init(_ values: [Float]) throws(DeviceError) {
+        count = values.count
+        memory = try DeviceMemory(byteCount: values.count * 4)
+        memory.pointer(to: Float.self).update(from: values, count: values.count)
+    }
+}
+
+/// Packs a tensor's panels, some panels a chunk.
+///
+/// Unchecked: the tensor's bytes are borrowed for the length of the run, and each chunk writes its own panels.
+private final class PackingJob: PhasedJob, @unchecked Sendable {
+    private let tensor: HostTensor
+    private let weight: PanelWeight
+
+    init(tensor: HostTensor, weight: PanelWeight) {
+        self.tensor = tensor
+        self.weight = weight
+    }
+
+    var phaseCount: Int { 1 }
+    func chunkCount(phase: Int) -> Int { min(weight.panelCount, 256) }
+
+    func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
+        for panel in slice(of: weight.panelCount, chunk: chunk, count: chunkCount) { pack(panel: panel) }
+    }
+
+    private func pack(panel: Int) {
+        guard let bytes = tensor.bytes.baseAddress else { return }
+        let firstRow = panel * PanelWeight.panelColumns
+        let columns = min(PanelWeight.panelColumns, weight.outputs - firstRow)
+        let rows = (bytes + firstRow * tensor.rowBytes).assumingMemoryBound(to: UInt8.self)
+        let destination = weight.memory.base + panel * weight.panelBytes
+        let bytePanel = destination.assumingMemoryBound(to: UInt8.self)
+        let (rowBytes, columnCount, blocks) = (Int64(tensor.rowBytes), Int64(columns), Int64(weight.blocks))
+        switch tensor.elementType {
+        case .q4_0: martlet_pack_q4_0(rows, rowBytes, columnCount, blocks, bytePanel)
+        case .q4_1: martlet_pack_q4_1(rows, rowBytes, columnCount, blocks, bytePanel)
+        case .q8_0: martlet_pack_q8_0(rows, rowBytes, columnCount, blocks, bytePanel)
+        case .float32, .float16, .bfloat16:
+            let inputs = weight.inputs
+            withUnsafeTemporaryAllocation(of: UInt16.self, capacity: columns * inputs) { values in
+                for column in 0..<columns {
+                    tensor.roundRow(firstRow + column, to: values.baseAddress.map { $0 + column * inputs })
+                }
+                guard let base = values.baseAddress else { return }
+                martlet_pack_bf16(
+                    base, Int64(inputs), columnCount, Int64(inputs), destination.assumingMemoryBound(to: UInt16.self))
+            }
+        }
+    }
+}
+
+extension HostTensor {
+    /// One row of a plain tensor as bf16, rounded to nearest even.
+    fileprivate func roundRow(_ row: Int, to output: UnsafeMutablePointer<UInt16>?) {
+        guard let output else { return }
+        let start = row * rowBytes
+        for column in 0..<columns {
+            switch elementType {
+            case .bfloat16: output[column] = bytes.loadUnaligned(fromByteOffset: start + column * 2, as: UInt16.self)
+            case .float16:
+                let bits = bytes.loadUnaligned(fromByteOffset: start + column * 2, as: UInt16.self)
+                output[column] = BFloat16.round(Float(half: bits))
+            default:
+                let bits = bytes.loadUnaligned(fromByteOffset: start + column * 4, as: UInt32.self)
+                output[column] = BFloat16.round(Float(bitPattern: bits))
+            }
+        }
+    }
+}
+
+/// The items of one chunk where `total` items are dealt to `count` chunks evenly.
+func slice(of total: Int, chunk: Int, count: Int) -> Range<Int> {
+    total * chunk / count..<total * (chunk + 1) / count
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCompute
+
+/// An open GGUF file: its checked header, and its tensors' bytes by name.
+public final class GGUFFile {
+    public let file: MappedFile
+    public let contents: GGUFContents
+
+    public init(path: String) throws(CheckpointError) {
+        file = try MappedFile(path: path)
+        contents = try GGUFContents(reading: file.bytes)
+    }
+
+    /// The bytes of a tensor, valid while this file lives.
+    public func hostTensor(_ tensor: GGUFTensor) -> HostTensor {
+        HostTensor(
+            elementType: tensor.elementType, rows: tensor.rows, columns: tensor.columns,
+            bytes: UnsafeRawBufferPointer(rebasing: file.bytes[tensor.range]))
+    }
+
+    /// The elements of a string array as their bytes; GGUF doesn't promise UTF-8 there.
+    public func strings(_ array: GGUFArray) throws(CheckpointError) -> [[UInt8]] {
+        guard array.elementType == .string else {
+            throw CheckpointError(.wrongMetadataType, "expected an array of strings, found \(array.elementType)")
+        }
+        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
+        var result: [[UInt8]] = []
+        result.reserveCapacity(array.count)
+        for _ in 0..<array.count {
+            let range = try cursor.readStringRange("a string")
+            result.append([UInt8](cursor.bytes[range]))
+        }
+        return result
+    }
+
+    /// The elements of an int32 array.
+    public func integers(_ array: GGUFArray) throws(CheckpointError) -> [Int32] {
+        guard array.elementType == .int32 else {
+            throw CheckpointError(.wrongMetadataType, "expected an array of int32, found \(array.elementType)")
+        }
+        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
+        var result: [Int32] = []
+        result.reserveCapacity(array.count)
+        for _ in 0..<array.count { result.append(try cursor.read(Int32.self, "an integer")) }
+        return result
+    }
+}
+
+/// Typed access to metadata: absent is nil, the wrong type or a value out of range is an error that names the key.
+extension GGUFContents {
+    public func string(_ key: String) throws(CheckpointError) -> String? {
+        guard let value = metadata[key] else { return nil }
+        guard case .string(let string) = value else { throw wrongType(key, value, "a string") }
+        return string
+    }
+
+    public func bool(_ key: String) throws(CheckpointError) -> Bool? {
+        guard let value = metadata[key] else { return nil }
+        guard case .bool(let bool) = value else { throw wrongType(key, value, "a bool") }
+        return bool
+    }
+
+    /// An integer of any width that fits `Int` and is not negative.
+    public func count(_ key: String) throws(CheckpointError) -> Int? {
+        guard let value = metadata[key] else { return nil }
+        let number: Int?
+        switch value {
+        case .unsigned(let unsigned, _): number = Int(exactly: unsigned)
+        case .signed(let signed, _): number = Int(exactly: signed)
+        default: throw wrongType(key, value, "an integer")
+        }
+        guard let number, number >= 0 else {
+            throw CheckpointError(.invalidMetadata, "\(key) is out of range")
+        }
+        return number
+    }
+
+    public func float(_ key: String) throws(CheckpointError) -> Double? {
+        guard let value = metadata[key] else { return nil }
+        guard case .floating(let double, _) = value else { throw wrongType(key, value, "a float") }
+        return double
+    }
+
+    public func array(_ key: String) throws(CheckpointError) -> GGUFArray? {
+        guard let value = metadata[key] else { return nil }
+        guard case .array(let array) = value else { throw wrongType(key, value, "an array") }
+        return array
+    }
+
+    /// Unwraps what a model can't do without.
+    public func required<Value>(_ value: Value?, _ key: String) throws(CheckpointError) -> Value {
+        guard let value else { throw CheckpointError(.missingMetadata, "the file lacks \(key)") }
+        return value
+    }
+
+    private func wrongType(_ key: String, _ value: GGUFValue, _ expected: String) -> CheckpointError {
+        CheckpointError(.wrongMetadataType, "\(key) must be \(expected), not \(value.type)")
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The types of GGUF metadata, by their numbers in the file.
+public enum GGUFValueType: UInt32, Sendable {
+    case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
+
+    /// Bytes of a value, nil where they vary.
+    var fixedSize: Int? {
+        switch self {
+        case .uint8, .int8, .bool: 1
+        case .uint16, .int16: 2
+        case .uint32, .int32, .float32: 4
+        case .uint64, .int64, .float64: 8
+        case .string, .array: nil
+        }
+    }
+}
+
+/// A metadata value. Large arrays stay in the file; `GGUFArray` says where.
+public enum GGUFValue: Equatable, Sendable {
+    case unsigned(UInt64, GGUFValueType)
+    case signed(Int64, GGUFValueType)
+    case floating(Double, GGUFValueType)
+    case bool(Bool)
+    case string(String)
+    case array(GGUFArray)
+
+    public var type: GGUFValueType {
+        switch self {
+        case .unsigned(_, let type), .signed(_, let type), .floating(_, let type): type
+        case .bool: .bool
+        case .string: .string
+        case .array: .array
+        }
+    }
+}
+
+/// An array of metadata, walked once when the file was opened, so every element is known to lie inside it.
+public struct GGUFArray: Equatable, Sendable {
+    public let elementType: GGUFValueType
+    public let count: Int
+    /// The elements' bytes in the file.
+    public let range: Range<Int>
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A weight in a device's own layout.
+public protocol DeviceWeight: AnyObject, Sendable {
+    /// Bytes it occupies there.
+    var byteCount: Int { get }
+}
+
+/// The paged KV cache of all layers, in a device's own layout.
+public protocol KeyValueCache: AnyObject, Sendable {
+    var layout: CacheLayout { get }
+}
+
+/// A program made ready to run on one device.
+public protocol ExecutionGraph: AnyObject {}
+
+/// The memory that the graphs of one engine share: activations by name.
+public protocol Workspace: AnyObject {
+    var capacity: BatchCapacity { get }
+}
+
+/// What a program's names stand for.
+public struct ProgramBindings {
+    public let weights: [String: any DeviceWeight]
+    public let cache: any KeyValueCache
+    public let workspace: any Workspace
+
+    public init(weights: [String: any DeviceWeight], cache: any KeyValueCache, workspace: any Workspace) {
+        self.weights = weights
+        self.cache = cache
+        self.workspace = workspace
+    }
+}
+
+/// The seam between engine and hardware. Models know no device and devices know no model.
+///
+/// One engine thread packs, compiles and submits; a device brings its own parallelism.
+public protocol ComputeDevice: AnyObject, Sendable {
+    /// For people: kind and instruction set.
+    var name: String { get }
+
+    /// Copies a matrix that linear layers and embeddings will read into the device's layout.
+    func pack(_ tensor: HostTensor) throws -> any DeviceWeight
+    /// Copies a vector (a norm's weight, a bias) as f32.
+    func upload(_ values: [Float]) throws -> any DeviceWeight
+
+    /// Bytes that a cache of this layout takes here.
+    func byteCount(of layout: CacheLayout) throws -> Int
+    func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache
+    func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace
+
+    /// Lowers a program once: pointers resolved, work laid out.
+    func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph
+
+    /// Runs a graph over what `batch` holds now. The batch must not change before the completion.
+    func submit(_ graph: any ExecutionGraph, batch: BatchBuffers) -> Completion
+}
+
+/// A submitted graph. Devices that run before they return hand out `.finished`.
+public struct Completion: Sendable {
+    private let body: @Sendable () -> Void
+
+    public init(wait body: @escaping @Sendable () -> Void) { self.body = body }
+
+    public static let finished = Completion {}
+
+    /// Returns once the results are in the batch.
+    public func wait() { body() }
+}
+
+/// Something a device can't do: an unsupported shape, or memory that isn't there.
+public struct DeviceError: Error, CustomStringConvertible, Sendable {
+    public struct Code: Hashable, Sendable {
+        private enum Name { case unsupported, outOfMemory }
+        private let name: Name
+
+        public static let unsupported = Code(name: .unsupported)
+        public static let outOfMemory = Code(name: .outOfMemory)
+    }
+
+    public let code: Code
+    public let message: String
+
+    public init(code: Code, message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+}

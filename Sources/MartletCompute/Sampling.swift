@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How one row of logits becomes a token: temperature, then min-p, then top-k, then top-p, as vLLM orders them.
+public struct SamplingRow: Equatable, Sendable {
+    /// 0 is greedy: the largest logit, of equals the lowest id.
+    public var temperature: Float
+    /// Keeps the k likeliest; 0 keeps all.
+    public var topK: Int32
+    /// Keeps the likeliest whose probabilities reach this sum; 1 keeps all.
+    public var topP: Float
+    /// Keeps what is at least this fraction of the likeliest; 0 keeps all.
+    public var minP: Float
+    /// What the draw is keyed by: the same key draws the same number on any machine, in any batch.
+    public var key: DrawKey
+    /// A token whose logprob is reported beside the sample's; negative for none.
+    public var target: Int32
+
+    public init(
+        temperature: Float, topK: Int32 = 0, topP: Float = 1, minP: Float = 0, key: DrawKey = DrawKey(),
+        target: Int32 = -1
+    ) {
+        self.temperature = temperature
+        self.topK = topK
+        self.topP = topP
+        self.minP = minP
+        self.key = key
+        self.target = target
+    }
+
+    public static let greedy = SamplingRow(temperature: 0)
+}
+
+/// The identity of a random draw.
+public struct DrawKey: Hashable, Sendable {
+    public var seed: UInt64
+    /// Which of a request's parallel samples.
+    public var sampleIndex: UInt32
+    /// Position of the drawn token in its sequence.
+    public var position: UInt32
+
+    public init(seed: UInt64 = 0, sampleIndex: UInt32 = 0, position: UInt32 = 0) {
+        self.seed = seed
+        self.sampleIndex = sampleIndex
+        self.position = position
+    }
+
+    /// The `draw`-th number of this key, uniform in [0, 1), a multiple of 2^-53.
+    ///
+    /// SplitMix64's finaliser (Steele, Lea, Flood 2014) over each part of the key in turn.
+    public func uniform(draw: UInt32) -> Double {
+        var state = Self.mix(seed &+ 0x9e37_79b9_7f4a_7c15)
+        state = Self.mix(state ^ (UInt64(sampleIndex) << 32 | UInt64(position)))
+        state = Self.mix(state &+ UInt64(draw) &* 0x9e37_79b9_7f4a_7c15)
+        return Double(state >> 11) * 0x1p-53
+    }
+
+    private static func mix(_ value: UInt64) -> UInt64 {
+        var z = value
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+/// What the device says of one row. Logprobs are natural logarithms under the unmodified distribution
+/// (temperature 1, nothing cut off), as vLLM's `raw_logprobs`.
+public struct SampledToken: Equatable, Sendable {
+    /// Negative where no logit of the row is finite.
+    public var token: Int32 = -1
+    public var logprob: Float = 0
+    /// Logprob of `SamplingRow.target`, 0 without one.
+    public var targetLogprob: Float = 0
+
+    public init() {}
+}

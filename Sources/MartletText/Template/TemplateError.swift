@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Why a template can't be parsed or rendered.
+public struct TemplateError: Error, Equatable, Sendable, CustomStringConvertible {
+    public struct Code: Hashable, Sendable {
+        private enum Name { case syntax, unsupported, type, undefined, budgetExceeded, raised }
+        private let name: Name
+        private init(_ name: Name) { self.name = name }
+
+        public static let syntax = Code(.syntax)
+        /// A construct of Jinja that this interpreter doesn't have.
+        public static let unsupported = Code(.unsupported)
+        public static let type = Code(.type)
+        public static let undefined = Code(.undefined)
+        public static let budgetExceeded = Code(.budgetExceeded)
+        /// The template itself called `raise_exception`.
+        public static let raised = Code(.raised)
+    }
+
+    public let code: Code
+    public let message: String
+    /// Counted from 1; 0 where the place isn't known.
+    public let line: Int
+
+    public init(_ code: Code, _ message: String, line: Int) {
+        self.code = code
+        self.message = message
+        self.line = line
+    }
+
+    public var description: String {
+        line > 0 ? "chat template, line \(line): \(message)" : "chat template: \(message)"
+    }
+}
+
+/// What rendering may cost. Templates come from files that strangers wrote.
+public struct TemplateBudget: Sendable {
+    public var sourceBytes = 1 << 20
+    /// Expressions and statements evaluated.
+    public var steps = 1_000_000
+    /// Bytes of all strings made on the way, and of the output.
+    public var bytes = 4 << 20
+    /// Nesting of expressions and statements, in the source and in values.
+    public var depth = 64
+    public var rangeLength = 100_000
+
+    public init() {}
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Jinja's precedence, loosest first: conditional, or, and, not, comparison, + -, ~, * / // %, unary, **, postfix.
+extension TemplateParser {
+    mutating func parseExpression() throws(TemplateError) -> TemplateExpression {
+        try nested { (parser) throws(TemplateError) in try parser.parseConditional() }
+    }
+
+    mutating func parseWithoutConditional() throws(TemplateError) -> TemplateExpression { try parseOr() }
+
+    /// An expression, or several with commas between as a list.
+    mutating func parseTuple() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        let first = try parseExpression()
+        guard current == .symbol(",") else { return first }
+        var items = [first]
+        while accept(","), current != .statementEnd { items.append(try parseExpression()) }
+        return try TemplateExpression(kind: .list(items), line: start)
+    }
+
+    private mutating func parseConditional() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        var expression = try parseOr()
+        while acceptName("if") {
+            let condition = try parseOr()
+            let otherwise = acceptName("else") ? try parseExpression() : nil
+            expression = try TemplateExpression(
+                kind: .conditional(condition: condition, then: expression, otherwise: otherwise), line: start)
+        }
+        return expression
+    }
+
+    private mutating func parseOr() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        var left = try parseAnd()
+        while acceptName("or") { left = try TemplateExpression(kind: .or(left, parseAnd()), line: start) }
+        return left
+    }
+
+    private mutating func parseAnd() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        var left = try parseNot()
+        while acceptName("and") { left = try TemplateExpression(kind: .and(left, parseNot()), line: start) }
+        return left
+    }
+
+    private mutating func parseNot() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        guard acceptName("not") else { return try parseComparison() }
+        let operand = try nested { (parser) throws(TemplateError) in try parser.parseNot() }
+        return try TemplateExpression(kind: .not(operand), line: start)
+    }
+
+    private mutating func parseComparison() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        let left = try parseSum()
+        var rest: [(symbol: String, right: TemplateExpression)] = []
+        while true {
+            if case .symbol(let symbol) = current, ["==", "!=", "<", ">", "<=", ">="].contains(symbol) {
+                advance()
+                rest.append((symbol, try parseSum()))
+            } else if acceptName("in") {
+                rest.append(("in", try parseSum()))
+            } else if current == .name("not") {
+                advance()
+                try expect(.name("in"), "in")
+                rest.append(("not in", try parseSum()))
+            } else {
+                break
+            }
+        }
+        return try rest.isEmpty ? left : TemplateExpression(kind: .comparison(left, rest), line: start)
+    }
+
+    private mutating func parseSum() throws(TemplateError) -> TemplateExpression {
+        try parseBinary(["+", "-"]) { (parser) throws(TemplateError) in
+            try parser.parseBinary(["~"]) { (parser) throws(TemplateError) in
+                try parser.parseBinary(["*", "/", "//", "%"]) { (parser) throws(TemplateError) in
+                    try parser.parseUnary()
+                }
+            }
+        }
+    }
+
+    private mutating func parseBinary(
+        _ operators: Set<String>, operand: (inout TemplateParser) throws(TemplateError) -> TemplateExpression
+    ) throws(TemplateError) -> TemplateExpression {
+        let start = line
+        var left = try operand(&self)
+        while case .symbol(let symbol) = current, operators.contains(symbol) {
+            advance()
+            left = try TemplateExpression(kind: .binary(left, symbol, operand(&self)), line: start)
+        }
+        return left
+    }
+
+    private mutating func parseUnary() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        if accept("-") {
+            let operand = try nested { (parser) throws(TemplateError) in try parser.parseUnary() }
+            return try TemplateExpression(kind: .negative(operand), line: start)
+        }
+        if accept("+") { return try nested { (parser) throws(TemplateError) in try parser.parseUnary() } }
+        var expression = try parsePostfix()
+        if accept("**") {
+            let exponent = try nested { (parser) throws(TemplateError) in try parser.parseUnary() }
+            expression = try TemplateExpression(kind: .binary(expression, "**", exponent), line: start)
+        }
+        return expression
+    }
+
+    private mutating func parsePostfix() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        var expression = try parsePrimary()
+        while true {
+            if accept(".") {
+                if case .integer(let number) = current {
+                    advance()
+                    let index = try TemplateExpression(kind: .literal(.integer(number)), line: start)
+                    expression = try TemplateExpression(kind: .index(expression, index), line: start)
+                } else {
+                    let name = try expectAnyName("an attribute")
+                    expression = try TemplateExpression(kind: .attribute(expression, name), line: start)
+                }
+            } else if accept("[") {
+                expression = try parseSubscript(of: expression, line: start)
+            } else if accept("(") {
+                expression = try TemplateExpression(kind: .call(expression, parseArguments()), line: start)
+            } else if accept("|") {
+                let name = try expectAnyName("a filter")
+                let arguments = accept("(") ? try parseArguments() : TemplateArguments()
+                expression = try TemplateExpression(kind: .filter(expression, name, arguments), line: start)
+            } else if acceptName("is") {
+                expression = try parseTest(of: expression, line: start)
+            } else {
+                return expression
+            }
+        }
+    }
+
+    private mutating func parseTest(
+        of expression: TemplateExpression, line start: Int
+    ) throws(TemplateError) -> TemplateExpression {
+        let negated = acceptName("not")
+        let name = try expectAnyName("a test")
+        var arguments = TemplateArguments()
+        if accept("(") {
+            arguments = try parseArguments()
+        } else {
+            // `x is divisibleby 3`: one argument may stand bare.
+            switch current {
+            case .string, .integer, .float: arguments.positional = [try parsePrimary()]
+            case .name(let next) where !["and", "or", "not", "is", "in", "if", "else"].contains(next):
+                arguments.positional = [try parsePrimary()]
+            default: break
+            }
+        }
+        return try TemplateExpression(kind: .test(expression, name, arguments, negated: negated), line: start)
+    }
+
+    private mutating func parseSubscript(
+        of expression: TemplateExpression, line start: Int
+    ) throws(TemplateError) -> TemplateExpression {
+        func parsePart(_ parser: inout TemplateParser) throws(TemplateError) -> TemplateExpression? {
+            parser.current == .symbol(":") || parser.current == .symbol("]") ? nil : try parser.parseExpression()
+        }
+        let first = try parsePart(&self)
+        if accept(":") {
+            let second = try parsePart(&self)
+            let step = accept(":") ? try parsePart(&self) : nil
+            try expect(.symbol("]"), "]")
+            return try TemplateExpression(kind: .slice(expression, from: first, to: second, step: step), line: start)
+        }
+        guard let first else { throw TemplateError(.syntax, "empty subscript", line: start) }
+        try expect(.symbol("]"), "]")
+        return try TemplateExpression(kind: .index(expression, first), line: start)
+    }
+
+    /// After the opening parenthesis, through the closing one.
+    private mutating func parseArguments() throws(TemplateError) -> TemplateArguments {
+        var arguments = TemplateArguments()
+        while !accept(")") {
+            let value = try parseExpression()
+            if case .name(let name) = value.kind, accept("=") {
+                arguments.named.append((name, try parseExpression()))
+            } else {
+                guard arguments.named.isEmpty else {
+                    throw TemplateError(.syntax, "a positional argument after a named one", line: line)
+                }
+                arguments.positional.append(value)
+            }
+            if !accept(",") {
+                try expect(.symbol(")"), ")")
+                break
+            }
+        }
+        return arguments
+    }
+
+    private mutating func parsePrimary() throws(TemplateError) -> TemplateExpression {
+        let start = line
+        func literal(_ value: TemplateValue) throws(TemplateError) -> TemplateExpression {
+            try TemplateExpression(kind: .literal(value), line: start)
+        }
+        let token = current
+        advance()
+        switch token {
+        case .string(var text):
+            // Strings side by side are one.
+            while case .string(let more) = current {
+                text += more
+                advance()
+            }
+            return try literal(.string(text))
+        case .integer(let number): return try literal(.integer(number))
+        case .float(let number): return try literal(.float(number))
+        case .name("true"), .name("True"): return try literal(.bool(true))
+        case .name("false"), .name("False"): return try literal(.bool(false))
+        case .name("none"), .name("None"): return try literal(.none)
+        case .name(let name): return try TemplateExpression(kind: .name(name), line: start)
+        case .symbol("("):
+            if accept(")") { return try TemplateExpression(kind: .list([]), line: start) }
+            let first = try parseExpression()
+            guard current == .symbol(",") else {
+                try expect(.symbol(")"), ")")
+                return first
+            }
+            return try TemplateExpression(kind: .list(parseItems(after: first, until: ")")), line: start)
+        case .symbol("["):
+            if accept("]") { return try TemplateExpression(kind: .list([]), line: start) }
+            let first = try parseExpression()
+            return try TemplateExpression(kind: .list(parseItems(after: first, until: "]")), line: start)
+        case .symbol("{"): return try parseDictionary(line: start)
+        default: throw TemplateError(.syntax, "expected an expression", line: start)
+        }
+    }
+
+    private mutating func parseItems(
+        after first: TemplateExpression, until close: String
+    ) throws(TemplateError) -> [TemplateExpression] {
+        var items = [first]
+        while accept(","), current != .symbol(close) { items.append(try parseExpression()) }
+        try expect(.symbol(close), close)
+        return items
+    }
+
+    private mutating func parseDictionary(line start: Int) throws(TemplateError) -> TemplateExpression {
+        var items: [(key: TemplateExpression, value: TemplateExpression)] = []
+        while !accept("}") {
+            let key = try parseExpression()
+            try expect(.symbol(":"), ":")
+            items.append((key, try parseExpression()))
+            if !accept(",") {
+                try expect(.symbol("}"), "}")
+                break
+            }
+        }
+        return try TemplateExpression(kind: .dictionary(items), line: start)
+    }
+}

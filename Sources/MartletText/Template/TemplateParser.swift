@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Statements from tokens; expressions are in `TemplateParser+Expressions.swift`.
+struct TemplateParser {
+    private let tokens: [LocatedToken]
+    private var index = 0
+    private let maximumDepth: Int
+    private var depth = 0
+    private var loopDepth = 0
+
+    static func parse(_ tokens: [LocatedToken], maximumDepth: Int) throws(TemplateError) -> [TemplateStatement] {
+        var parser = TemplateParser(tokens: tokens, maximumDepth: maximumDepth)
+        let (statements, terminator) = try parser.parseBody(until: [])
+        if let terminator {
+            throw TemplateError(.syntax, "\(terminator) has nothing to end", line: parser.line)
+        }
+        return statements
+    }
+
+    private init(tokens: [LocatedToken], maximumDepth: Int) {
+        self.tokens = tokens
+        self.maximumDepth = maximumDepth
+    }
+
+    var line: Int { tokens[min(index, tokens.count - 1)].line }
+    var current: TemplateToken { index < tokens.count ? tokens[index].token : .end }
+
+    mutating func advance() { index += 1 }
+
+    mutating func accept(_ symbol: String) -> Bool {
+        guard current == .symbol(symbol) else { return false }
+        advance()
+        return true
+    }
+
+    mutating func acceptName(_ name: String) -> Bool {
+        guard current == .name(name) else { return false }
+        advance()
+        return true
+    }
+
+    mutating func expect(_ token: TemplateToken, _ what: String) throws(TemplateError) {
+        guard current == token else { throw TemplateError(.syntax, "expected \(what)", line: line) }
+        advance()
+    }
+
+    mutating func expectAnyName(_ what: String) throws(TemplateError) -> String {
+        guard case .name(let name) = current else { throw TemplateError(.syntax, "expected \(what)", line: line) }
+        advance()
+        return name
+    }
+
+    /// Runs `body` one level deeper; the limit keeps recursion off the end of the stack.
+    mutating func nested<Result>(
+        _ body: (inout TemplateParser) throws(TemplateError) -> Result
+    ) throws(TemplateError) -> Result {
+        depth += 1
+        defer { depth -= 1 }
+        guard depth <= maximumDepth else {
+            throw TemplateError(.budgetExceeded, "nested more than \(maximumDepth) deep", line: line)
+        }
+        return try body(&self)
+    }
+
+    /// Statements up to one of the terminators (its name consumed, the rest of its tag not), or the end.
+    private mutating func parseBody(
+        until terminators: Set<String>
+    ) throws(TemplateError) -> (body: [TemplateStatement], terminator: String?) {
+        var statements: [TemplateStatement] = []
+        while true {
+            let start = line
+            switch current {
+            case .end: return (statements, nil)
+            case .text(let text):
+                advance()
+                statements.append(TemplateStatement(kind: .text(text), line: start))
+            case .outputStart:
+                advance()
+                let expression = try parseExpression()
+                try expect(.outputEnd, "}}")
+                statements.append(TemplateStatement(kind: .output(expression), line: start))
+            case .statementStart:
+                advance()
+                let keyword = try expectAnyName("a statement")
+                if terminators.contains(keyword) { return (statements, keyword) }
+                let kind = try nested { (parser) throws(TemplateError) in try parser.parseStatement(keyword) }
+                statements.append(TemplateStatement(kind: kind, line: start))
+            default: throw TemplateError(.syntax, "unexpected tag", line: start)
+            }
+        }
+    }
+
+    /// A body that must end with one of the terminators.
+    private mutating func parseClosedBody(
+        of keyword: String, until terminators: Set<String>
+    ) throws(TemplateError) -> (body: [TemplateStatement], terminator: String) {
+        let start = line
+        let (body, terminator) = try parseBody(until: terminators)
+        guard let terminator else { throw TemplateError(.syntax, "\(keyword) is never ended", line: start) }
+        return (body, terminator)
+    }
+
+    private mutating func parseStatement(_ keyword: String) throws(TemplateError) -> TemplateStatement.Kind {
+        switch keyword {
+        case "if": return try parseIf()
+        case "for": return try parseFor()
+        case "set": return try parseSet()
+        case "generation":
+            // Marks an answer for training; it renders as its body.
+            try expect(.statementEnd, "%}")
+            let (body, _) = try parseClosedBody(of: keyword, until: ["endgeneration"])
+            try expect(.statementEnd, "%}")
+            let always = try TemplateExpression(kind: .literal(.bool(true)), line: line)
+            return .branch([(always, body)], otherwise: [])
+        case "break", "continue":
+            guard loopDepth > 0 else { throw TemplateError(.syntax, "\(keyword) outside of a loop", line: line) }
+            try expect(.statementEnd, "%}")
+            return keyword == "break" ? .breakLoop : .continueLoop
+        case "macro", "call", "filter", "include", "import", "from", "extends", "block", "with", "autoescape", "do":
+            throw TemplateError(.unsupported, "{% \(keyword) %} is not supported", line: line)
+        default: throw TemplateError(.syntax, "unknown statement \(keyword)", line: line)
+        }
+    }
+
+    private mutating func parseIf() throws(TemplateError) -> TemplateStatement.Kind {
+        var branches: [(TemplateExpression, [TemplateStatement])] = []
+        while true {
+            let condition = try parseExpression()
+            try expect(.statementEnd, "%}")
+            let (body, terminator) = try parseClosedBody(of: "if", until: ["elif", "else", "endif"])
+            branches.append((condition, body))
+            switch terminator {
+            case "elif": continue
+            case "else":
+                try expect(.statementEnd, "%}")
+                let (otherwise, _) = try parseClosedBody(of: "else", until: ["endif"])
+                try expect(.statementEnd, "%}")
+                return .branch(branches, otherwise: otherwise)
+            default:
+                try expect(.statementEnd, "%}")
+                return .branch(branches, otherwise: [])
+            }
+        }
+    }
+
+    private mutating func parseFor() throws(TemplateError) -> TemplateStatement.Kind {
+        let names = try parseTargets()
+        try expect(.name("in"), "in")
+        // A conditional expression here would swallow the loop's own filter.
+        let sequence = try parseWithoutConditional()
+        let filter = acceptName("if") ? try parseExpression() : nil
+        if acceptName("recursive") { throw TemplateError(.unsupported, "recursive loops are not supported", line: line) }
+        try expect(.statementEnd, "%}")
+        loopDepth += 1
+        let (body, terminator) = try parseClosedBody(of: "for", until: ["else", "endfor"])
+        loopDepth -= 1
+        try expect(.statementEnd, "%}")
+        var otherwise: [TemplateStatement] = []
+        if terminator == "else" {
+            (otherwise, _) = try parseClosedBody(of: "else", until: ["endfor"])
+            try expect(.statementEnd, "%}")
+        }
+        return .loop(names: names, over: sequence, filter: filter, body: body, otherwise: otherwise)
+    }
+
+    private mutating func parseSet() throws(TemplateError) -> TemplateStatement.Kind {
+        let names = try parseTargets()
+        if names.count == 1, accept(".") {
+            let attribute = try expectAnyName("an attribute")
+            try expect(.symbol("="), "=")
+            let value = try parseTuple()
+            try expect(.statementEnd, "%}")
+            return .assignAttribute(of: names[0], attribute: attribute, value)
+        }
+        if accept("=") {
+            let value = try parseTuple()
+            try expect(.statementEnd, "%}")
+            return .assign(names: names, value)
+        }
+        guard names.count == 1 else { throw TemplateError(.syntax, "expected =", line: line) }
+        guard current == .statementEnd else {
+            throw TemplateError(.unsupported, "filters on a set block are not supported", line: line)
+        }
+        advance()
+        let (body, _) = try parseClosedBody(of: "set", until: ["endset"])
+        try expect(.statementEnd, "%}")
+        return .capture(name: names[0], body: body)
+    }
+
+    /// `name`, `name, name` or either in parentheses.
+    private mutating func parseTargets() throws(TemplateError) -> [String] {
+        let parenthesised = accept("(")
+        var names = [try expectAnyName("a name")]
+        while accept(",") { names.append(try expectAnyName("a name")) }
+        if parenthesised { try expect(.symbol(")"), ")") }
+        return names
+    }
+}

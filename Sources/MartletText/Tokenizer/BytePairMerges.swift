@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HeapModule
+
+/// The merge rules of a BPE vocabulary, applied lowest rank first, of equals leftmost first.
+struct BytePairMerges: Sendable {
+    private struct Merge {
+        let rank: UInt32
+        let token: Int32
+    }
+    private let merges: [UInt64: Merge]
+    /// `[byte]`: the token of that byte alone, -1 without one.
+    private let byteTokens: [Int32]
+
+    /// - Parameter rules: UTF-8 of `left right`, by rank.
+    init(rules: [[UInt8]], vocabulary: Vocabulary) throws(TokenizerError) {
+        var merges: [UInt64: Merge] = [:]
+        merges.reserveCapacity(rules.count)
+        for (rank, rule) in rules.enumerated() {
+            // The separator is the first space that doesn't begin the rule: a token may itself be a space.
+            guard let space = rule.dropFirst().firstIndex(of: 0x20),
+                let left = Self.bytes(rule[..<space]), let right = Self.bytes(rule[(space + 1)...]),
+                let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right),
+                let merged = vocabulary.id(of: left + right)
+            else {
+                let text = String(decoding: rule, as: UTF8.self)
+                throw TokenizerError(.invalidMerge, "merge \(rank) (\(text)) names tokens that don't exist")
+            }
+            let key = Self.key(leftID, rightID)
+            guard merges[key] == nil else { continue }  // a repeated rule: the lower rank stands
+            merges[key] = Merge(rank: UInt32(truncatingIfNeeded: rank), token: merged)
+        }
+        self.merges = merges
+        byteTokens = (UInt8.min...UInt8.max).map { vocabulary.id(of: [$0]) ?? -1 }
+    }
+
+    private static func bytes(_ spelling: ArraySlice<UInt8>) -> [UInt8]? {
+        String(validating: spelling, as: UTF8.self).flatMap { ByteAlphabet.bytes(of: $0) }
+    }
+
+    private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
+        UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
+    }
+
+    /// Appends the tokens of one word. A byte that no token stands for is left out, as llama.cpp leaves it out.
+    ///
+    /// - Complexity: O(n log n) in the word's bytes.
+    func tokenize(_ word: ArraySlice<UInt8>, into tokens: inout [Int32]) {
+        var symbols: [Int32] = word.map { byteTokens[Int($0)] }
+        let count = symbols.count
+        if count == 1 {
+            if symbols[0] >= 0 { tokens.append(symbols[0]) }
+            return
+        }
+        // A linked list of symbols, and a heap of the pairs that could merge. A pair is stale once either side has
+        // merged with another: then the rule found at its place is a different one, or none.
+        var next = Array(1...count)
+        var previous = Array(-1..<(count - 1))
+        var candidates = Heap<UInt64>()
+        func merge(at index: Int) -> Merge? {
+            guard symbols[index] >= 0, next[index] < count, symbols[next[index]] >= 0 else { return nil }
+            return merges[Self.key(symbols[index], symbols[next[index]])]
+        }
+        func offer(_ index: Int) {
+            if let merge = merge(at: index) { candidates.insert(UInt64(merge.rank) << 32 | UInt64(index)) }
+        }
+        var alive = [Bool](repeating: true, count: count)
+        for index in 0..<(count - 1) { offer(index) }
+        while let candidate = candidates.popMin() {
+            let index = Int(candidate & 0xffff_ffff)
+            guard alive[index], let merge = merge(at: index), UInt64(merge.rank) == candidate >> 32 else { continue }
+            let removed = next[index]
+            symbols[index] = merge.token
+            alive[removed] = false
+            next[index] = next[removed]
+            if next[index] < count { previous[next[index]] = index }
+            if previous[index] >= 0 { offer(previous[index]) }
+            offer(index)
+        }
+        var index = 0
+        while index < count {
+            if symbols[index] >= 0 { tokens.append(symbols[index]) }
+            index = next[index]
+        }
+    }
+}
