@@ -24,6 +24,9 @@ struct LoadOptions: ParsableArguments {
     @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
     var instructionSet: InstructionSet?
 
+    @Option(help: "Activations that meet quantised weights: int16 is exact, int8 reads prompts up to twice as fast.")
+    var activations = EngineOptions().activations
+
     func loadEngine() async throws -> Engine {
         var options = EngineOptions()
         options.threads = threads
@@ -31,6 +34,7 @@ struct LoadOptions: ParsableArguments {
         options.maxNumBatchedTokens = maxNumBatchedTokens
         options.blockSize = blockSize
         options.instructionSet = instructionSet
+        options.activations = activations
         FileFaults.exitCleanly()
         let bar = ProgressBar(title: "Loading")
         defer { bar.clear() }
@@ -39,6 +43,7 @@ struct LoadOptions: ParsableArguments {
 }
 
 extension InstructionSet: ExpressibleByArgument {}
+extension ActivationPrecision: ExpressibleByArgument {}
 
 /// How answers are drawn.
 struct SamplingOptions: ParsableArguments {

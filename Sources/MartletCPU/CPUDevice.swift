@@ -10,13 +10,16 @@ public import MartletCompute
 public final class CPUDevice: ComputeDevice {
     public let instructionSet: InstructionSet
     public let threadCount: Int
+    public let activations: ActivationPrecision
     private let kernels: MartletKernelTable
     private let pool: WorkerPool
 
     /// - Parameters:
     ///   - threads: nil for one a processor that this process may run on.
     ///   - instructionSet: must be one that this machine runs; nil for the best.
-    public init(threads: Int? = nil, instructionSet: InstructionSet? = nil) throws(DeviceError) {
+    public init(
+        threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int16
+    ) throws(DeviceError) {
         let chosen = instructionSet ?? .best
         guard let kernels = chosen.kernels else {
             throw DeviceError(code: .unsupported, message: "this machine doesn't run \(chosen.rawValue)")
@@ -26,6 +29,7 @@ public final class CPUDevice: ComputeDevice {
             throw DeviceError(code: .unsupported, message: "\(threadCount) threads: use 1 to 1024")
         }
         self.instructionSet = chosen
+        self.activations = activations
         self.kernels = kernels
         self.threadCount = threadCount
         pool = WorkerPool(threadCount: threadCount)
@@ -46,7 +50,7 @@ public final class CPUDevice: ComputeDevice {
 
     public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try CPUKeyValueCache(layout) }
 
-    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { CPUWorkspace(capacity) }
+    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { CPUWorkspace(capacity, activations: activations) }
 
     public func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph {
         try Lowering.lower(program, bindings: bindings, kernels: kernels, threadCount: threadCount)

@@ -7,11 +7,15 @@ import MartletCompute
 /// kernels read.
 final class CPUWorkspace: Workspace {
     let capacity: BatchCapacity
+    let activations: ActivationPrecision
     private var tensors: [String: (tensor: Tensor, memory: DeviceMemory)] = [:]
     private var quantized: [String: DeviceMemory] = [:]
     private var rounded: [String: DeviceMemory] = [:]
 
-    init(_ capacity: BatchCapacity) { self.capacity = capacity }
+    init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
+        self.capacity = capacity
+        self.activations = activations
+    }
 
     func rowCapacity(_ extent: RowExtent) -> Int {
         switch extent {
@@ -30,23 +34,24 @@ final class CPUWorkspace: Workspace {
         return TensorRows(base: memory.pointer(), columns: tensor.columns)
     }
 
-    /// The tensor's int8 copy, written row by row by `QuantizeRows`.
+    /// The tensor's quantised copy, written row by row by `QuantizeRows`.
     func quantizedRows(of tensor: Tensor) throws(DeviceError) -> MartletQuantizedRows {
         let blocks = tensor.columns / Int(MARTLET_BLOCK_LENGTH)
-        let rows = rowCapacity(tensor.rows)
+        let count = rowCapacity(tensor.rows) * blocks
+        // Per block: one or two planes of 32 bytes, then three words.
+        let planes = activations == .int16 ? 2 : 1
         let memory: DeviceMemory
         if let found = quantized[tensor.name] {
             memory = found
         } else {
-            memory = try DeviceMemory(byteCount: rows * blocks * (32 + 3 * 4))
+            memory = try DeviceMemory(byteCount: count * (planes * 32 + 3 * 4))
             quantized[tensor.name] = memory
         }
-        let values = rows * blocks * 32
-        let words = rows * blocks * 4
+        let words = count * planes * 32
         return MartletQuantizedRows(
-            values: memory.pointer(), scales: memory.pointer(at: values),
-            scaledSums: memory.pointer(at: values + words), offsets: memory.pointer(at: values + 2 * words),
-            blocks: Int64(blocks))
+            high: memory.pointer(), low: planes == 2 ? memory.pointer(at: count * 32) : nil,
+            scales: memory.pointer(at: words), scaledSums: memory.pointer(at: words + count * 4),
+            offsets: memory.pointer(at: words + count * 8), blocks: Int64(blocks))
     }
 
     /// The tensor's bf16 copy, columns padded to an even number, written row by row by `RoundRows`.

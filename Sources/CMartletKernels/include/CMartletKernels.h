@@ -28,12 +28,14 @@ extern "C" {
 #define MARTLET_CACHE_GROUP 16
 #define MARTLET_ATTENTION_TILE 64
 
-/// Rows of activations quantised to int8 in blocks of 32: x = scale * q.
+/// Rows of activations quantised in blocks of 32: x = scale * q, where q is `high` in 8 bits, or
+/// `256 * high + low` in 16.
 typedef struct {
-    int8_t *values;        ///< [rows, blocks * 32]
-    float *scales;         ///< [rows, blocks]
-    float *scaledSums;     ///< [rows, blocks]: scale * sum(q), what a block's minimum is multiplied with
-    int32_t *offsets;      ///< [rows, blocks]: -128 * sum(q), what an 8-bit block's bias of 128 costs
+    int8_t *high;            ///< [rows, blocks * 32]
+    int8_t *_Nullable low;   ///< the same, or null for 8 bits
+    float *scales;           ///< [rows, blocks]
+    float *scaledSums;       ///< [rows, blocks]: scale * sum(q), what a block's minimum is multiplied with
+    int32_t *offsets;        ///< [rows, blocks]: -128 * sum(q), what an 8-bit weight's bias of 128 costs
     int64_t blocks;
 } MartletQuantizedRows;
 
@@ -64,7 +66,7 @@ typedef struct {
 } MartletAttentionItem;
 
 typedef struct {
-    /// Quantises `count` (a multiple of 32) floats of one row into row `row`.
+    /// Quantises one row of `blocks * 32` floats into row `row`, to 16 bits where there is a low plane.
     void (*quantizeRow)(const float *input, int64_t row, MartletQuantizedRows output);
     /// Rounds `count` floats to bf16, to nearest even, and zero-fills up to an even number.
     void (*roundRow)(const float *input, uint16_t *output, int64_t count);

@@ -8,6 +8,8 @@ public struct EngineOptions: Sendable {
     public var threads: Int?
     /// nil for the best that the machine runs.
     public var instructionSet: InstructionSet?
+    /// How finely activations are quantised before they meet quantised weights.
+    public var activations = ActivationPrecision.int16
     /// Tokens of prompt and answer together; nil for what the model was trained for.
     public var maxModelLength: Int?
     /// Tokens computed in one step; longer prompts are read in chunks of this.

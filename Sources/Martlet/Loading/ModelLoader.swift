@@ -20,7 +20,8 @@ struct ModelLoader {
         let blueprint = try ModelBlueprint(of: file)
         let configuration = blueprint.configuration
         let maxModelLength = try effectiveMaxModelLength(configuration)
-        let device = try CPUDevice(threads: options.threads, instructionSet: options.instructionSet)
+        let device = try CPUDevice(
+            threads: options.threads, instructionSet: options.instructionSet, activations: options.activations)
         let blocksPerSequence = (maxModelLength + options.blockSize - 1) / options.blockSize
         let layout = CacheLayout(
             layers: configuration.layers, keyValueHeads: configuration.heads.keyValueHeads,
