@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#pragma clang fp contract(off)
+
 #define COLUMNS MARTLET_PANEL_COLUMNS
 
 static uint16_t load16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }

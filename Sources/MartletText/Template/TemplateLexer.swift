@@ -118,13 +118,13 @@ struct TemplateLexer {
     /// `{% raw %}…{% endraw %}`: appends what is inside as text. Nil where this is another statement, otherwise
     /// whether the closing tag strips what follows.
     private mutating func rawBlock() throws(TemplateError) -> Bool? {
-        guard let (_, bodyStart, _) = bareTag("raw", from: index) else { return nil }
+        guard let (bodyStart, stripsBody) = bareTag("raw", from: index) else { return nil }
         var at = bodyStart
         while at + 1 < bytes.count {
             if bytes[at] == UInt8(ascii: "{"), bytes[at + 1] == UInt8(ascii: "%") {
                 let strips = at + 2 < bytes.count && bytes[at + 2] == UInt8(ascii: "-")
-                if let (_, end, stripsNext) = bareTag("endraw", from: at + (strips ? 3 : 2)) {
-                    appendText(bodyStart..<at, strippingStart: false, strippingEnd: strips ? .all : .none)
+                if let (end, stripsNext) = bareTag("endraw", from: at + (strips ? 3 : 2)) {
+                    appendText(bodyStart..<at, strippingStart: stripsBody, strippingEnd: strips ? .all : .none)
                     index = end
                     return stripsNext
                 }
@@ -134,7 +134,8 @@ struct TemplateLexer {
         throw TemplateError(.syntax, "a raw block is never closed", line: line)
     }
 
-    private func bareTag(_ name: String, from start: Int) -> (Int, end: Int, strips: Bool)? {
+    /// A tag of this name alone: where it ends, and whether it strips what follows.
+    private func bareTag(_ name: String, from start: Int) -> (end: Int, strips: Bool)? {
         var at = start
         while at < bytes.count, Self.isSpace(bytes[at]) { at += 1 }
         guard bytes[at...].starts(with: name.utf8) else { return nil }
@@ -145,7 +146,7 @@ struct TemplateLexer {
         guard bytes[at...].starts(with: "%}".utf8) else { return nil }
         at += 2
         if !strips, at < bytes.count, bytes[at] == 0x0a { at += 1 }
-        return (start, at, strips)
+        return (at, strips)
     }
 
     /// Tokens up to and including the closing mark. Returns whether it strips what follows.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Jinja's precedence, loosest first: conditional, or, and, not, comparison, + -, ~, * / // %, unary, **, postfix.
+// Jinja's precedence, loosest first: conditional, or, and, not, comparison, + -, ~, * / // %, **, unary with its
+// filters and tests, postfix.
 extension TemplateParser {
     mutating func parseExpression() throws(TemplateError) -> TemplateExpression {
         try nested { (parser) throws(TemplateError) in try parser.parseConditional() }
@@ -76,7 +77,7 @@ extension TemplateParser {
         try parseBinary(["+", "-"]) { (parser) throws(TemplateError) in
             try parser.parseBinary(["~"]) { (parser) throws(TemplateError) in
                 try parser.parseBinary(["*", "/", "//", "%"]) { (parser) throws(TemplateError) in
-                    try parser.parseUnary()
+                    try parser.parsePower()
                 }
             }
         }
@@ -94,17 +95,32 @@ extension TemplateParser {
         return left
     }
 
-    private mutating func parseUnary() throws(TemplateError) -> TemplateExpression {
+    private mutating func parsePower() throws(TemplateError) -> TemplateExpression {
+        try parseBinary(["**"]) { (parser) throws(TemplateError) in try parser.parseUnary(withFilters: true) }
+    }
+
+    /// Filters and tests apply to the sign and all: `-3 | abs` is 3.
+    private mutating func parseUnary(withFilters: Bool) throws(TemplateError) -> TemplateExpression {
         let start = line
+        var expression: TemplateExpression
         if accept("-") {
-            let operand = try nested { (parser) throws(TemplateError) in try parser.parseUnary() }
-            return try TemplateExpression(kind: .negative(operand), line: start)
+            let operand = try nested { (parser) throws(TemplateError) in try parser.parseUnary(withFilters: false) }
+            expression = try TemplateExpression(kind: .negative(operand), line: start)
+        } else if accept("+") {
+            expression = try nested { (parser) throws(TemplateError) in try parser.parseUnary(withFilters: false) }
+        } else {
+            expression = try parsePostfix()
         }
-        if accept("+") { return try nested { (parser) throws(TemplateError) in try parser.parseUnary() } }
-        var expression = try parsePostfix()
-        if accept("**") {
-            let exponent = try nested { (parser) throws(TemplateError) in try parser.parseUnary() }
-            expression = try TemplateExpression(kind: .binary(expression, "**", exponent), line: start)
+        while withFilters {
+            if accept("|") {
+                let name = try expectAnyName("a filter")
+                let arguments = accept("(") ? try parseArguments() : TemplateArguments()
+                expression = try TemplateExpression(kind: .filter(expression, name, arguments), line: start)
+            } else if acceptName("is") {
+                expression = try parseTest(of: expression, line: start)
+            } else {
+                break
+            }
         }
         return expression
     }
@@ -126,12 +142,6 @@ extension TemplateParser {
                 expression = try parseSubscript(of: expression, line: start)
             } else if accept("(") {
                 expression = try TemplateExpression(kind: .call(expression, parseArguments()), line: start)
-            } else if accept("|") {
-                let name = try expectAnyName("a filter")
-                let arguments = accept("(") ? try parseArguments() : TemplateArguments()
-                expression = try TemplateExpression(kind: .filter(expression, name, arguments), line: start)
-            } else if acceptName("is") {
-                expression = try parseTest(of: expression, line: start)
             } else {
                 return expression
             }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+@testable import MartletCPU
+import MartletCheckpoints
+import MartletCompute
+import MartletTestSupport
+import Testing
+
+/// A random matrix in a file's format, packed, and its values by the plain dequantiser.
+private struct RandomWeight {
+    let packed: PanelWeight
+    let values: [[Float]]
+
+    init(_ type: ElementType, outputs: Int, inputs: Int, _ random: inout SeededGenerator) throws {
+        let bytes = random.weights(type, rows: outputs, columns: inputs, scale: 1)
+        (packed, values) = try bytes.withUnsafeBytes { bytes in
+            let tensor = HostTensor(elementType: type, rows: outputs, columns: inputs, bytes: bytes)
+            return (
+                try PanelWeight.pack(tensor, on: WorkerPool(threadCount: 2)),
+                (0..<outputs).map { tensor.dequantizedRow($0) }
+            )
+        }
+    }
+}
+
+/// Runs a linear layer the way `LinearPhase` does, over a workspace of its own.
+private struct LinearRun {
+    let kernels: MartletKernelTable
+    let precision: ActivationPrecision
+    let weight: PanelWeight
+    let rows: [[Float]]
+
+    func run(bias: [Float]? = nil, initial: Float = 0, accumulates: Bool = false) throws -> [[Float]] {
+        let inputs = rows[0].count
+        let input = Tensor("x", rows: .tokens, columns: inputs)
+        let workspace = CPUWorkspace(
+            BatchCapacity(tokens: rows.count, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
+        let memory = try workspace.rows(of: input)
+        let batch = BatchBuffers(capacity: workspace.capacity)
+        batch.tokenCount = rows.count
+        let outputs = try workspace.rows(of: Tensor("y", rows: .tokens, columns: weight.outputs))
+        for (index, row) in rows.enumerated() {
+            memory.row(index).update(from: row, count: inputs)
+            outputs.row(index).update(repeating: initial, count: weight.outputs)
+        }
+        let quantized = try workspace.quantizedRows(of: input)
+        let rounded = try workspace.roundedRows(of: input)
+        for row in rows.indices {
+            if weight.format == .bfloat16 {
+                RoundRows(kernels: kernels, input: memory, output: rounded).run(row: row, batch: batch)
+            } else {
+                QuantizeRows(kernels: kernels, input: memory, output: quantized).run(row: row, batch: batch)
+            }
+        }
+        let part = LinearPhase.Part(weight: weight, bias: try bias.map { try VectorWeight($0) }, column: 0, firstPanel: 0)
+        let phase = LinearPhase(
+            kernels: kernels, extent: .tokens, parts: [part], quantized: quantized, rounded: rounded, output: outputs,
+            accumulates: accumulates)
+        phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
+        return rows.indices.map { row in Array(UnsafeBufferPointer(start: outputs.row(row), count: weight.outputs)) }
+    }
+}
+
+private let sizes = [(outputs: 1, inputs: 32), (31, 64), (32, 96), (33, 160), (70, 288)]
+private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
+
+@Suite struct LinearKernelTests {
+    /// What each row's inputs become once they are quantised or rounded: the rest is summing.
+    private func seen(_ row: [Float], _ weight: PanelWeight, _ precision: ActivationPrecision) -> [Double] {
+        if weight.format == .bfloat16 { return row.map { Double(BFloat16.float(BFloat16.round($0))) } }
+        let quantized = ReferenceKernels.quantize(row, precision)
+        return quantized.values.enumerated().map { Double($1) * Double(quantized.scales[$0 / 32]) }
+    }
+
+    @Test(arguments: ElementType.allCases, InstructionSet.available)
+    func agreesWithItsTwin(_ type: ElementType, _ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(1)
+        for (outputs, inputs) in sizes {
+            let weight = try RandomWeight(type, outputs: outputs, inputs: inputs, &random)
+            for precision in ActivationPrecision.allCases {
+                for count in [1, 5, 13] {
+                    let rows = (0..<count).map { _ in random.normals(inputs) }
+                    let found = try LinearRun(kernels: kernels, precision: precision, weight: weight.packed, rows: rows).run()
+                    for (row, result) in zip(rows, found) {
+                        let input = seen(row, weight.packed, precision)
+                        let expected = ReferenceKernels.linear(input, weight.bfloat16Values)
+                        let bound = ReferenceKernels.linear(input.map(abs), weight.values.map { $0.map { abs($0) + 8 } })
+                        for output in 0..<outputs {
+                            #expect(abs(Double(result[output]) - expected[output]) <= 2e-6 * bound[output])
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A row's bits don't depend on the rows beside it: the sum over k has one order.
+    @Test(arguments: ElementType.allCases, InstructionSet.available)
+    func rowsDoNotDependOnEachOther(_ type: ElementType, _ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(2)
+        let weight = try RandomWeight(type, outputs: 70, inputs: 160, &random)
+        for precision in ActivationPrecision.allCases {
+            let rows = (0..<17).map { _ in random.normals(160) }
+            func run(_ rows: [[Float]]) throws -> [[Float]] {
+                try LinearRun(kernels: kernels, precision: precision, weight: weight.packed, rows: rows).run()
+            }
+            let alone = try rows.map { try run([$0])[0] }
+            for count in rowCounts { #expect(try run(Array(rows[..<count])) == Array(alone[..<count])) }
+        }
+    }
+
+    @Test(arguments: InstructionSet.available) func addsBiasAndAccumulates(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(3)
+        for outputs in [5, 32, 45] {
+            let weight = try RandomWeight(.q8_0, outputs: outputs, inputs: 64, &random)
+            let bias = random.normals(outputs)
+            let rows = (0..<3).map { _ in random.normals(64) }
+            let run = LinearRun(kernels: kernels, precision: .int16, weight: weight.packed, rows: rows)
+            let plain = try run.run()
+            #expect(try run.run(bias: bias) == plain.map { zip($0, bias).map { $0 + $1 } })
+            #expect(try run.run(initial: 2.5, accumulates: true) == plain.map { $0.map { $0 + 2.5 } })
+        }
+    }
+
+    /// An embedding row read back from panels is the file's own row.
+    @Test(arguments: ElementType.allCases) func unpacksWhatWasPacked(_ type: ElementType) throws {
+        var random = SeededGenerator(4)
+        let weight = try RandomWeight(type, outputs: 45, inputs: 96, &random)
+        for row in 0..<45 {
+            var values = [Float](repeating: 0, count: 96)
+            weight.packed.unpack(row: row, into: &values)
+            let expected = weight.bfloat16Values[row]
+            // d * (q - 8) and d * q - 8 * d round differently in the last place.
+            for (found, value) in zip(values, expected) { #expect(abs(found - value) <= 1e-6 * max(1, abs(value))) }
+        }
+    }
+
+    /// A Q4_0 scale so large that -8 times it leaves f16 must not become a finite wrong number.
+    @Test func hugeScalesStayInfiniteNotWrong() throws {
+        let bytes = GGUFWriter.bytes(Float16(60_000).bitPattern) + [UInt8](repeating: 0x99, count: 16)
+        let weight = try bytes.withUnsafeBytes {
+            try PanelWeight.pack(HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0), on: WorkerPool(threadCount: 1))
+        }
+        var values = [Float](repeating: 0, count: 32)
+        weight.unpack(row: 0, into: &values)
+        #expect(values.allSatisfy { !$0.isFinite })
+    }
+}
+
+extension RandomWeight {
+    /// What the panel holds: f32 and f16 are rounded to bf16 when they are packed.
+    fileprivate var bfloat16Values: [[Float]] {
+        packed.format == .bfloat16 ? values.map { $0.map { BFloat16.float(BFloat16.round($0)) } } : values
+    }
+}

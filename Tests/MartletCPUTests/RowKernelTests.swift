@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import Foundation
+@testable import MartletCPU
+import MartletCompute
+import MartletTestSupport
+import Testing
+
+private let counts = [1, 2, 15, 16, 17, 31, 32, 33, 100, 576, 1025]
+
+private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Double, _ comment: Comment? = nil) {
+    for (a, b) in zip(found, expected) { #expect(abs(Double(a) - b) <= tolerance * max(1, abs(b)), comment) }
+}
+
+@Suite struct RowKernelTests {
+    /// Integers and scales, exactly; also the sums that the linear kernels rely on.
+    @Test(arguments: InstructionSet.available, ActivationPrecision.allCases)
+    func quantizes(_ instructionSet: InstructionSet, _ precision: ActivationPrecision) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(1)
+        for trial in 0..<200 {
+            let columns = 32 * Int.random(in: 1...9, using: &random)
+            var row = random.normals(columns, scale: trial % 3 == 0 ? 1e-3 : 10)
+            if trial % 5 == 0 { for index in 0..<32 { row[index] = 0 } }
+            if trial % 7 == 0 { row[columns - 1] = 3e5 }
+            let expected = ReferenceKernels.quantize(row, precision)
+
+            let workspace = CPUWorkspace(
+                BatchCapacity(tokens: 3, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
+            let output = try workspace.quantizedRows(of: Tensor("x", rows: .tokens, columns: columns))
+            kernels.quantizeRow(row, 1, output)
+            let values = (columns..<2 * columns).map { index in
+                output.low.map { Int32(output.high[index]) * 256 + Int32($0[index]) } ?? Int32(output.high[index])
+            }
+            #expect(values == expected.values)
+            for block in 0..<columns / 32 {
+                let at = columns / 32 + block
+                let sum = expected.values[block * 32..<block * 32 + 32].reduce(0, +)
+                #expect(output.scales[at] == expected.scales[block])
+                #expect(output.scaledSums[at] == expected.scales[block] * Float(sum))
+                #expect(output.offsets[at] == -128 * sum)
+            }
+        }
+    }
+
+    @Test(arguments: InstructionSet.available) func roundsToBFloat16(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(2)
+        for count in counts {
+            var row = random.normals(count)
+            // Ties, infinities, NaN, subnormals.
+            for (index, bits) in [0x3f80_8000, 0x3f81_8000, 0x7f80_0000, 0x7fc0_0000, 0x7f80_0001, 0x0000_0001].enumerated()
+            where index < count { row[index] = Float(bitPattern: UInt32(bits)) }
+            var output = [UInt16](repeating: 0xaaaa, count: count + count % 2)
+            kernels.roundRow(row, &output, Int64(count))
+            #expect(output == row.map(BFloat16.round) + (count % 2 == 1 ? [0] : []))
+        }
+    }
+
+    @Test(arguments: InstructionSet.available) func norms(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(3)
+        for count in counts {
+            let (row, weight) = (random.normals(count), random.normals(count))
+            var output = [Float](repeating: 0, count: count)
+            kernels.rootMeanSquareNorm(row, weight, &output, Int64(count), 1e-5)
+            expectClose(output, ReferenceKernels.rootMeanSquareNorm(row, weight, epsilon: 1e-5), tolerance: 2e-6)
+        }
+    }
+
+    @Test(arguments: InstructionSet.available) func gates(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(4)
+        for count in counts {
+            var gate = random.normals(count, scale: 10)
+            if count > 4 { gate.replaceSubrange(0..<4, with: [0, -200, 200, -88.5]) }
+            let up = random.normals(count)
+            var output = [Float](repeating: 0, count: count)
+            kernels.siluAndMultiply(gate + up, &output, Int64(count))
+            expectClose(output, ReferenceKernels.siluAndMultiply(gate: gate, up: up), tolerance: 2e-6)
+        }
+    }
+
+    @Test(arguments: InstructionSet.available) func rotates(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(5)
+        for (headSize, pairs) in [(16, 8), (32, 5), (64, 32), (80, 40), (6, 3)] {
+            var heads = random.normals(3 * headSize)
+            let original = heads
+            let angles = (0..<pairs).map { _ in Double.random(in: -7...7, using: &random) }
+            kernels.rotateHeads(
+                &heads, 3, Int64(headSize), angles.map { Float(cos($0)) } + angles.map { Float(sin($0)) }, Int64(pairs))
+            for head in 0..<3 {
+                let range = head * headSize..<(head + 1) * headSize
+                expectClose(
+                    Array(heads[range]), ReferenceKernels.rotate(Array(original[range]), angles: angles), tolerance: 1e-5)
+            }
+        }
+    }
+
+    @Test(arguments: InstructionSet.available) func findsMaximaAndSums(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(6)
+        for count in counts + [5000] {
+            for trial in 0..<8 {
+                var values = random.normals(count, scale: 5)
+                if trial >= 2 {
+                    // Not numbers, infinities, and a tie for the maximum.
+                    for _ in 0..<trial { values[Int.random(in: 0..<count, using: &random)] = [.nan, .infinity, -.infinity].randomElement(using: &random)! }
+                    values[count / 2] = 30
+                    values[count - 1] = 30
+                }
+                if trial == 7 { values = values.map { _ in .nan } }
+                var maximum: Float = 0
+                let index = kernels.argumentOfMaximum(values, Int64(count), &maximum)
+                let expected = ReferenceKernels.argumentOfMaximum(values)
+                #expect(Int(index) == expected?.index ?? -1)
+                guard let expected else { continue }
+                #expect(maximum == expected.value)
+                for factor in [1, 0.5, 1e4] as [Float] {
+                    var weights = [Float](repeating: -1, count: count)
+                    let sum = kernels.sumOfExponentials(values, Int64(count), maximum, factor, &weights)
+                    let reference = ReferenceKernels.sumOfExponentials(values, maximum: maximum, factor: factor)
+                    #expect(abs(sum - reference) <= 1e-6 * reference)
+                    #expect(kernels.sumOfExponentials(values, Int64(count), maximum, factor, nil) == sum)
+                    #expect(zip(values, weights).allSatisfy { $0.isFinite ? $1 >= 0 && $1 <= 1 : $1 == 0 })
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+@testable import MartletCPU
+import Synchronization
+import Testing
+
+/// Counts, in each phase, how often each chunk ran, and whether all of the phase before had run by then.
+private final class CountingJob: PhasedJob {
+    let chunks: [Int]
+    private let runs: Mutex<[[Int]]>
+    private let tooEarly = Atomic<Int>(0)
+    private let finished: Mutex<[Int]>
+
+    init(chunks: [Int]) {
+        self.chunks = chunks
+        runs = Mutex(chunks.map { Array(repeating: 0, count: max(1, $0)) })
+        finished = Mutex(Array(repeating: 0, count: chunks.count))
+    }
+
+    var phaseCount: Int { chunks.count }
+    func chunkCount(phase: Int) -> Int { chunks[phase] }
+
+    func run(phase: Int, chunk: Int, of count: Int, worker: Int) {
+        if phase > 0, finished.withLock({ $0[phase - 1] }) != max(1, chunks[phase - 1]) {
+            tooEarly.wrappingAdd(1, ordering: .relaxed)
+        }
+        runs.withLock { $0[phase][chunk] += 1 }
+        finished.withLock { $0[phase] += 1 }
+    }
+
+    var isRight: Bool {
+        tooEarly.load(ordering: .relaxed) == 0 && runs.withLock { $0.allSatisfy { $0.allSatisfy { $0 == 1 } } }
+    }
+}
+
+@Suite struct WorkerPoolTests {
+    @Test(arguments: [1, 2, 3, 7]) func everyChunkRunsOnceAndInOrder(_ threads: Int) {
+        let pool = WorkerPool(threadCount: threads)
+        for round in 0..<300 {
+            let job = CountingJob(chunks: [1, 16, 0, 5, 1, 40, 2].map { $0 * (round % 3 + 1) })
+            pool.run(job)
+            #expect(job.isRight)
+        }
+    }
+
+    /// Workers park between jobs that come far apart, and are woken again.
+    @Test func parkedWorkersWakeUp() async throws {
+        let pool = WorkerPool(threadCount: 3)
+        for _ in 0..<20 {
+            try await Task.sleep(for: .milliseconds(3))
+            let job = CountingJob(chunks: [8, 8])
+            pool.run(job)
+            #expect(job.isRight)
+        }
+    }
+
+    @Test func poolsStartAndStop() {
+        for _ in 0..<50 {
+            let pool = WorkerPool(threadCount: 4)
+            let job = CountingJob(chunks: [3])
+            pool.run(job)
+            #expect(job.isRight)
+        }
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+public import MartletCompute
+
+/// SplitMix64: the same numbers on every machine.
+public struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    public init(_ seed: UInt64) { state = seed }
+
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+
+    /// About normal, mean 0, variance 1.
+    public mutating func normal() -> Float {
+        (0..<12).reduce(-6) { sum, _ in sum + Float.random(in: 0..<1, using: &self) }
+    }
+
+    public mutating func normals(_ count: Int, scale: Float = 1) -> [Float] { (0..<count).map { _ in normal() * scale } }
+
+    /// Rows of random weights of a type, about normal with the given scale.
+    public mutating func weights(_ type: ElementType, rows: Int, columns: Int, scale: Float) -> [UInt8] {
+        var result: [UInt8] = []
+        for _ in 0..<rows * columns / type.blockLength {
+            switch type {
+            case .float32: result += GGUFWriter.bytes((normal() * scale).bitPattern)
+            case .bfloat16: result += GGUFWriter.bytes(UInt16((normal() * scale).bitPattern >> 16))
+            case .float16: result += Self.half(normal() * scale)
+            case .q4_0: result += Self.half(scale * 0.15 * (1 + Float.random(in: 0..<1, using: &self))) + randomBytes(16)
+            case .q4_1:
+                let step = scale * 0.15 * (1 + Float.random(in: 0..<1, using: &self))
+                result += Self.half(step) + Self.half(-7.5 * step) + randomBytes(16)
+            case .q8_0: result += Self.half(scale / 64) + randomBytes(32)
+            }
+        }
+        return result
+    }
+
+    public mutating func randomBytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) } }
+
+    private static func half(_ value: Float) -> [UInt8] { GGUFWriter.bytes(Float16(value).bitPattern) }
+}
+
+/// A file that is removed with this.
+public final class TemporaryFile: Sendable {
+    public let path: String
+
+    public init(_ bytes: [UInt8], name: String = "model.gguf") throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let file = folder.appending(path: name)
+        try Data(bytes).write(to: file)
+        path = file.path
+    }
+
+    deinit { try? FileManager.default.removeItem(at: URL(filePath: path).deletingLastPathComponent()) }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import MartletAttention
+import MartletCheckpoints
+import MartletModels
+
+/// A Llama written as its formulas: whole sequence at once, f64, no cache, no quantisation but the weights' own.
+struct ReferenceDecoder {
+    private let configuration: DecoderConfiguration
+    private let weights: [String: [[Double]]]
+
+    init(path: String) throws {
+        let file = try GGUFFile(path: path)
+        let blueprint = try ModelBlueprint(of: file)
+        configuration = blueprint.configuration
+        var weights: [String: [[Double]]] = [:]
+        for (weight, tensor) in blueprint.matrices + blueprint.vectors {
+            let host = file.hostTensor(tensor)
+            weights[weight.name] = (0..<host.rows).map { host.dequantizedRow($0).map(Double.init) }
+        }
+        self.weights = weights
+    }
+
+    private func matrix(_ name: String) -> [[Double]] { weights[name] ?? [] }
+
+    private func apply(_ name: String, _ input: [Double]) -> [Double] {
+        matrix(name).map { zip($0, input).reduce(0) { $0 + $1.0 * $1.1 } }
+    }
+
+    private func norm(_ name: String, _ input: [Double]) -> [Double] {
+        let mean = input.reduce(0) { $0 + $1 * $1 } / Double(input.count)
+        let factor = 1 / (mean + Double(configuration.normEpsilon)).squareRoot()
+        return zip(input, matrix(name)[0]).map { $0 * factor * $1 }
+    }
+
+    private func add(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 + $1 } }
+
+    /// A projection, its bias if it has one, cut into heads.
+    private func heads(_ layer: Int, _ part: String, _ input: [Double]) -> [[Double]] {
+        var result = apply("blk.\(layer).attn_\(part).weight", input)
+        if configuration.hasQueryKeyValueBias { result = add(result, matrix("blk.\(layer).attn_\(part).bias")[0]) }
+        let size = configuration.heads.headSize
+        return stride(from: 0, to: result.count, by: size).map { Array(result[$0..<$0 + size]) }
+    }
+
+    private func rotate(_ head: [Double], position: Int) -> [Double] {
+        var result = head
+        for (pair, frequency) in configuration.rotary.inverseFrequencies.enumerated() {
+            let angle = Double(position) * frequency
+            let (a, b) = (head[2 * pair], head[2 * pair + 1])
+            result[2 * pair] = a * cos(angle) - b * sin(angle)
+            result[2 * pair + 1] = a * sin(angle) + b * cos(angle)
+        }
+        return result
+    }
+
+    /// Log-probability of each token after the first.
+    func logprobs(of tokens: [Int32]) -> [Double] {
+        var hidden = tokens.map { matrix("token_embd.weight")[Int($0)] }
+        for layer in 0..<configuration.layers { hidden = run(layer, hidden) }
+        return (0..<tokens.count - 1).map { position in
+            let output = configuration.tiesOutput ? "token_embd.weight" : "output.weight"
+            let logits = apply(output, norm("output_norm.weight", hidden[position]))
+            let maximum = logits.max() ?? 0
+            let total = logits.reduce(0) { $0 + exp($1 - maximum) }
+            return logits[Int(tokens[position + 1])] - maximum - log(total)
+        }
+    }
+
+    private func run(_ layer: Int, _ hidden: [[Double]]) -> [[Double]] {
+        let normed = hidden.map { norm("blk.\(layer).attn_norm.weight", $0) }
+        let queries = normed.enumerated().map { position, row in heads(layer, "q", row).map { rotate($0, position: position) } }
+        let keys = normed.enumerated().map { position, row in heads(layer, "k", row).map { rotate($0, position: position) } }
+        let values = normed.map { heads(layer, "v", $0) }
+        return hidden.indices.map { position in
+            let attended = (0..<configuration.heads.queryHeads).flatMap { head in
+                let shared = head / configuration.heads.groupSize
+                return AttentionReference.attend(
+                    query: queries[position][head], keys: keys.map { $0[shared] }, values: values.map { $0[shared] },
+                    position: position, scale: 1 / Double(configuration.heads.headSize).squareRoot())
+            }
+            let afterAttention = add(hidden[position], apply("blk.\(layer).attn_output.weight", attended))
+            let input = norm("blk.\(layer).ffn_norm.weight", afterAttention)
+            let gated = zip(apply("blk.\(layer).ffn_gate.weight", input), apply("blk.\(layer).ffn_up.weight", input))
+                .map { gate, up in gate / (1 + exp(-gate)) * up }
+            return add(afterAttention, apply("blk.\(layer).ffn_down.weight", gated))
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletTestSupport
+import MartletText
+import Testing
+
+private struct TemplateCase: Decodable, CustomTestStringConvertible {
+    struct Message: Decodable {
+        let role: String
+        let content: String
+    }
+    let template: String
+    let messages: [Message]
+    let add_generation_prompt: Bool
+    /// What Jinja2 rendered, nil where it raised.
+    let output: String?
+    var testDescription: String { "\(template.prefix(60).debugDescription) x \(messages.count)" }
+
+    static let all = Fixtures.decode([TemplateCase].self, "templates.json")
+}
+
+private func code(_ source: String, budget: TemplateBudget = TemplateBudget()) -> TemplateError.Code? {
+    do throws(TemplateError) {
+        _ = try ChatTemplate(source, budget: budget).render([.user("x")])
+        return nil
+    } catch {
+        return error.code
+    }
+}
+
+@Suite struct ChatTemplateTests {
+    @Test(arguments: TemplateCase.all) fileprivate func rendersAsJinja2(_ sample: TemplateCase) throws {
+        func render() throws -> String {
+            try ChatTemplate(sample.template).render(
+                sample.messages.map { ChatMessage(role: $0.role, content: $0.content) },
+                addingGenerationPrompt: sample.add_generation_prompt, bosToken: "<s>", eosToken: "</s>")
+        }
+        if let output = sample.output {
+            let ours = try render()
+            #expect(ours == output)
+        } else {
+            #expect(throws: TemplateError.self) { try render() }
+        }
+    }
+
+    @Test func unknownConstructsAreNamed() {
+        for source in [
+            "{% macro f() %}{% endmacro %}", "{% include 'x' %}", "{{ x | nosuch }}", "{{ nosuch() }}", "{{ 'a'.nosuch() }}",
+            "{{ 1 is nosuch }}", "{% for x in [] recursive %}{% endfor %}", "{{ {1: 2} }}",
+        ] {
+            #expect(code(source) == .unsupported, "\(source)")
+        }
+    }
+
+    @Test func errorsNameTheirLine() throws {
+        let error = try #require(throws: TemplateError.self) { try ChatTemplate("a\nb\n{% nosuch %}") }
+        #expect(error.line == 3)
+        let later = try #require(throws: TemplateError.self) {
+            try ChatTemplate("a\n\n{{ 1 // 0 }}").render([.user("x")])
+        }
+        #expect(later.line == 3)
+    }
+
+    /// F15: what a hostile template would do to us.
+    @Test func budgetsHold() {
+        func nested(_ open: String, _ close: String, _ count: Int) -> String {
+            String(repeating: open, count: count) + "1" + String(repeating: close, count: count)
+        }
+        let hostile = [
+            "{% for i in range(10 ** 9) %}{% endfor %}",
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+            "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+            "{{ 'x' * 10 ** 12 }}", "{{ 'x' * 9223372036854775807 }}",
+            "{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+            "{% set ns = namespace(s='aa') %}{% for i in range(60) %}{% set ns.s = ns.s.replace('a', 'aa') %}{% endfor %}",
+            "{{ " + nested("(", ")", 10_000) + " }}", "{{ " + nested("[", "]", 10_000) + " }}",
+            "{{ " + nested("not ", "", 10_000) + " }}", "{{ " + nested("- ", "", 10_000) + " }}",
+            nested("{% if 1 %}", "{% endif %}", 10_000),
+            "{{ x" + String(repeating: ".a", count: 100_000) + " }}",
+            "{{ 1" + String(repeating: " + 1", count: 100_000) + " }}",
+            "{{ x" + String(repeating: "|string", count: 100_000) + " }}",
+            "{{ 1" + String(repeating: " and 1", count: 100_000) + " }}",
+            String(repeating: "x", count: 2 << 20),
+        ]
+        for source in hostile { #expect(code(source) == .budgetExceeded, "\(source.prefix(60))") }
+        for source in ["{{ 9223372036854775807 + 1 }}", "{{ -(-9223372036854775807 - 1) }}", "{{ 2 ** 64 }}", "{{ 9 ** 999 }}"] {
+            #expect(code(source) == .type, "\(source)")
+        }
+        #expect(code("{{ 99999999999999999999 }}") == .syntax)
+        #expect(code("{{ range(0, 5, 0) }}") == .type)
+        #expect(code("{{ 'abc'[::0] }}") == .type)
+    }
+
+    /// Cut anywhere, a template parses or throws; nothing traps.
+    @Test func everyTruncationIsSurvived() {
+        for source in Set(TemplateCase.all.map(\.template)) {
+            for length in 0..<source.unicodeScalars.count {
+                let cut = String(String.UnicodeScalarView(source.unicodeScalars.prefix(length)))
+                _ = code(cut)
+            }
+        }
+    }
+
+    @Test func randomTokensAreSurvived() {
+        let words = [
+            "{{", "}}", "{%", "%}", "{#", "#}", "if", "for", "in", "set", "endif", "endfor", "else", "x", "messages", "loop",
+            ".", "[", "]", "(", ")", "|", "~", "+", "-", "*", "//", "%", "==", "'a'", "1", "0", "not", "and", "is", "defined",
+            "range", "namespace", ",", ":", "=", "\n", " ", "{", "}", "raw", "endraw", "trim", "first", "last", "1.5",
+        ]
+        var random = SeededGenerator(11)
+        for _ in 0..<20_000 {
+            let count = Int.random(in: 1...14, using: &random)
+            _ = code((0..<count).map { _ in words.randomElement(using: &random)! }.joined(separator: " "))
+        }
+    }
+}
