@@ -50,7 +50,9 @@ public final class CPUDevice: ComputeDevice {
 
     public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try CPUKeyValueCache(layout) }
 
-    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { CPUWorkspace(capacity, activations: activations) }
+    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
+        CPUWorkspace(capacity, activations: activations)
+    }
 
     public func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph {
         try Lowering.lower(program, bindings: bindings, kernels: kernels, threadCount: threadCount)

@@ -13,7 +13,8 @@ final class DeviceMemory: @unchecked Sendable {
     init(byteCount: Int) throws(DeviceError) {
         // Room for the widest load to run past the last element.
         let (padded, overflow) = max(byteCount, 0).addingReportingOverflow(64)
-        let mapped = overflow
+        let mapped =
+            overflow
             ? MAP_FAILED : mmap(nil, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard let mapped, mapped != MAP_FAILED else {
             throw DeviceError(code: .outOfMemory, message: "can't allocate \(byteCount) bytes")

@@ -61,17 +61,20 @@ struct Sampler {
 
     private func drawFromLikeliest(_ row: SamplingRow, least: Float, uniform: Double) -> Int {
         let sorted = likeliest(row, least: least)
-        func weight(_ index: Int) -> Double { Double(Float(bitPattern: UInt32(truncatingIfNeeded: sorted[index] >> 32))) }
+        func weight(_ index: Int) -> Double {
+            Double(Float(bitPattern: UInt32(truncatingIfNeeded: sorted[index] >> 32)))
+        }
         let kept = row.topK > 0 ? min(sorted.count, Int(row.topK)) : sorted.count
         var nucleus = kept
         if row.topP < 1 {
             // Of the k likeliest where top-k cuts too, of everything otherwise.
             let total = row.topK > 0 ? (0..<kept).reduce(0) { $0 + weight($1) } : sumOfWeights(least: least)
             var sum = 0.0
-            nucleus = (0..<kept).first { index in
-                sum += weight(index)
-                return sum >= Double(row.topP) * total
-            }.map { $0 + 1 } ?? kept
+            nucleus =
+                (0..<kept).first { index in
+                    sum += weight(index)
+                    return sum >= Double(row.topP) * total
+                }.map { $0 + 1 } ?? kept
         }
         var rest = uniform * (0..<nucleus).reduce(0) { $0 + weight($1) }
         let chosen = (0..<nucleus).first { index in

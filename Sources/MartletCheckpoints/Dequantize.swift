@@ -9,7 +9,9 @@ extension HostTensor {
         let start = row * rowBytes
         var result: [Float] = []
         result.reserveCapacity(columns)
-        func half(_ offset: Int) -> Float { Self.float(half: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)) }
+        func half(_ offset: Int) -> Float {
+            Self.float(half: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+        }
         for block in 0..<(columns / elementType.blockLength) {
             let at = start + block * elementType.blockBytes
             switch elementType {

@@ -46,7 +46,8 @@ public enum Llama {
             hasQueryKeyValueBias: header.tensor(named: DecoderWeightName.layer(0, "attn_q.bias")) != nil)
         guard configuration.vocabularySize == vocabulary else {
             throw CheckpointError(
-                .invalidMetadata, "\(key("vocab_size")) is \(configuration.vocabularySize), but \(vocabulary) tokens follow")
+                .invalidMetadata,
+                "\(key("vocab_size")) is \(configuration.vocabularySize), but \(vocabulary) tokens follow")
         }
         try configuration.validate()
         return configuration
@@ -67,7 +68,8 @@ public enum Llama {
         if let tensor = header.tensor(named: ropeFactors) {
             guard tensor.dimensions == [dimensions / 2], tensor.elementType == .float32 else {
                 throw CheckpointError(
-                    .wrongTensorShape, "\(ropeFactors) must hold \(dimensions / 2) F32 values, not "
+                    .wrongTensorShape,
+                    "\(ropeFactors) must hold \(dimensions / 2) F32 values, not "
                         + "\(tensor.dimensions) \(tensor.elementType.rawValue)", offset: tensor.range.lowerBound)
             }
             return .factors(file.hostTensor(tensor).dequantized().map(Double.init))

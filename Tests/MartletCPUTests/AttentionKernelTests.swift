@@ -2,10 +2,11 @@
 
 import CMartletKernels
 import MartletAttention
-@testable import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
+
+@testable import MartletCPU
 
 /// One sequence's q, k and v, and its K and V in a poisoned cache with a shuffled block table.
 private struct AttentionCase {
@@ -25,7 +26,8 @@ private struct AttentionCase {
         func rounded(_ values: [Float]) -> [Float] { values.map { BFloat16.float(BFloat16.round($0)) } }
         queries = (0..<length).map { _ in rounded(random.normals(heads.outputColumns)) }
         keys = (0..<heads.keyValueHeads).map { _ in (0..<length).map { _ in rounded(random.normals(heads.headSize)) } }
-        values = (0..<heads.keyValueHeads).map { _ in (0..<length).map { _ in rounded(random.normals(heads.headSize)) } }
+        values = (0..<heads.keyValueHeads).map { _ in (0..<length).map { _ in rounded(random.normals(heads.headSize)) }
+        }
         let blocks = (length + blockSize - 1) / blockSize
         let layout = CacheLayout(
             layers: 1, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize, blockSize: blockSize,
@@ -56,9 +58,11 @@ private struct AttentionCase {
                 blockTable.withUnsafeBufferPointer { table in
                     for head in 0..<heads.keyValueHeads {
                         let item = MartletAttentionItem(
-                            query: query.baseAddress!, queryStride: Int64(heads.outputColumns), output: output.baseAddress!,
+                            query: query.baseAddress!, queryStride: Int64(heads.outputColumns),
+                            output: output.baseAddress!,
                             outputStride: Int64(heads.outputColumns), cache: cache.pointer(layer: 0),
-                            blockTable: table.baseAddress!, rows: Int64(range.count), firstPosition: Int64(range.lowerBound),
+                            blockTable: table.baseAddress!, rows: Int64(range.count),
+                            firstPosition: Int64(range.lowerBound),
                             keyValueHeads: Int64(heads.keyValueHeads), groupSize: Int64(heads.groupSize),
                             headSize: Int64(heads.headSize), blockSize: Int64(blockSize),
                             scale: 1 / Float(heads.headSize).squareRoot())
@@ -112,7 +116,8 @@ private let lengths = [1, 2, 15, 16, 17, 63, 64, 65, 130, 200]
     }
 
     /// A row's bits are the same alone and among any neighbours, whatever was written after it.
-    @Test(arguments: InstructionSet.available) func rowsDoNotDependOnTheirTile(_ instructionSet: InstructionSet) throws {
+    @Test(arguments: InstructionSet.available) func rowsDoNotDependOnTheirTile(_ instructionSet: InstructionSet) throws
+    {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(2)
         for (heads, blockSize) in shapes {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
-@testable import MartletCPU
 import MartletCheckpoints
 import MartletCompute
 import MartletTestSupport
 import Testing
+
+@testable import MartletCPU
 
 /// A random matrix in a file's format, packed, and its values by the plain dequantiser.
 private struct RandomWeight {
@@ -53,7 +54,8 @@ private struct LinearRun {
                 QuantizeRows(kernels: kernels, input: memory, output: quantized).run(row: row, batch: batch)
             }
         }
-        let part = LinearPhase.Part(weight: weight, bias: try bias.map { try VectorWeight($0) }, column: 0, firstPanel: 0)
+        let part = LinearPhase.Part(
+            weight: weight, bias: try bias.map { try VectorWeight($0) }, column: 0, firstPanel: 0)
         let phase = LinearPhase(
             kernels: kernels, extent: .tokens, parts: [part], quantized: quantized, rounded: rounded, output: outputs,
             accumulates: accumulates)
@@ -82,11 +84,13 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
             for precision in ActivationPrecision.allCases {
                 for count in [1, 5, 13] {
                     let rows = (0..<count).map { _ in random.normals(inputs) }
-                    let found = try LinearRun(kernels: kernels, precision: precision, weight: weight.packed, rows: rows).run()
+                    let found = try LinearRun(kernels: kernels, precision: precision, weight: weight.packed, rows: rows)
+                        .run()
                     for (row, result) in zip(rows, found) {
                         let input = seen(row, weight.packed, precision)
                         let expected = ReferenceKernels.linear(input, weight.bfloat16Values)
-                        let bound = ReferenceKernels.linear(input.map(abs), weight.values.map { $0.map { abs($0) + 8 } })
+                        let bound = ReferenceKernels.linear(
+                            input.map(abs), weight.values.map { $0.map { abs($0) + 8 } })
                         for output in 0..<outputs {
                             #expect(abs(Double(result[output]) - expected[output]) <= 2e-6 * bound[output])
                         }
@@ -143,7 +147,8 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
     @Test func hugeScalesStayInfiniteNotWrong() throws {
         let bytes = GGUFWriter.bytes(Float16(60_000).bitPattern) + [UInt8](repeating: 0x99, count: 16)
         let weight = try bytes.withUnsafeBytes {
-            try PanelWeight.pack(HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0), on: WorkerPool(threadCount: 1))
+            try PanelWeight.pack(
+                HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0), on: WorkerPool(threadCount: 1))
         }
         var values = [Float](repeating: 0, count: 32)
         weight.unpack(row: 0, into: &values)

@@ -2,10 +2,11 @@
 
 import CMartletKernels
 import Foundation
-@testable import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
+
+@testable import MartletCPU
 
 private let counts = [1, 2, 15, 16, 17, 31, 32, 33, 100, 576, 1025]
 
@@ -50,7 +51,8 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
         for count in counts {
             var row = random.normals(count)
             // Ties, infinities, NaN, subnormals.
-            for (index, bits) in [0x3f80_8000, 0x3f81_8000, 0x7f80_0000, 0x7fc0_0000, 0x7f80_0001, 0x0000_0001].enumerated()
+            for (index, bits) in [0x3f80_8000, 0x3f81_8000, 0x7f80_0000, 0x7fc0_0000, 0x7f80_0001, 0x0000_0001]
+                .enumerated()
             where index < count { row[index] = Float(bitPattern: UInt32(bits)) }
             var output = [UInt16](repeating: 0xaaaa, count: count + count % 2)
             kernels.roundRow(row, &output, Int64(count))
@@ -94,7 +96,8 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
             for head in 0..<3 {
                 let range = head * headSize..<(head + 1) * headSize
                 expectClose(
-                    Array(heads[range]), ReferenceKernels.rotate(Array(original[range]), angles: angles), tolerance: 1e-5)
+                    Array(heads[range]), ReferenceKernels.rotate(Array(original[range]), angles: angles),
+                    tolerance: 1e-5)
             }
         }
     }
@@ -107,7 +110,10 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
                 var values = random.normals(count, scale: 5)
                 if trial >= 2 {
                     // Not numbers, infinities, and a tie for the maximum.
-                    for _ in 0..<trial { values[Int.random(in: 0..<count, using: &random)] = [.nan, .infinity, -.infinity].randomElement(using: &random)! }
+                    for _ in 0..<trial {
+                        values[Int.random(in: 0..<count, using: &random)] = [.nan, .infinity, -.infinity].randomElement(
+                            using: &random)!
+                    }
                     values[count / 2] = 30
                     values[count - 1] = 30
                 }

@@ -2,10 +2,11 @@
 
 import CMartletKernels
 import Foundation
-@testable import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
+
+@testable import MartletCPU
 
 @Suite struct SamplerTests {
     private func sampler(_ count: Int) throws -> Sampler {
@@ -38,7 +39,8 @@ import Testing
     /// Draws follow the twin's probabilities, within five standard deviations, and never leave its support.
     @Test(arguments: [
         SamplingRow(temperature: 1), SamplingRow(temperature: 0.5), SamplingRow(temperature: 3, topK: 5),
-        SamplingRow(temperature: 1, topP: 0.7), SamplingRow(temperature: 1, minP: 0.2), SamplingRow(temperature: 1, topK: 1),
+        SamplingRow(temperature: 1, topP: 0.7), SamplingRow(temperature: 1, minP: 0.2),
+        SamplingRow(temperature: 1, topK: 1),
         SamplingRow(temperature: 1.5, topK: 7, topP: 0.8, minP: 0.02), SamplingRow(temperature: 100, topP: 0.99),
         SamplingRow(temperature: 1e-5),
     ]) func drawsFollowTheProbabilities(_ parameters: SamplingRow) throws {

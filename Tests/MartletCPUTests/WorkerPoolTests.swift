@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-@testable import MartletCPU
 import Synchronization
 import Testing
+
+@testable import MartletCPU
 
 /// Counts, in each phase, how often each chunk ran, and whether all of the phase before had run by then.
 private final class CountingJob: PhasedJob {

@@ -13,7 +13,10 @@ import Testing
     private func half(_ value: Float) -> [UInt8] { GGUFWriter.bytes(Float16(value).bitPattern) }
 
     @Test func plainTypes() {
-        #expect(values(.float32, columns: 2, GGUFWriter.bytes(Float(1.5).bitPattern) + GGUFWriter.bytes(Float(-2).bitPattern)) == [1.5, -2])
+        #expect(
+            values(
+                .float32, columns: 2, GGUFWriter.bytes(Float(1.5).bitPattern) + GGUFWriter.bytes(Float(-2).bitPattern))
+                == [1.5, -2])
         #expect(values(.bfloat16, columns: 1, GGUFWriter.bytes(UInt16(0x3fc0))) == [1.5])
     }
 

@@ -38,8 +38,12 @@ private let badFiles: [BadFile] = [
     BadFile("F2 key that is no UTF-8", .invalidUTF8, at: 32) {
         $0.add(raw: GGUFWriter.string([0xff, 0xfe]) + bytes(UInt32(0)) + [1])
     },
-    BadFile("F2 empty key", .invalidKey, at: 24) { $0.add(raw: GGUFWriter.string("") + bytes(UInt32(0)) + [1, 0, 0, 0, 0]) },
-    BadFile("F3 array of 2^61 u64", .impossibleCount, at: 41) { $0.add("k", type: 9, bytes(UInt32(10)) + bytes(UInt64(1 << 61))) },
+    BadFile("F2 empty key", .invalidKey, at: 24) {
+        $0.add(raw: GGUFWriter.string("") + bytes(UInt32(0)) + [1, 0, 0, 0, 0])
+    },
+    BadFile("F3 array of 2^61 u64", .impossibleCount, at: 41) {
+        $0.add("k", type: 9, bytes(UInt32(10)) + bytes(UInt64(1 << 61)))
+    },
     BadFile("F3 array of 2^64 - 1 strings", .impossibleCount, at: 41) {
         $0.add("k", type: 9, bytes(UInt32(8)) + bytes(UInt64.max))
     },
@@ -55,7 +59,9 @@ private let badFiles: [BadFile] = [
     BadFile("F4 five dimensions", .invalidDimensions, at: 33) {
         $0.add(tensor: "t", dimensions: [1, 1, 1, 1, 1], type: 0, data: f32Data)
     },
-    BadFile("F4 zero dimension", .invalidDimensions, at: 33) { $0.add(tensor: "t", dimensions: [0], type: 0, data: f32Data) },
+    BadFile("F4 zero dimension", .invalidDimensions, at: 33) {
+        $0.add(tensor: "t", dimensions: [0], type: 0, data: f32Data)
+    },
     BadFile("F4 negative dimension", .invalidDimensions, at: 33) {
         $0.add(tensor: "t", dimensions: [UInt64(bitPattern: -8)], type: 0, data: f32Data)
     },
@@ -85,8 +91,12 @@ private let badFiles: [BadFile] = [
     BadFile("F7 alignment 13", .invalidAlignment) { $0.add("general.alignment", UInt32(13)) },
     BadFile("F7 alignment 24", .invalidAlignment) { $0.add("general.alignment", UInt32(24)) },
     BadFile("F7 alignment of the wrong type", .wrongMetadataType) { $0.add("general.alignment", "32") },
-    BadFile("F8 Q4_K", .unsupportedTensorType, at: 45) { $0.add(tensor: "t", dimensions: [256], type: 12, data: f32Data) },
-    BadFile("F8 type 99", .unsupportedTensorType, at: 45) { $0.add(tensor: "t", dimensions: [8], type: 99, data: f32Data) },
+    BadFile("F8 Q4_K", .unsupportedTensorType, at: 45) {
+        $0.add(tensor: "t", dimensions: [256], type: 12, data: f32Data)
+    },
+    BadFile("F8 type 99", .unsupportedTensorType, at: 45) {
+        $0.add(tensor: "t", dimensions: [8], type: 99, data: f32Data)
+    },
     BadFile("F8 negative type", .unsupportedTensorType, at: 45) {
         $0.add(tensor: "t", dimensions: [8], type: UInt32(bitPattern: -1), data: f32Data)
     },

@@ -40,7 +40,8 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
     }
 
     static let all: [BadModel] = [
-        .replacing("llama.block_count", 0, .invalidMetadata), .replacing("llama.block_count", 1 << 31, .invalidMetadata),
+        .replacing("llama.block_count", 0, .invalidMetadata),
+        .replacing("llama.block_count", 1 << 31, .invalidMetadata),
         .replacing("llama.block_count", 3, .missingTensor), .replacing("llama.block_count", 1, .unsupportedModel),
         .replacing("llama.attention.head_count", 0, .invalidMetadata),
         .replacing("llama.attention.head_count_kv", 0, .invalidMetadata),
@@ -50,13 +51,19 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
         .replacing("llama.attention.key_length", 0, .invalidMetadata),
         .replacing("llama.attention.key_length", 1 << 30, .invalidMetadata),
         .replacing("llama.attention.key_length", 32, .wrongTensorShape),
-        .replacing("llama.embedding_length", 0, .invalidMetadata), .replacing("llama.embedding_length", 64, .wrongTensorShape),
+        .replacing("llama.embedding_length", 0, .invalidMetadata),
+        .replacing("llama.embedding_length", 64, .wrongTensorShape),
         .replacing("llama.embedding_length", .max, .invalidMetadata),
         .replacing("llama.feed_forward_length", 0, .invalidMetadata),
         .replacing("llama.feed_forward_length", .max, .invalidMetadata),
-        .replacing("llama.context_length", 0, .invalidMetadata), .replacing("llama.context_length", .max, .invalidMetadata),
-        BadModel("rope base NaN", .invalidMetadata, removing: "llama.rope.freq_base") { $0.add("llama.rope.freq_base", Float.nan) },
-        BadModel("rope base 0", .invalidMetadata, removing: "llama.rope.freq_base") { $0.add("llama.rope.freq_base", Float(0)) },
+        .replacing("llama.context_length", 0, .invalidMetadata),
+        .replacing("llama.context_length", .max, .invalidMetadata),
+        BadModel("rope base NaN", .invalidMetadata, removing: "llama.rope.freq_base") {
+            $0.add("llama.rope.freq_base", Float.nan)
+        },
+        BadModel("rope base 0", .invalidMetadata, removing: "llama.rope.freq_base") {
+            $0.add("llama.rope.freq_base", Float(0))
+        },
         BadModel("odd rotary dimensions", .invalidMetadata) { $0.add("llama.rope.dimension_count", UInt32(7)) },
         BadModel("too many rotary dimensions", .invalidMetadata) { $0.add("llama.rope.dimension_count", UInt32(18)) },
         BadModel("epsilon NaN", .invalidMetadata, removing: "llama.attention.layer_norm_rms_epsilon") {
@@ -70,12 +77,17 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
         BadModel("yarn", .unsupportedModel) { $0.add("llama.rope.scaling.type", "yarn") },
         BadModel("experts", .unsupportedModel) { $0.add("llama.expert_count", UInt32(8)) },
         BadModel("window", .unsupportedModel) { $0.add("llama.attention.sliding_window", UInt32(64)) },
-        BadModel("another family", .unsupportedModel, removing: "general.architecture") { $0.add("general.architecture", "mamba") },
+        BadModel("another family", .unsupportedModel, removing: "general.architecture") {
+            $0.add("general.architecture", "mamba")
+        },
         BadModel("no family", .missingMetadata, removing: "general.architecture"),
         BadModel("no layers", .missingMetadata, removing: "llama.block_count"),
-        BadModel("layers as text", .wrongMetadataType, removing: "llama.block_count") { $0.add("llama.block_count", "2") },
+        BadModel("layers as text", .wrongMetadataType, removing: "llama.block_count") {
+            $0.add("llama.block_count", "2")
+        },
         BadModel("unknown tensor", .unsupportedModel) {
-            $0.add(tensor: "blk.0.attn_sub_norm.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0, count: 32))
+            $0.add(
+                tensor: "blk.0.attn_sub_norm.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0, count: 32))
         },
         BadModel("rope factors of the wrong length", .wrongTensorShape) {
             $0.add(tensor: "rope_freqs.weight", dimensions: [4], type: 0, data: [UInt8](repeating: 0, count: 16))
@@ -120,10 +132,13 @@ extension GGUFWriter {
 
         writer = TinyModel().writer
         let factors: [Float] = [1, 1, 1, 2, 4, 8, 8, 8]
-        writer.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: factors.flatMap { GGUFWriter.bytes($0.bitPattern) })
+        writer.add(
+            tensor: "rope_freqs.weight", dimensions: [8], type: 0,
+            data: factors.flatMap { GGUFWriter.bytes($0.bitPattern) })
         let other = try TemporaryFile(writer.file)
         #expect(
-            try ModelBlueprint(of: GGUFFile(path: other.path)).configuration.rotary.scaling == .factors(factors.map(Double.init)))
+            try ModelBlueprint(of: GGUFFile(path: other.path)).configuration.rotary.scaling
+                == .factors(factors.map(Double.init)))
     }
 
     /// F11 and F18: hostile numbers, and metadata that disagrees with the tensors.

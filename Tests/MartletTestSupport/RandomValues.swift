@@ -22,7 +22,9 @@ public struct SeededGenerator: RandomNumberGenerator {
         (0..<12).reduce(-6) { sum, _ in sum + Float.random(in: 0..<1, using: &self) }
     }
 
-    public mutating func normals(_ count: Int, scale: Float = 1) -> [Float] { (0..<count).map { _ in normal() * scale } }
+    public mutating func normals(_ count: Int, scale: Float = 1) -> [Float] {
+        (0..<count).map { _ in normal() * scale }
+    }
 
     /// Rows of random weights of a type, about normal with the given scale.
     public mutating func weights(_ type: ElementType, rows: Int, columns: Int, scale: Float) -> [UInt8] {
@@ -32,7 +34,8 @@ public struct SeededGenerator: RandomNumberGenerator {
             case .float32: result += GGUFWriter.bytes((normal() * scale).bitPattern)
             case .bfloat16: result += GGUFWriter.bytes(UInt16((normal() * scale).bitPattern >> 16))
             case .float16: result += Self.half(normal() * scale)
-            case .q4_0: result += Self.half(scale * 0.15 * (1 + Float.random(in: 0..<1, using: &self))) + randomBytes(16)
+            case .q4_0:
+                result += Self.half(scale * 0.15 * (1 + Float.random(in: 0..<1, using: &self))) + randomBytes(16)
             case .q4_1:
                 let step = scale * 0.15 * (1 + Float.random(in: 0..<1, using: &self))
                 result += Self.half(step) + Self.half(-7.5 * step) + randomBytes(16)
@@ -42,7 +45,9 @@ public struct SeededGenerator: RandomNumberGenerator {
         return result
     }
 
-    public mutating func randomBytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) } }
+    public mutating func randomBytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) }
+    }
 
     private static func half(_ value: Float) -> [UInt8] { GGUFWriter.bytes(Float16(value).bitPattern) }
 }

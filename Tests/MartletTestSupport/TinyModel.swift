@@ -36,7 +36,8 @@ public struct TinyModel: Sendable {
         let control = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
         return (
             spelling + merged + control,
-            Array(repeating: 1, count: spelling.count + merged.count) + Array(repeating: 3, count: control.count), merges
+            Array(repeating: 1, count: spelling.count + merged.count) + Array(repeating: 3, count: control.count),
+            merges
         )
     }()
 
@@ -81,7 +82,8 @@ public struct TinyModel: Sendable {
         func vector(_ name: String, _ count: Int, around center: Float) {
             let values = random.normals(count, scale: 0.1).map { $0 + center }
             writer.add(
-                tensor: name, dimensions: [UInt64(count)], type: 0, data: values.flatMap { GGUFWriter.bytes($0.bitPattern) })
+                tensor: name, dimensions: [UInt64(count)], type: 0,
+                data: values.flatMap { GGUFWriter.bytes($0.bitPattern) })
         }
         let (queryColumns, keyColumns) = (queryHeads * headSize, keyValueHeads * headSize)
         matrix("token_embd.weight", vocabularySize, hiddenSize, embeddingType, scale: 0.5)

@@ -65,7 +65,8 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
             #expect(result.tokens.count == 20)
             if let first {
                 #expect(result.scores == first.scores, "\(variant.testDescription)")
-                #expect(result.tokens == first.tokens && result.logprobs == first.logprobs, "\(variant.testDescription)")
+                #expect(
+                    result.tokens == first.tokens && result.logprobs == first.logprobs, "\(variant.testDescription)")
             } else {
                 first = result
             }
@@ -101,9 +102,11 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let scores = try await engine.score(prompt)
         let expected = try ReferenceDecoder(path: file.path).logprobs(of: prompt)
         let differences = zip(scores, expected).map { abs(Double($0.logprob) - $1) }
-        // What is left is bf16 in attention, and in the inputs of bf16 weights.
-        #expect(differences.max() ?? 1 < 0.1)
-        #expect(differences.reduce(0, +) / Double(differences.count) < 0.02)
+        // What is left is bf16: in attention, and with bf16 weights in their inputs too. Logits reach 30 here, of which
+        // one rounding is 0.06.
+        let tolerance = type == .bfloat16 ? 0.04 : 0.02
+        #expect(differences.reduce(0, +) / Double(differences.count) < tolerance)
+        #expect(differences.max() ?? 1 < 5 * tolerance)
     }
 }
 
@@ -144,7 +147,8 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
             sampling.temperature = 5
             sampling.maxTokens = 30
             sampling.ignoresEndTokens = true
-            return try await answer(engine, GenerationRequest(promptTokens: tokens(5), sampling: sampling)).flatMap(\.tokens)
+            return try await answer(engine, GenerationRequest(promptTokens: tokens(5), sampling: sampling)).flatMap(
+                \.tokens)
         }
         #expect(try await draw(1) == draw(1))
         #expect(try await draw(1) != draw(2))
@@ -156,7 +160,9 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         var sampling = SamplingParameters.greedy
         sampling.ignoresEndTokens = true
         for _ in 0..<20 {
-            for try await _ in try engine.generate(GenerationRequest(promptTokens: tokens(5), sampling: sampling)) { break }
+            for try await _ in try engine.generate(GenerationRequest(promptTokens: tokens(5), sampling: sampling)) {
+                break
+            }
         }
         let request = GenerationRequest(promptTokens: tokens(5), sampling: sampling)
         let task = Task { try await answer(engine, request) }
@@ -192,7 +198,9 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
 
     @Test func extremeParametersAreServed() async throws {
         let engine = try await engine()
-        for (temperature, topP, topK) in [(1e-30, 1, 0), (100, 1e-6, 0), (1, 1, Int(Int32.max)), (1e-5, 0.5, -1)] as [(Float, Float, Int)] {
+        for (temperature, topP, topK) in [(1e-30, 1, 0), (100, 1e-6, 0), (1, 1, Int(Int32.max)), (1e-5, 0.5, -1)]
+            as [(Float, Float, Int)]
+        {
             var sampling = SamplingParameters()
             (sampling.temperature, sampling.topP, sampling.topK, sampling.maxTokens) = (temperature, topP, topK, 3)
             #expect(try await !answer(engine, GenerationRequest(promptTokens: [1], sampling: sampling)).isEmpty)
@@ -201,7 +209,8 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
 
     @Test func optionsOutOfRangeAreRefused() async throws {
         let changes: [(inout EngineOptions) -> Void] = [
-            { $0.maxModelLength = 0 }, { $0.maxModelLength = 257 }, { $0.maxNumBatchedTokens = 0 }, { $0.blockSize = 8 },
+            { $0.maxModelLength = 0 }, { $0.maxModelLength = 257 }, { $0.maxNumBatchedTokens = 0 },
+            { $0.blockSize = 8 },
             { $0.blockSize = 0 }, { $0.threads = 0 }, { $0.threads = -1 },
         ]
         for change in changes { await #expect(throws: (any Error).self) { try await engine(change) } }
@@ -219,7 +228,9 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let damaged = try TemporaryFile(file)
         let engine = try await Engine.load(damaged.path)
         for _ in 0..<2 {
-            await #expect(throws: EngineError.self) { try await answer(engine, GenerationRequest(promptTokens: [1, 2, 3])) }
+            await #expect(throws: EngineError.self) {
+                try await answer(engine, GenerationRequest(promptTokens: [1, 2, 3]))
+            }
             await #expect(throws: EngineError.self) { try await engine.score([1, 2, 3]) }
         }
     }

@@ -70,8 +70,12 @@ struct ReferenceDecoder {
 
     private func run(_ layer: Int, _ hidden: [[Double]]) -> [[Double]] {
         let normed = hidden.map { norm("blk.\(layer).attn_norm.weight", $0) }
-        let queries = normed.enumerated().map { position, row in heads(layer, "q", row).map { rotate($0, position: position) } }
-        let keys = normed.enumerated().map { position, row in heads(layer, "k", row).map { rotate($0, position: position) } }
+        let queries = normed.enumerated().map { position, row in
+            heads(layer, "q", row).map { rotate($0, position: position) }
+        }
+        let keys = normed.enumerated().map { position, row in
+            heads(layer, "k", row).map { rotate($0, position: position) }
+        }
         let values = normed.map { heads(layer, "v", $0) }
         return hidden.indices.map { position in
             let attended = (0..<configuration.heads.queryHeads).flatMap { head in

@@ -27,7 +27,9 @@ import Testing
         let url = try #require(Bundle.module.url(forResource: "Fixtures/tokens.json", withExtension: nil))
         let references = try JSONDecoder().decode([TokenReference].self, from: Data(contentsOf: url))
         #expect(references.count == 158)
-        for reference in references { #expect(TextCheck().check(reference, on: engine), "\(reference.text.debugDescription)") }
+        for reference in references {
+            #expect(TextCheck().check(reference, on: engine), "\(reference.text.debugDescription)")
+        }
     }
 
     /// llama.cpp on the same weights as F32: nothing but our own rounding differs.

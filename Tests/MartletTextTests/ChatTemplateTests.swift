@@ -45,7 +45,8 @@ private func code(_ source: String, budget: TemplateBudget = TemplateBudget()) -
 
     @Test func unknownConstructsAreNamed() {
         for source in [
-            "{% macro f() %}{% endmacro %}", "{% include 'x' %}", "{{ x | nosuch }}", "{{ nosuch() }}", "{{ 'a'.nosuch() }}",
+            "{% macro f() %}{% endmacro %}", "{% include 'x' %}", "{{ x | nosuch }}", "{{ nosuch() }}",
+            "{{ 'a'.nosuch() }}",
             "{{ 1 is nosuch }}", "{% for x in [] recursive %}{% endfor %}", "{{ {1: 2} }}",
         ] {
             #expect(code(source) == .unsupported, "\(source)")
@@ -83,7 +84,9 @@ private func code(_ source: String, budget: TemplateBudget = TemplateBudget()) -
             String(repeating: "x", count: 2 << 20),
         ]
         for source in hostile { #expect(code(source) == .budgetExceeded, "\(source.prefix(60))") }
-        for source in ["{{ 9223372036854775807 + 1 }}", "{{ -(-9223372036854775807 - 1) }}", "{{ 2 ** 64 }}", "{{ 9 ** 999 }}"] {
+        for source in [
+            "{{ 9223372036854775807 + 1 }}", "{{ -(-9223372036854775807 - 1) }}", "{{ 2 ** 64 }}", "{{ 9 ** 999 }}",
+        ] {
             #expect(code(source) == .type, "\(source)")
         }
         #expect(code("{{ 99999999999999999999 }}") == .syntax)
@@ -103,8 +106,10 @@ private func code(_ source: String, budget: TemplateBudget = TemplateBudget()) -
 
     @Test func randomTokensAreSurvived() {
         let words = [
-            "{{", "}}", "{%", "%}", "{#", "#}", "if", "for", "in", "set", "endif", "endfor", "else", "x", "messages", "loop",
-            ".", "[", "]", "(", ")", "|", "~", "+", "-", "*", "//", "%", "==", "'a'", "1", "0", "not", "and", "is", "defined",
+            "{{", "}}", "{%", "%}", "{#", "#}", "if", "for", "in", "set", "endif", "endfor", "else", "x", "messages",
+            "loop",
+            ".", "[", "]", "(", ")", "|", "~", "+", "-", "*", "//", "%", "==", "'a'", "1", "0", "not", "and", "is",
+            "defined",
             "range", "namespace", ",", ":", "=", "\n", " ", "{", "}", "raw", "endraw", "trim", "first", "last", "1.5",
         ]
         var random = SeededGenerator(11)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-@testable import MartletText
 import Testing
+
+@testable import MartletText
 
 private struct WordCase: Decodable, CustomTestStringConvertible {
     let text: String

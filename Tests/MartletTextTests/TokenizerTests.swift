@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-@testable import MartletText
 import MartletTestSupport
 import Testing
+
+@testable import MartletText
 
 @Suite struct TokenizerTests {
     private let tokenizer: Tokenizer
@@ -41,16 +42,19 @@ import Testing
         var random = SeededGenerator(7)
         let letters = Array("thel o")
         for _ in 0..<500 {
-            let word = String((0..<Int.random(in: 1...24, using: &random)).map { _ in letters.randomElement(using: &random)! })
+            let word = String(
+                (0..<Int.random(in: 1...24, using: &random)).map { _ in letters.randomElement(using: &random)! })
             var symbols = word.map { $0 == " " ? "Ġ" : String($0) }
             while let best = zip(symbols, symbols.dropFirst()).enumerated()
                 .compactMap({ index, pair in ranks["\(pair.0) \(pair.1)"].map { (rank: $0, index: index) } })
                 .min(by: { ($0.rank, $0.index) < ($1.rank, $1.index) })
             {
-                symbols.replaceSubrange(best.index...best.index + 1, with: [symbols[best.index] + symbols[best.index + 1]])
+                symbols.replaceSubrange(
+                    best.index...best.index + 1, with: [symbols[best.index] + symbols[best.index + 1]])
             }
             var tokens: [Int32] = []
-            let merges = try BytePairMerges(rules: parts.merges.map { Array($0.utf8) }, vocabulary: tokenizer.vocabulary)
+            let merges = try BytePairMerges(
+                rules: parts.merges.map { Array($0.utf8) }, vocabulary: tokenizer.vocabulary)
             merges.tokenize(Array(word.utf8)[...], into: &tokens)
             let spelled = tokens.map { tokenizer.decode([$0]).replacing(" ", with: "Ġ") }
             #expect(spelled == symbols, "\(word)")
@@ -58,7 +62,8 @@ import Testing
     }
 
     /// A megabyte of one letter, of spaces and of marks: quadratic merging would take hours.
-    @Test(.timeLimit(.minutes(1)), arguments: ["l", " ", "\u{301}", "😀"]) func hostileTextIsNotQuadratic(_ unit: String) {
+    @Test(.timeLimit(.minutes(1)), arguments: ["l", " ", "\u{301}", "😀"]) func hostileTextIsNotQuadratic(_ unit: String)
+    {
         let text = String(repeating: unit, count: 1_000_000 / unit.utf8.count)
         let tokens = tokenizer.encode(text, parsingSpecials: true)
         #expect(tokenizer.decode(tokens).utf8.elementsEqual(text.utf8))
@@ -66,7 +71,9 @@ import Testing
 
     @Test func brokenVocabulariesAreRefused() {
         let tokens = ["a", "b", "ab"].map { Array($0.utf8) }
-        func make(_ tokens: [[UInt8]], _ kinds: [Int32] = [], merges: [String] = [], eos: Int32? = nil) throws -> Tokenizer {
+        func make(_ tokens: [[UInt8]], _ kinds: [Int32] = [], merges: [String] = [], eos: Int32? = nil) throws
+            -> Tokenizer
+        {
             try Tokenizer(
                 vocabulary: Vocabulary(spellings: tokens, kinds: kinds), merges: merges.map { Array($0.utf8) },
                 preTokenizer: .gpt2, bosToken: nil, eosToken: eos, addsBOS: nil)
@@ -110,17 +117,22 @@ import Testing
     @Test func piecesJoinToTheWhole() {
         var random = SeededGenerator(3)
         let fragments: [[UInt8]] = [
-            Array("aé日😀".utf8), [0xff], [0xc3], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90],
+            Array("aé日😀".utf8), [0xff], [0xc3], [0xe2, 0x82], [0xf0, 0x9f, 0x98], [0x80], [0xed, 0xa0, 0x80],
+            [0xf4, 0x90],
             [0xc0, 0xaf], [0xe0, 0x80],
         ]
         for _ in 0..<5_000 {
             var bytes: [UInt8] = []
             for _ in 0..<Int.random(in: 0...6, using: &random) {
-                bytes += Bool.random(using: &random)
-                    ? fragments.randomElement(using: &random)! : random.randomBytes(Int.random(in: 1...4, using: &random))
+                bytes +=
+                    Bool.random(using: &random)
+                    ? fragments.randomElement(using: &random)!
+                    : random.randomBytes(Int.random(in: 1...4, using: &random))
             }
             let pieces = decodeInPieces(bytes) { Int.random(in: 1...3, using: &random) }
-            #expect(pieces.joined().unicodeScalars.elementsEqual(String(decoding: bytes, as: UTF8.self).unicodeScalars), "\(bytes)")
+            #expect(
+                pieces.joined().unicodeScalars.elementsEqual(String(decoding: bytes, as: UTF8.self).unicodeScalars),
+                "\(bytes)")
         }
     }
 }

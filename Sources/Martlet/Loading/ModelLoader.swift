@@ -42,7 +42,8 @@ struct ModelLoader {
         let fileName = URL(filePath: path).deletingPathExtension().lastPathComponent
         let model = LoadedModel(
             name: try file.contents.string("general.name") ?? fileName, configuration: configuration,
-            matrixType: blueprint.matrixType, tokenizer: tokenizer, chatTemplate: chatTemplate, maxModelLength: maxModelLength,
+            matrixType: blueprint.matrixType, tokenizer: tokenizer, chatTemplate: chatTemplate,
+            maxModelLength: maxModelLength,
             deviceName: device.name, weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
             cacheBytes: cacheBytes, loadSeconds: (clock.now - start) / .seconds(1))
         return (model, EngineLoop(runner: runner, tokenizer: tokenizer, blockCount: blocksPerSequence))

@@ -49,7 +49,8 @@ struct ChatCommand: AsyncParsableCommand {
         do {
             let forgotten = try next.fit { try engine.model.tokens(of: $0).count }
             if forgotten > 0 {
-                Terminal.note("note: the conversation outgrew the context; its oldest \(forgotten) messages are forgotten")
+                Terminal.note(
+                    "note: the conversation outgrew the context; its oldest \(forgotten) messages are forgotten")
             }
             let stream = try engine.generate(next.messages, sampling: sampling.parameters)
             let task = Task { try await Terminal.stream(stream) }

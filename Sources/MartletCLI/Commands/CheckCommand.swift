@@ -32,7 +32,8 @@ struct CheckTextCommand: AsyncParsableCommand {
         let greedyPasses = try await checkGreedy(references, check, engine)
         let failures = references.tokens.filter { !check.check($0, on: engine) }
         for failure in failures { Terminal.write("ids differ: \(failure.text.debugDescription)\n") }
-        Terminal.write("tokens.json: \(references.tokens.count - failures.count) of \(references.tokens.count) texts agree\n")
+        Terminal.write(
+            "tokens.json: \(references.tokens.count - failures.count) of \(references.tokens.count) texts agree\n")
         guard greedyPasses, failures.isEmpty else { throw ExitCode.failure }
     }
 
@@ -50,12 +51,16 @@ struct CheckTextCommand: AsyncParsableCommand {
             table.add(
                 String(outcome.prompt.prefix(32)).debugDescription, "\(outcome.steps)",
                 String(format: "%.4f", outcome.meanDifference), String(format: "%.4f", outcome.largestDifference),
-                "\(outcome.nearTies)", outcome.wrongTopTokens.isEmpty ? "none" : "\(outcome.wrongTopTokens)", divergence,
+                "\(outcome.nearTies)", outcome.wrongTopTokens.isEmpty ? "none" : "\(outcome.wrongTopTokens)",
+                divergence,
                 !outcome.promptIDsMatch ? "prompt ids differ" : outcome.passes ? "ok" : "FAILED")
         }
         let mean = sum / Double(steps)
         Terminal.write(table.text)
-        Terminal.write(String(format: "%@: mean |difference| %.4f over %d steps (at most %.2f)\n", file, mean, steps, check.meanTolerance))
+        Terminal.write(
+            String(
+                format: "%@: mean |difference| %.4f over %d steps (at most %.2f)\n", file, mean, steps,
+                check.meanTolerance))
         return passes && mean <= check.meanTolerance
     }
 }

@@ -34,7 +34,8 @@ extension ModelReport {
         for entry in self.metadata { metadata.add("  " + entry.key, entry.type, entry.value) }
         var types = Table()
         for type in quantization {
-            types.add("  " + type.type, "\(type.tensors) tensors", "\(type.parameters) parameters", type.bytes.formattedBytes)
+            types.add(
+                "  " + type.type, "\(type.tensors) tensors", "\(type.parameters) parameters", type.bytes.formattedBytes)
         }
         var tensors = Table()
         for tensor in self.tensors {

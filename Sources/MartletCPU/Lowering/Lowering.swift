@@ -28,7 +28,8 @@ struct Lowering {
     private init(
         bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int
     ) throws(DeviceError) {
-        guard let workspace = bindings.workspace as? CPUWorkspace, let cache = bindings.cache as? CPUKeyValueCache else {
+        guard let workspace = bindings.workspace as? CPUWorkspace, let cache = bindings.cache as? CPUKeyValueCache
+        else {
             preconditionFailure("workspace and cache come from the device that compiles")
         }
         self.kernels = kernels

@@ -24,7 +24,8 @@ extension TemplateEvaluator {
         case "raise_exception": throw TemplateError(.raised, arguments.text(0, "message") ?? "raised", line: line)
         case "range":
             let bounds = arguments.positional.compactMap(\.integer)
-            guard (1...3).contains(bounds.count), bounds.count == arguments.positional.count, bounds.last != 0 || bounds.count < 3
+            guard (1...3).contains(bounds.count), bounds.count == arguments.positional.count,
+                bounds.last != 0 || bounds.count < 3
             else { throw TemplateError(.type, "range needs one to three integers", line: line) }
             let start = bounds.count == 1 ? 0 : bounds[0]
             let end = bounds.count == 1 ? bounds[0] : bounds[1]
@@ -104,8 +105,10 @@ extension TemplateEvaluator {
         case "replace":
             let old = try argument(0)
             return try replace(text, old, argument(1), limit: arguments.integer(2, "count"), line: line)
-        case "join": return try string(
-            iterate(arguments.value(0, "iterable") ?? .list([]), line: line).map(\.text).joined(separator: text), line: line)
+        case "join":
+            return try string(
+                iterate(arguments.value(0, "iterable") ?? .list([]), line: line).map(\.text).joined(separator: text),
+                line: line)
         case "split":
             try spend(text.utf8.count, line: line)
             guard let separator = arguments.text(0, "sep") else { return .list(text.words.map { .string($0) }) }

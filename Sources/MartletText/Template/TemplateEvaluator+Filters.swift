@@ -18,10 +18,13 @@ extension TemplateEvaluator {
             if case .undefined = value { return replacement }
             return arguments.value(1, "boolean")?.isTrue == true && !value.isTrue ? replacement : value
         case "tojson":
-            return try string(value.json(indent: arguments.integer(0, "indent").map { min(max($0, 0), 16) }), line: line)
+            return try string(
+                value.json(indent: arguments.integer(0, "indent").map { min(max($0, 0), 16) }), line: line)
         case "join":
             var items = try iterate(value, line: line)
-            if let attribute = arguments.text(1, "attribute") { items = try attributes(attribute, of: items, line: line) }
+            if let attribute = arguments.text(1, "attribute") {
+                items = try attributes(attribute, of: items, line: line)
+            }
             return try string(items.map(\.text).joined(separator: arguments.text(0, "d") ?? ""), line: line)
         case "replace":
             guard let old = arguments.text(0, "old"), let new = arguments.text(1, "new") else {
@@ -108,7 +111,8 @@ extension TemplateEvaluator {
         let indentsFirst = arguments.value(1, "first")?.isTrue ?? false
         let indentsBlank = arguments.value(2, "blank")?.isTrue ?? false
         return text.pieces(separatedBy: "\n").enumerated().map { index, line in
-            index == 0 ? (indentsFirst ? indentation + line : line) : line.isEmpty && !indentsBlank ? line : indentation + line
+            index == 0
+                ? (indentsFirst ? indentation + line : line) : line.isEmpty && !indentsBlank ? line : indentation + line
         }.joined(separator: "\n")
     }
 

@@ -35,7 +35,8 @@ struct TemplateLexer {
             let kind = bytes[open + 1]
             let marker = open + 2 < bytes.count ? bytes[open + 2] : 0
             let stripping: EndStripping =
-                marker == UInt8(ascii: "-") ? .all
+                marker == UInt8(ascii: "-")
+                ? .all
                 : marker == UInt8(ascii: "+") || kind == UInt8(ascii: "{") ? .none : .indentation
             appendText(textStart..<open, strippingStart: stripsLeading, strippingEnd: stripping)
             index = open + 2
@@ -89,7 +90,8 @@ struct TemplateLexer {
         case .indentation:
             // Only whitespace between the start of the line and the tag goes.
             let lineStart = text.lastIndex(of: 0x0a).map { $0 + 1 }
-            if let from = lineStart ?? (range.lowerBound == 0 || bytes[range.lowerBound - 1] == 0x0a ? text.startIndex : nil),
+            if let from = lineStart
+                ?? (range.lowerBound == 0 || bytes[range.lowerBound - 1] == 0x0a ? text.startIndex : nil),
                 text[from...].allSatisfy(Self.isSpace)
             {
                 text = text[..<from]

@@ -149,7 +149,9 @@ struct TemplateParser {
         // A conditional expression here would swallow the loop's own filter.
         let sequence = try parseWithoutConditional()
         let filter = acceptName("if") ? try parseExpression() : nil
-        if acceptName("recursive") { throw TemplateError(.unsupported, "recursive loops are not supported", line: line) }
+        if acceptName("recursive") {
+            throw TemplateError(.unsupported, "recursive loops are not supported", line: line)
+        }
         try expect(.statementEnd, "%}")
         loopDepth += 1
         let (body, terminator) = try parseClosedBody(of: "for", until: ["else", "endfor"])

@@ -124,7 +124,8 @@ public enum TemplateValue: Sendable {
             case "\u{c}": result.append(contentsOf: "\\f".unicodeScalars)
             case "\0"..<" ":
                 let hex = String(scalar.value, radix: 16)
-                result.append(contentsOf: ("\\u" + String(repeating: "0", count: 4 - hex.utf8.count) + hex).unicodeScalars)
+                result.append(
+                    contentsOf: ("\\u" + String(repeating: "0", count: 4 - hex.utf8.count) + hex).unicodeScalars)
             default: result.append(scalar)
             }
         }

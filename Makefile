@@ -1,0 +1,34 @@
+# Everything a person does here. `make run` and `make test` need nothing but the Swift toolchain and pip.
+
+PROMPT ?= Why is the sky blue?
+SWIFT ?= swift
+# Tests see internals also in release builds: kernels are compared at the speed they ship with.
+TEST_FLAGS = -c release -Xswiftc -enable-testing
+
+.PHONY: run test build model lint format sanitize clean
+
+run: model build ## Answer PROMPT with SmolLM2
+	@.build/release/martlet run smollm2 "$(PROMPT)"
+
+test: model ## Build and run every test
+	$(SWIFT) test $(TEST_FLAGS)
+
+build: ## Build the command .build/release/martlet
+	$(SWIFT) build -c release --product martlet
+
+model: ## Fetch SmolLM2 into Models/, unless it is there
+	@Scripts/fetch-model
+
+lint: ## Check formatting
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Examples Package.swift
+
+format: ## Format in place
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Examples Package.swift
+
+sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
+	ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
+	  -Xswiftc -enable-testing --sanitize=address \
+	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|EngineRequestTests'
+
+clean: ## Remove what was built
+	rm -rf .build .build-asan
