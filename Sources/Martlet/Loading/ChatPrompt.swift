@@ -4,44 +4,51 @@ import MartletText
 
 /// Renders a conversation and encodes it so that no message can forge a special token.
 ///
-/// The template is rendered over private-use stand-ins for each message's text. What it renders around them is the
-/// template's own and may hold special tokens; what stands in their place is the user's and may not.
+/// Where a message spells one, the template is rendered again with a mark at both ends of every message. What stands
+/// between marks is the user's and plain text; the rest is the template's own and may hold special tokens.
 struct ChatPrompt {
     let template: ChatTemplate
     let tokenizer: Tokenizer
 
+    /// A noncharacter: no text means anything by it.
+    private static let mark: Unicode.Scalar = "\u{10FFFF}"
+
     func tokens(of messages: [ChatMessage]) throws -> [Int32] {
-        let rendered = try render(messages)
-        let hasSpecial = messages.contains { holdsSpecial($0.content) || holdsSpecial($0.role) }
-        let prompt = hasSpecial ? try renderGuarded(messages) : rendered
+        for message in messages where tokenizer.spellsSpecialToken(message.role) {
+            throw EngineError(.invalidRequest, "a role spells a special token", field: "role")
+        }
+        let isGuarded = messages.contains { message in
+            tokenizer.spellsSpecialToken(message.content) || message.content.unicodeScalars.contains(Self.mark)
+        }
+        let prompt = try render(isGuarded ? messages.map(marked) : messages)
         var tokens: [Int32] = []
         // Templates that write BOS themselves must not get a second one.
-        if tokenizer.addsBOS, let bos = tokenizer.bosToken, !rendered.hasPrefix(text(of: bos)) { tokens.append(bos) }
-        for (index, part) in prompt.split(separator: Self.boundary, omittingEmptySubsequences: false).enumerated() {
+        if tokenizer.addsBOS, let bos = tokenizer.bosToken, !prompt.hasPrefix(text(of: bos)) { tokens.append(bos) }
+        guard isGuarded else { return tokens + tokenizer.encode(prompt, parsingSpecials: true) }
+        let parts = prompt.unicodeScalars.split(separator: Self.mark, omittingEmptySubsequences: false)
+        for (index, part) in parts.enumerated() {
             // Even parts are the template's, odd ones a message's.
             tokens += tokenizer.encode(String(part), parsingSpecials: index % 2 == 0)
         }
         return tokens
     }
 
-    private static let boundary: Character = "\u{10FFFF}"
-
     private func render(_ messages: [ChatMessage]) throws -> String {
         try template.render(
             messages, bosToken: tokenizer.bosToken.map(text) ?? "", eosToken: tokenizer.eosToken.map(text) ?? "")
     }
 
-    private func renderGuarded(_ messages: [ChatMessage]) throws -> String {
-        try render(
-            messages.map { message in
-                let content = message.content.filter { $0 != Self.boundary }
-                return ChatMessage(
-                    role: message.role, content: String(Self.boundary) + content + String(Self.boundary))
-            })
-    }
-
-    private func holdsSpecial(_ text: String) -> Bool {
-        text.contains(Self.boundary) || tokenizer.encode(text, parsingSpecials: true) != tokenizer.encode(text)
+    /// The marks stand inside of the content's own whitespace, which templates like to trim.
+    private func marked(_ message: ChatMessage) -> ChatMessage {
+        let scalars = message.content.unicodeScalars.filter { $0 != Self.mark }
+        let start = scalars.prefix { $0.properties.isWhitespace }
+        let end = scalars.dropFirst(start.count).reversed().prefix { $0.properties.isWhitespace }.reversed()
+        var content = String.UnicodeScalarView(start)
+        content.append(Self.mark)
+        content.append(contentsOf: scalars.dropFirst(start.count).dropLast(end.count))
+        content.append(Self.mark)
+        content.append(contentsOf: end)
+        return ChatMessage(role: message.role, content: String(content))
     }
 
     private func text(of token: Int32) -> String { tokenizer.decode([token], includingSpecials: true) }

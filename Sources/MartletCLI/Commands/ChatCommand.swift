@@ -64,39 +64,6 @@ struct ChatCommand: AsyncParsableCommand {
     }
 }
 
-/// The turns so far, kept within the context.
-struct Conversation {
-    let system: String?
-    let maxModelLength: Int
-    /// Tokens kept free for the answer.
-    let reserve: Int
-    var messages: [ChatMessage]
-
-    init(system: String?, maxModelLength: Int, answerLength: Int?) {
-        self.system = system
-        self.maxModelLength = maxModelLength
-        reserve = max(1, min(answerLength ?? 512, maxModelLength / 4))
-        messages = system.map { [.system($0)] } ?? []
-    }
-
-    mutating func clear() { messages = system.map { [.system($0)] } ?? [] }
-
-    /// Drops the oldest turns, never the system message nor the newest question, until prompt and answer fit.
-    /// Returns how many messages went; throws if the question alone doesn't fit.
-    mutating func fit(counting tokens: ([ChatMessage]) throws -> Int) throws -> Int {
-        let first = system == nil ? 0 : 1
-        var forgotten = 0
-        while try tokens(messages) + reserve > maxModelLength, messages.count > first + 1 {
-            // A question goes with its answer.
-            repeat {
-                messages.remove(at: first)
-                forgotten += 1
-            } while messages.count > first + 1 && messages[first].role != "user"
-        }
-        return forgotten
-    }
-}
-
 /// Ctrl-C, turned into the cancellation of whatever is being answered.
 private final class Interrupt {
     private final class Running: Sendable {

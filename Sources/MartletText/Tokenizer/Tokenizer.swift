@@ -56,6 +56,13 @@ public struct Tokenizer: Sendable {
         return tokens
     }
 
+    /// Whether `encode` would find a special token in the text if it parsed them.
+    public func spellsSpecialToken(_ text: String) -> Bool {
+        allSpecials.split(text).contains { piece in
+            if case .special = piece { true } else { false }
+        }
+    }
+
     private func encode(ordinary text: Substring, into tokens: inout [Int32]) {
         let classified = ClassifiedText(text)
         preTokenizer.forEachWord(in: classified) { range in

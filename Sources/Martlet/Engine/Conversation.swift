@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletText
+
+/// The turns of a chat so far, kept within a model's context.
+public struct Conversation: Sendable {
+    /// Stands before all turns and is never forgotten.
+    public let system: String?
+    /// Tokens of prompt and answer together.
+    public let maxModelLength: Int
+    /// Tokens kept free for the answer.
+    public let reserve: Int
+    public var messages: [ChatMessage]
+
+    /// - Parameter answerLength: tokens that an answer may have; nil reserves 512, or a quarter of a short context.
+    public init(system: String? = nil, maxModelLength: Int, answerLength: Int? = nil) {
+        self.system = system
+        self.maxModelLength = maxModelLength
+        reserve = max(1, min(answerLength ?? 512, maxModelLength / 4))
+        messages = system.map { [.system($0)] } ?? []
+    }
+
+    /// Forgets everything but the system message.
+    public mutating func clear() { messages = system.map { [.system($0)] } ?? [] }
+
+    /// Drops the oldest turns, never the system message nor the newest question, until prompt and answer fit.
+    ///
+    /// - Parameter tokens: counts a prompt's tokens.
+    /// - Returns: how many messages went. Where the newest question alone is too long, it stays, for the engine to
+    ///   refuse it with its length.
+    public mutating func fit(counting tokens: ([ChatMessage]) throws -> Int) rethrows -> Int {
+        let first = system == nil ? 0 : 1
+        var forgotten = 0
+        while try tokens(messages) + reserve > maxModelLength, messages.count > first + 1 {
+            // A question goes with its answer.
+            repeat {
+                messages.remove(at: first)
+                forgotten += 1
+            } while messages.count > first + 1 && messages[first].role != "user"
+        }
+        return forgotten
+    }
+}
