@@ -1,14 +1,17 @@
 # Everything a person does here. `make run` and `make test` need nothing but the Swift toolchain and pip.
 
 PROMPT ?= Why is the sky blue?
+# Passed by the environment: a prompt is text, whatever quotes and backticks it holds.
+export PROMPT
 SWIFT ?= swift
 # Tests see internals also in release builds: kernels are compared at the speed they ship with.
-TEST_FLAGS = -c release -Xswiftc -enable-testing
+# A folder of their own keeps them from rebuilding the command, and it them.
+TEST_FLAGS = -c release --scratch-path .build-test -Xswiftc -enable-testing
 
 .PHONY: run test build model lint format sanitize clean
 
 run: model build ## Answer PROMPT with SmolLM2
-	@.build/release/martlet run smollm2 "$(PROMPT)"
+	@.build/release/martlet run smollm2 -- "$$PROMPT"
 
 test: model ## Build and run every test
 	$(SWIFT) test $(TEST_FLAGS)
@@ -31,4 +34,4 @@ sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
 	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|EngineRequestTests'
 
 clean: ## Remove what was built
-	rm -rf .build .build-asan
+	rm -rf .build .build-test .build-asan

@@ -3,6 +3,7 @@
 // Between a file's rows and the kernels' panels. Run once a weight at load, and once a token for its embedding.
 
 #include "CMartletKernels.h"
+#include "conversions.h"
 
 #include <string.h>
 
@@ -116,18 +117,12 @@ void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, 
     }
 }
 
-static uint16_t round_to_bf16(float x) {
-    uint32_t bits = __builtin_bit_cast(uint32_t, x);
-    if (x != x) return (uint16_t)((bits >> 16) | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-
 void martlet_write_cache(const float *key, const float *value, uint16_t *head, int64_t offset, int64_t head_size,
                          int64_t block_size) {
     uint16_t *keys = head + offset / MARTLET_CACHE_GROUP * MARTLET_CACHE_GROUP * head_size;
     int64_t lane = offset % MARTLET_CACHE_GROUP;
     for (int64_t d = 0; d < head_size; d++)
-        keys[(d / 2 * MARTLET_CACHE_GROUP + lane) * 2 + d % 2] = round_to_bf16(key[d]);
+        keys[(d / 2 * MARTLET_CACHE_GROUP + lane) * 2 + d % 2] = round_bf16_scalar(key[d]);
     uint16_t *values = head + block_size * head_size + offset / 2 * head_size * 2;
-    for (int64_t d = 0; d < head_size; d++) values[d * 2 + offset % 2] = round_to_bf16(value[d]);
+    for (int64_t d = 0; d < head_size; d++) values[d * 2 + offset % 2] = round_bf16_scalar(value[d]);
 }

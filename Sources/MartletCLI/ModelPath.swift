@@ -19,8 +19,7 @@ struct ModelPath: ExpressibleByArgument {
             let names = Self.shortNames.keys.sorted().joined(separator: ", ")
             throw ValidationError("there is no file \(argument), and it is no short name either (\(names))")
         }
-        let executable = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
-        var folder = executable.deletingLastPathComponent()
+        var folder = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         var candidates = [URL(filePath: FileManager.default.currentDirectoryPath)]
         // The package's root, from .build/<platform>/<configuration>/martlet.
         for _ in 0..<3 {

@@ -24,7 +24,10 @@ struct LoadOptions: ParsableArguments {
     @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
     var instructionSet: InstructionSet?
 
-    @Option(help: "Activations that meet quantised weights: int16 is exact, int8 reads prompts up to twice as fast.")
+    @Option(
+        help:
+            "Activations that meet quantised weights: int16 keeps the weights' precision, int8 reads prompts up to twice as fast."
+    )
     var activations = EngineOptions().activations
 
     func loadEngine() async throws -> Engine {
@@ -42,7 +45,15 @@ struct LoadOptions: ParsableArguments {
     }
 }
 
-extension InstructionSet: ExpressibleByArgument {}
+extension InstructionSet: ExpressibleByArgument {
+    public init?(argument: String) {
+        guard let match = Self.allCases.first(where: { $0.rawValue.lowercased() == argument.lowercased() }) else {
+            return nil
+        }
+        self = match
+    }
+}
+
 extension ActivationPrecision: ExpressibleByArgument {}
 
 /// How answers are drawn.
@@ -50,19 +61,19 @@ struct SamplingOptions: ParsableArguments {
     @Option(help: "Draws the same answer again; random by default.")
     var seed: UInt64?
 
-    @Option(help: "0 always takes the likeliest token; higher is more varied.")
+    @Option(parsing: .unconditional, help: "0 always takes the likeliest token; higher is more varied.")
     var temperature: Float = 0.7
 
-    @Option(help: "Keeps the likeliest tokens whose probabilities reach this sum.")
+    @Option(parsing: .unconditional, help: "Keeps the likeliest tokens whose probabilities reach this sum.")
     var topP: Float = 0.9
 
-    @Option(help: "Keeps this many of the likeliest tokens; 0 keeps all.")
+    @Option(parsing: .unconditional, help: "Keeps this many of the likeliest tokens; 0 keeps all.")
     var topK = 0
 
-    @Option(help: "Keeps tokens at least this fraction as likely as the likeliest.")
+    @Option(parsing: .unconditional, help: "Keeps tokens at least this fraction as likely as the likeliest.")
     var minP: Float = 0
 
-    @Option(help: "Ends the answer after this many tokens.")
+    @Option(parsing: .unconditional, help: "Ends the answer after this many tokens.")
     var maxTokens: Int?
 
     @Flag(name: .customLong("ignore-eos"), help: "Goes on where the model would end its answer.")

@@ -32,7 +32,7 @@ public final class CPUDevice: ComputeDevice {
         self.activations = activations
         self.kernels = kernels
         self.threadCount = threadCount
-        pool = WorkerPool(threadCount: threadCount)
+        pool = try WorkerPool(threadCount: threadCount)
     }
 
     public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }

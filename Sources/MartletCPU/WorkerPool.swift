@@ -3,6 +3,7 @@
 import CMartletKernels
 import Dispatch
 import Glibc
+import MartletCompute
 import Synchronization
 
 /// Work in phases: all chunks of one are done before any of the next begins.
@@ -24,12 +25,13 @@ final class WorkerPool: Sendable {
     private let state: PoolState
     private let threads: [pthread_t]
 
-    init(threadCount: Int) {
+    init(threadCount: Int) throws(DeviceError) {
         precondition(threadCount > 0)
         let state = PoolState()
         self.threadCount = threadCount
         self.state = state
-        threads = (1..<threadCount).map { worker in
+        var threads: [pthread_t] = []
+        for worker in 1..<threadCount {
             let context = Unmanaged.passRetained(WorkerContext(state: state, worker: worker))
             var thread = pthread_t()
             let result = pthread_create(
@@ -40,9 +42,17 @@ final class WorkerPool: Sendable {
                     worker.state.serve(worker: worker.worker)
                     return nil
                 }, context.toOpaque())
-            precondition(result == 0, "can't start a thread")
-            return thread
+            guard result == 0 else {
+                context.release()
+                state.stop()
+                for thread in threads { pthread_join(thread, nil) }
+                throw DeviceError(
+                    code: .outOfMemory, message: "can't start thread \(worker + 1) of \(threadCount); use fewer threads"
+                )
+            }
+            threads.append(thread)
         }
+        self.threads = threads
     }
 
     deinit {

@@ -32,7 +32,8 @@ struct ByteCursor {
         let length = try read(UInt64.self, what())
         guard let count = Int(exactly: length), count <= remaining else {
             throw CheckpointError(
-                .stringTooLong, "\(what()) claims \(length) bytes but only \(remaining) are left in the file",
+                .stringTooLong,
+                "\(what()) claims \(length) bytes but only \(remaining) are left in the file; is the download complete?",
                 offset: at)
         }
         let start = offset

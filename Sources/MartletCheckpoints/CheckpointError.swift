@@ -56,11 +56,22 @@ public struct CheckpointError: Error, Equatable, Sendable, CustomStringConvertib
 
     public init(_ code: Code, _ message: String, offset: Int? = nil) {
         self.code = code
-        self.message = message
+        // Messages quote names from the file, which a terminal must not take for commands.
+        self.message = message.escapingControlCharacters
         self.offset = offset
     }
 
     public var description: String {
         offset.map { "\(message) (at byte \($0))" } ?? message
+    }
+}
+
+extension String {
+    /// With control characters as `\u{1b}`: text from a file, fit for a terminal.
+    package var escapingControlCharacters: String {
+        guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return self }
+        return unicodeScalars.reduce(into: "") { result, scalar in
+            result += scalar.properties.generalCategory == .control ? scalar.escaped(asASCII: true) : String(scalar)
+        }
     }
 }

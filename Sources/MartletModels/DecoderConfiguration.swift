@@ -30,7 +30,7 @@ public struct DecoderConfiguration: Equatable, Sendable {
         try check(hiddenSize, 1...(1 << 17), "the hidden size")
         try check(feedForwardSize, 1...(1 << 19), "the feed-forward size")
         try check(vocabularySize, 1...(1 << 22), "the vocabulary size")
-        try check(contextLength, 1...(1 << 24), "the context length")
+        try check(contextLength, 2...(1 << 24), "the context length")
         try check(rotary.dimensions, 2...heads.headSize, "the number of rotary dimensions")
         guard rotary.dimensions % 2 == 0 else {
             throw CheckpointError(.invalidMetadata, "the number of rotary dimensions is odd")
@@ -57,8 +57,8 @@ public struct DecoderConfiguration: Equatable, Sendable {
                 .invalidMetadata,
                 "\(queryHeads) query heads over \(keyValueHeads) KV heads: the first must be a multiple of the second")
         }
-        guard (1...1024).contains(headSize) else {
-            throw CheckpointError(.invalidMetadata, "the head size is \(headSize)")
+        guard (2...1024).contains(headSize) else {
+            throw CheckpointError(.invalidMetadata, "the head size is \(headSize); it must be in 2...1024")
         }
         return AttentionHeads(queryHeads: queryHeads, keyValueHeads: keyValueHeads, headSize: headSize)
     }

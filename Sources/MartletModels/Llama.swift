@@ -65,7 +65,14 @@ public enum Llama {
             }
             return value
         }
+        // Before scaling types there was a key of its own for the linear factor.
+        let legacy = "\(architecture).rope.scale_linear"
+        let legacyFactor = try header.float(legacy)
+        let type = try header.string("\(prefix).type") ?? (legacyFactor == nil ? "none" : "linear")
         if let tensor = header.tensor(named: ropeFactors) {
+            guard type == "none" || type == "llama3" else {
+                throw CheckpointError(.unsupportedModel, "rope scaling \(type) beside \(ropeFactors) is not supported")
+            }
             guard tensor.dimensions == [dimensions / 2], tensor.elementType == .float32 else {
                 throw CheckpointError(
                     .wrongTensorShape,
@@ -74,18 +81,20 @@ public enum Llama {
             }
             return .factors(file.hostTensor(tensor).dequantized().map(Double.init))
         }
-        switch try header.string("\(prefix).type") {
-        case nil, "none": return .none
-        case "linear": return .linear(factor: try required("factor"))
+        switch type {
+        case "none": return .none
+        case "linear":
+            if let factor = legacyFactor, factor.isFinite, factor > 0 { return .linear(factor: factor) }
+            return .linear(factor: try required("factor"))
         case "llama3":
             let original = "\(prefix).original_context_length"
             return .llama3(
                 factor: try required("factor"), lowFrequencyFactor: try required("low_freq_factor"),
                 highFrequencyFactor: try required("high_freq_factor"),
                 originalContextLength: try header.required(header.count(original), original))
-        case let other?:
+        default:
             throw CheckpointError(
-                .unsupportedModel, "rope scaling \(other) is not supported; none, linear and llama3 are")
+                .unsupportedModel, "rope scaling \(type) is not supported; none, linear and llama3 are")
         }
     }
 

@@ -18,7 +18,7 @@ private struct RandomWeight {
         (packed, values) = try bytes.withUnsafeBytes { bytes in
             let tensor = HostTensor(elementType: type, rows: outputs, columns: inputs, bytes: bytes)
             return (
-                try PanelWeight.pack(tensor, on: WorkerPool(threadCount: 2)),
+                try PanelWeight.pack(tensor, on: try WorkerPool(threadCount: 2)),
                 (0..<outputs).map { tensor.dequantizedRow($0) }
             )
         }
@@ -148,7 +148,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let bytes = GGUFWriter.bytes(Float16(60_000).bitPattern) + [UInt8](repeating: 0x99, count: 16)
         let weight = try bytes.withUnsafeBytes {
             try PanelWeight.pack(
-                HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0), on: WorkerPool(threadCount: 1))
+                HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0), on: try WorkerPool(threadCount: 1))
         }
         var values = [Float](repeating: 0, count: 32)
         weight.unpack(row: 0, into: &values)

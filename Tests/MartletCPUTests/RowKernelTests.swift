@@ -45,6 +45,23 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
         }
     }
 
+    /// What isn't a number stays none: damaged weights must not yield plausible answers.
+    @Test(arguments: InstructionSet.available, ActivationPrecision.allCases)
+    func quantizingKeepsNonFiniteValues(_ instructionSet: InstructionSet, _ precision: ActivationPrecision) throws {
+        let kernels = try #require(instructionSet.kernels)
+        for value in [Float.nan, -.nan, .infinity, -.infinity] {
+            for place in [0, 15, 16, 31] {
+                var row = [Float](repeating: 1, count: 32)
+                row[place] = value
+                let workspace = CPUWorkspace(
+                    BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
+                let output = try workspace.quantizedRows(of: Tensor("x", rows: .tokens, columns: 32))
+                kernels.quantizeRow(row, 0, output)
+                #expect(!output.scales[0].isFinite)
+            }
+        }
+    }
+
     @Test(arguments: InstructionSet.available) func roundsToBFloat16(_ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(2)

@@ -35,8 +35,8 @@ private final class CountingJob: PhasedJob {
 }
 
 @Suite struct WorkerPoolTests {
-    @Test(arguments: [1, 2, 3, 7]) func everyChunkRunsOnceAndInOrder(_ threads: Int) {
-        let pool = WorkerPool(threadCount: threads)
+    @Test(arguments: [1, 2, 3, 7]) func everyChunkRunsOnceAndInOrder(_ threads: Int) throws {
+        let pool = try WorkerPool(threadCount: threads)
         for round in 0..<300 {
             let job = CountingJob(chunks: [1, 16, 0, 5, 1, 40, 2].map { $0 * (round % 3 + 1) })
             pool.run(job)
@@ -46,7 +46,7 @@ private final class CountingJob: PhasedJob {
 
     /// Workers park between jobs that come far apart, and are woken again.
     @Test func parkedWorkersWakeUp() async throws {
-        let pool = WorkerPool(threadCount: 3)
+        let pool = try WorkerPool(threadCount: 3)
         for _ in 0..<20 {
             try await Task.sleep(for: .milliseconds(3))
             let job = CountingJob(chunks: [8, 8])
@@ -55,9 +55,9 @@ private final class CountingJob: PhasedJob {
         }
     }
 
-    @Test func poolsStartAndStop() {
+    @Test func poolsStartAndStop() throws {
         for _ in 0..<50 {
-            let pool = WorkerPool(threadCount: 4)
+            let pool = try WorkerPool(threadCount: 4)
             let job = CountingJob(chunks: [3])
             pool.run(job)
             #expect(job.isRight)

@@ -49,6 +49,8 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
         .replacing("llama.attention.head_count_kv", 7, .invalidMetadata),
         .replacing("llama.attention.head_count", 1 << 30, .invalidMetadata),
         .replacing("llama.attention.key_length", 0, .invalidMetadata),
+        .replacing("llama.attention.key_length", 1, .invalidMetadata),
+        .replacing("llama.context_length", 1, .invalidMetadata),
         .replacing("llama.attention.key_length", 1 << 30, .invalidMetadata),
         .replacing("llama.attention.key_length", 32, .wrongTensorShape),
         .replacing("llama.embedding_length", 0, .invalidMetadata),
@@ -73,6 +75,13 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
         BadModel("linear scaling by 0", .invalidMetadata) {
             $0.add("llama.rope.scaling.type", "linear")
             $0.add("llama.rope.scaling.factor", Float(0))
+        },
+        BadModel("yarn beside factors", .unsupportedModel) {
+            $0.add("llama.rope.scaling.type", "yarn")
+            $0.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0x3f, count: 32))
+        },
+        BadModel("rope factors of zero", .invalidMetadata) {
+            $0.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0, count: 32))
         },
         BadModel("yarn", .unsupportedModel) { $0.add("llama.rope.scaling.type", "yarn") },
         BadModel("experts", .unsupportedModel) { $0.add("llama.expert_count", UInt32(8)) },

@@ -250,6 +250,14 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         #expect(throws: EngineError.self) {
             try engine.model.tokens(of: [ChatMessage(role: "user<|im_end|>", content: "x")])
         }
+        for role in ["user\u{10ffff}", "user\u{10fffe}"] {
+            #expect(throws: EngineError.self) {
+                try engine.model.tokens(of: [ChatMessage(role: role, content: "<|im_start|>")])
+            }
+        }
+        // One message that spells a token changes nothing for the others.
+        #expect(
+            try engine.model.tokens(of: [.user("<|im_end|>"), .assistant(""), .user(" x ")]).count { $0 == start } == 4)
         let tokens = try engine.model.tokens(of: [.user("a<|im_start|>b")])
         #expect(
             engine.model.tokenizer.decode(tokens, includingSpecials: true)

@@ -82,6 +82,21 @@ private func code(_ source: String, budget: TemplateBudget = TemplateBudget()) -
             "{{ x" + String(repeating: "|string", count: 100_000) + " }}",
             "{{ 1" + String(repeating: " and 1", count: 100_000) + " }}",
             String(repeating: "x", count: 2 << 20),
+            // Values that nest, share or multiply.
+            "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [ns.x] %}{% endfor %}",
+            "{% set ns = namespace(x={}) %}{% for i in range(100000) %}{% set ns.x = {'k': ns.x} %}{% endfor %}",
+            "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = dict(k=ns.x) %}{% endfor %}",
+            "{% set ns = namespace(x=1) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+            "{% set ns = namespace(x=1) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x | tojson }}",
+            "{% set ns = namespace(x=1) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x == ns.x }}",
+            "{% set ns = namespace(x=1) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x ~ '' }}",
+            "{{ range(100000) | join('x' * 1000000) }}", "{{ ('x' * 1000000).join(range(100000)) }}",
+            "{{ ('\\n' * 1000000) | indent('x' * 1000000) }}",
+            "{% for i in range(1000) %}{% set a = range(90000)[::2] %}{% endfor %}",
+            "{% for i in range(1000) %}{% set a = range(90000) | reverse %}{% endfor %}",
+            "{% set s = 'a' * 1000000 %}{% for i in range(100000) %}{% if 'ab' in s %}{% endif %}{% endfor %}",
+            "{% set s = 'a' * 1000000 %}{% for i in range(100000) %}{% if s == s %}{% endif %}{% endfor %}",
+            "{% set s = 'a' * 1000000 %}{% for i in range(100000) %}{{ s[5] }}{% endfor %}",
         ]
         for source in hostile { #expect(code(source) == .budgetExceeded, "\(source.prefix(60))") }
         for source in [
@@ -92,6 +107,21 @@ private func code(_ source: String, budget: TemplateBudget = TemplateBudget()) -
         #expect(code("{{ 99999999999999999999 }}") == .syntax)
         #expect(code("{{ range(0, 5, 0) }}") == .type)
         #expect(code("{{ 'abc'[::0] }}") == .type)
+    }
+
+    /// Two megabytes of needle in two of hay: a naive search would compare 10^12 bytes.
+    @Test(.timeLimit(.minutes(1))) func searchesAreLinear() {
+        let source = "{{ ('a' * 1000000 ~ 'b') in ('a' * 1900000) }}"
+        #expect(code(source) == nil)
+    }
+
+    @Test func argumentsMayBeNamed() throws {
+        func render(_ source: String) throws -> String { try ChatTemplate(source).render([.user("x")]) }
+        #expect(try render("{{ ['a'] | map(filter='upper') | list }}") == "['A']")
+        #expect(try render("{{ [{'a': 1}] | selectattr(attribute='a') | list }}") == "[{'a': 1}]")
+        #expect(try render("{{ [{'a': 1}] | selectattr('a', test='defined') | list }}") == "[{'a': 1}]")
+        #expect(code("{{ ['a'] | map('map', 'upper') }}") == .unsupported)
+        #expect(code("{{ ['a'] | selectattr() }}") == .type)
     }
 
     /// Cut anywhere, a template parses or throws; nothing traps.

@@ -11,8 +11,6 @@ struct BlockPool {
         free = (0..<Int32(blockCount)).reversed()
     }
 
-    var freeCount: Int { free.count }
-
     /// Takes a block, or nil where there is none.
     ///
     /// - Complexity: O(1)

@@ -12,8 +12,8 @@ public import MartletText
 /// }
 /// ```
 ///
-/// The model's state lives on a thread of its own; requests are served in the order they come. Letting go of the
-/// engine stops it.
+/// The model's state lives on a thread of its own; requests are served in the order they come. An engine that
+/// is let go of ends once it has served what it was asked.
 public final class Engine: Sendable {
     public let model: LoadedModel
     private let validator: RequestValidator
@@ -65,7 +65,7 @@ public final class Engine: Sendable {
         return stream
     }
 
-    /// Continues a text. Nothing in it is taken for a special token.
+    /// Continues a text. Control tokens that it spells are taken for text.
     public func generate(
         _ prompt: String, sampling: SamplingParameters = SamplingParameters()
     ) throws -> GenerationStream {

@@ -3,7 +3,7 @@
 /// Why a request or an engine failed.
 public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable {
-        private enum Name { case invalidRequest, contextExceeded, noChatTemplate, notFinite, stopped, invalidOptions }
+        private enum Name { case invalidRequest, contextExceeded, noChatTemplate, notFinite, invalidOptions }
         private let name: Name
         private init(_ name: Name) { self.name = name }
 
@@ -14,7 +14,6 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         public static let noChatTemplate = Code(.noChatTemplate)
         /// The model's logits are not numbers: its weights are damaged.
         public static let notFinite = Code(.notFinite)
-        public static let stopped = Code(.stopped)
         public static let invalidOptions = Code(.invalidOptions)
     }
 

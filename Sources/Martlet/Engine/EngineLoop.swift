@@ -15,7 +15,7 @@ final class EngineLoop {
         blocks = BlockPool(blockCount: blockCount)
     }
 
-    /// Serves until told to stop; then what still waits fails.
+    /// Serves until told to stop.
     func serve(_ mailbox: Mailbox) {
         while true {
             switch mailbox.next() {
@@ -28,16 +28,7 @@ final class EngineLoop {
                 }
             case .score(let tokens, let positions, let continuation):
                 continuation.resume(with: Result { try score(tokens, positions) })
-            case .stop:
-                let error = EngineError(.stopped, "the engine was stopped")
-                for command in mailbox.drain() {
-                    switch command {
-                    case .generate(_, let continuation, _): continuation.finish(throwing: error)
-                    case .score(_, _, let continuation): continuation.resume(throwing: error)
-                    case .stop: break
-                    }
-                }
-                return
+            case .stop: return
             }
         }
     }
@@ -48,7 +39,7 @@ final class EngineLoop {
         let clock = ContinuousClock()
         let start = clock.now
         var firstToken: ContinuousClock.Instant?
-        var sequence = Sequence(tokens: request.promptTokens)
+        var sequence = RunningSequence(tokens: request.promptTokens)
         defer { blocks.release(sequence.blockTable) }
         var detokenizer = Detokenizer()
         var completionTokens = 0
@@ -86,7 +77,7 @@ final class EngineLoop {
 
     private func score(_ tokens: [Int32], _ positions: Range<Int>) throws -> [TokenScore] {
         // The last token is only looked at.
-        var sequence = Sequence(tokens: tokens.dropLast())
+        var sequence = RunningSequence(tokens: tokens.dropLast())
         defer { blocks.release(sequence.blockTable) }
         var scores: [TokenScore] = []
         while sequence.hasUncomputedTokens {

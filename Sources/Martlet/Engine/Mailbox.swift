@@ -33,12 +33,4 @@ final class Mailbox: Sendable {
         arrived.wait()
         return commands.withLock { $0.removeFirst() }
     }
-
-    /// What is left, without waiting.
-    func drain() -> [EngineCommand] {
-        commands.withLock { commands in
-            defer { commands.removeAll() }
-            return commands
-        }
-    }
 }

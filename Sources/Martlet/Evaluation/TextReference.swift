@@ -66,7 +66,10 @@ public struct TextReferences: Sendable {
         func read<Value: Decodable>(_ name: String) throws -> [Value]? {
             let url = directory.appending(path: name)
             guard FileManager.default.fileExists(atPath: url.path) else { return nil }
-            return try JSONDecoder().decode([Value].self, from: Data(contentsOf: url))
+            guard let data = FileManager.default.contents(atPath: url.path),
+                let values = try? JSONDecoder().decode([Value].self, from: data)
+            else { throw EngineError(.invalidRequest, "\(url.path) is not a list of references as they should be") }
+            return values
         }
         var greedyFile: String?
         var greedy: [GreedyReference] = []

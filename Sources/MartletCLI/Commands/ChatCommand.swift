@@ -4,6 +4,7 @@ import ArgumentParser
 import Dispatch
 import Foundation
 import Martlet
+import MartletCheckpoints
 import MartletText
 import Synchronization
 
@@ -26,7 +27,9 @@ struct ChatCommand: AsyncParsableCommand {
         // Fail now, not at the first question, if there is no template.
         _ = try engine.model.tokens(of: conversation.messages + [.user("")])
         let interrupt = Interrupt()
-        Terminal.note("\(engine.model.name) on \(engine.model.deviceName). Ctrl-C stops an answer; /exit leaves.")
+        Terminal.note(
+            "\(engine.model.name.escapingControlCharacters) on \(engine.model.deviceName). Ctrl-C stops an answer; /exit leaves."
+        )
         while true {
             if Terminal.inputIsTerminal { Terminal.write("> ") }
             guard let line = readLine() else { break }
@@ -34,6 +37,8 @@ struct ChatCommand: AsyncParsableCommand {
             case "": continue
             case "/exit", "/quit": return
             case "/clear": conversation.clear()
+            case let command where command.hasPrefix("/"):
+                Terminal.note("/clear forgets the conversation; /exit or Ctrl-D leaves")
             default: await answer(line, in: &conversation, engine, interrupt)
             }
         }

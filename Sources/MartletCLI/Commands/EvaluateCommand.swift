@@ -24,7 +24,7 @@ struct PerplexityCommand: AsyncParsableCommand {
 
     func run() async throws {
         let perplexity = try Perplexity(contextLength: context)
-        let text = String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self)
+        let text = try Terminal.readFile(file)
         let engine = try await load.loadEngine()
         let result = try await perplexity.evaluate(text, on: engine) { result in
             Terminal.note(String(format: "window %d: %.4f", result.windows, result.perplexity))

@@ -31,11 +31,12 @@ struct InspectCommand: AsyncParsableCommand {
 extension ModelReport {
     fileprivate var text: String {
         var metadata = Table()
-        for entry in self.metadata { metadata.add("  " + entry.key, entry.type, entry.value) }
+        for entry in self.metadata { metadata.add("  " + entry.key, entry.type, entry.summary) }
         var types = Table()
         for type in quantization {
             types.add(
-                "  " + type.type, "\(type.tensors) tensors", "\(type.parameters) parameters", type.bytes.formattedBytes)
+                "  " + type.type, "\(type.tensors) tensors", "\(type.parameters.formattedCount) parameters",
+                type.bytes.formattedBytes)
         }
         var tensors = Table()
         for tensor in self.tensors {
@@ -49,7 +50,7 @@ extension ModelReport {
             memory.add("  together", (estimate.weightBytes + estimate.cacheBytes).formattedBytes)
         }
         return """
-            \(path): GGUF v\(version), \(fileBytes.formattedBytes), \(parameters) parameters
+            \(path): GGUF v\(version), \(fileBytes.formattedBytes), \(parameters.formattedCount) parameters
 
             metadata
             \(metadata.text)

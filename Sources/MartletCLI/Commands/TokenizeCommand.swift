@@ -36,10 +36,12 @@ struct TokenizeCommand: AsyncParsableCommand {
         }
         var table = Table()
         for token in tokens {
-            let piece = String(decoding: tokenizer.bytes(of: token, includingSpecials: true), as: UTF8.self)
-            table.add(String(token), piece.debugDescription)
+            let bytes = tokenizer.bytes(of: token, includingSpecials: true)
+            // Part of a character: its bytes say more than a replacement mark.
+            let hex = bytes.map { String(format: "%02x", $0) }.joined(separator: " ")
+            table.add(String(token), String(validating: bytes, as: UTF8.self)?.debugDescription ?? "<\(hex)>")
         }
         Terminal.write(table.text)
-        Terminal.note("\(tokens.count) tokens")
+        Terminal.note("\(tokens.count) token\(tokens.count == 1 ? "" : "s")")
     }
 }

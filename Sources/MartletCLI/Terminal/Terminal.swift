@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ArgumentParser
 import Foundation
 import Martlet
+import MartletCheckpoints
 
 /// Output as it comes: answers to standard output, everything about them to standard error.
 enum Terminal {
-    static func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
-    static func note(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+    static func write(_ text: String) {
+        do {
+            try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
+        } catch {
+            note("Error: can't write the output: \(String(cString: strerror(errno)))")
+            exit(74)
+        }
+    }
+
+    /// Best effort: there is nowhere left to complain.
+    static func showError(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data(text.utf8)) }
+    static func note(_ text: String) { showError(text + "\n") }
 
     static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
     static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
@@ -14,6 +26,14 @@ enum Terminal {
     /// All of standard input as text.
     static func readInput() throws -> String {
         String(decoding: try FileHandle.standardInput.readToEnd() ?? Data(), as: UTF8.self)
+    }
+
+    /// A text file's contents.
+    static func readFile(_ path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw ValidationError("can't read \(path); is it a text file?")
+        }
+        return String(decoding: data, as: UTF8.self)
     }
 
     /// Streams an answer and says at the end how fast it was. Returns its text.
@@ -52,12 +72,12 @@ final class ProgressBar: Sendable {
         let width = 40
         let filled = Int(min(max(fraction, 0), 1) * Double(width))
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-        FileHandle.standardError.write(Data("\r\(title) \(bar) \(Int(fraction * 100)) %".utf8))
+        Terminal.showError("\r\(title) \(bar) \(Int(fraction * 100)) %")
     }
 
     func clear() {
         guard isShown else { return }
-        FileHandle.standardError.write(Data("\r\u{1b}[K".utf8))
+        Terminal.showError("\r\u{1b}[K")
     }
 }
 
@@ -65,7 +85,7 @@ final class ProgressBar: Sendable {
 struct Table {
     var rows: [[String]] = []
 
-    mutating func add(_ cells: String...) { rows.append(cells) }
+    mutating func add(_ cells: String...) { rows.append(cells.map(\.escapingControlCharacters)) }
 
     var text: String {
         let widths = (0..<(rows.map(\.count).max() ?? 0)).map { column in
@@ -81,14 +101,15 @@ struct Table {
 }
 
 extension Int {
-    /// As a size, for people.
-    var formattedBytes: String {
-        let units = ["B", "KB", "MB", "GB", "TB"]
-        var (value, unit) = (Double(self), 0)
-        while value >= 1000, unit < units.count - 1 {
-            value /= 1000
-            unit += 1
-        }
-        return unit == 0 ? "\(self) B" : String(format: "%.1f \(units[unit])", value)
+    /// As a size, for people: `98.4 MB`.
+    var formattedBytes: String { scaled("B", ["KB", "MB", "GB", "TB"]) }
+
+    /// As a count, for people: `134.5 M`.
+    var formattedCount: String { scaled("", ["K", "M", "G", "T"]) }
+
+    private func scaled(_ unit: String, _ larger: [String]) -> String {
+        var (value, name) = (Double(self), unit)
+        for next in larger where value >= 1000 { (value, name) = (value / 1000, next) }
+        return name == unit ? "\(self) \(unit)" : String(format: "%.1f \(name)", value)
     }
 }

@@ -18,7 +18,7 @@ struct LinearPhase: Phase {
     let kernels: MartletKernelTable
     let extent: RowExtent
     let parts: [Part]
-    /// The input's int8 copy, if a weight reads it.
+    /// The input's quantised copy, if a weight reads it.
     let quantized: MartletQuantizedRows?
     /// The input's bf16 copy, if a weight reads it.
     let rounded: UnsafeMutablePointer<UInt16>?

@@ -41,7 +41,7 @@ struct NormRows: RowOperation {
     }
 }
 
-/// Writes a tensor's int8 copy.
+/// Writes a tensor's quantised copy.
 struct QuantizeRows: RowOperation {
     let kernels: MartletKernelTable
     let input: TensorRows

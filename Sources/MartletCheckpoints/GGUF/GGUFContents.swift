@@ -105,7 +105,9 @@ public struct GGUFContents: Sendable {
         let value = try cursor.read(UInt64.self, "the number of \(what)")
         guard let count = Int(exactly: value), count <= cursor.remaining / minimumBytes else {
             throw CheckpointError(
-                .impossibleCount, "the header claims \(value) \(what), more than the file can hold", offset: at)
+                .impossibleCount,
+                "the header claims \(value) \(what), more than the file can hold; is the download complete?", offset: at
+            )
         }
         return count
     }
@@ -176,7 +178,9 @@ extension GGUFArray {
         let claimed = try cursor.read(UInt64.self, "the length of \(key)")
         guard let count = Int(exactly: claimed), count <= cursor.remaining / (type.fixedSize ?? 8) else {
             throw CheckpointError(
-                .impossibleCount, "\(key) claims \(claimed) elements, more than the file can hold", offset: countAt)
+                .impossibleCount,
+                "\(key) claims \(claimed) elements, more than the file can hold; is the download complete?",
+                offset: countAt)
         }
         let start = cursor.offset
         if let size = type.fixedSize {

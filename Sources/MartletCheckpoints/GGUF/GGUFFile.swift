@@ -9,7 +9,11 @@ public final class GGUFFile {
 
     public init(path: String) throws(CheckpointError) {
         file = try MappedFile(path: path)
-        contents = try GGUFContents(reading: file.bytes)
+        do {
+            contents = try GGUFContents(reading: file.bytes)
+        } catch {
+            throw CheckpointError(error.code, "\(path): \(error.message)", offset: error.offset)
+        }
     }
 
     /// The bytes of a tensor, valid while this file lives.

@@ -51,7 +51,7 @@ public struct ChatTemplate: Sendable {
     ) throws(TemplateError) -> String {
         try render([
             "messages": .list(
-                messages.map { .dictionary(["role": .string($0.role), "content": .string($0.content)]) }),
+                TemplateList(messages.map { .dictionary(["role": .string($0.role), "content": .string($0.content)]) })),
             "add_generation_prompt": .bool(addingGenerationPrompt),
             "bos_token": .string(bosToken), "eos_token": .string(eosToken),
         ])

@@ -36,11 +36,11 @@ extension TemplateEvaluator {
                 throw TemplateError(.budgetExceeded, "a range of more than \(budget.rangeLength)", line: line)
             }
             try spend(items.count * 16, line: line)
-            return .list(items)
+            return .list(TemplateList(items))
         case "namespace":
             namespaces.append(arguments.named)
             return .namespace(namespaces.count - 1)
-        case "dict": return .dictionary(arguments.named)
+        case "dict": return .dictionary(TemplateMapping(arguments.named))
         case "strftime_now":
             guard let format = arguments.text(0, "format") else {
                 throw TemplateError(.type, "strftime_now needs a format", line: line)
@@ -68,9 +68,15 @@ extension TemplateEvaluator {
         case .string(let text): return try callStringMethod(name, of: text, arguments, line: line)
         case .dictionary(let items):
             switch name {
-            case "items": return .list(items.map { .list([.string($0), $1]) })
-            case "keys": return .list(items.keys.map { .string($0) })
-            case "values": return .list(Array(items.values))
+            case "items":
+                try spend(items.count * 48, line: line)
+                return .list(TemplateList(items.map { .list([.string($0.key), $0.value]) }))
+            case "keys":
+                try spend(items.count * 16, line: line)
+                return .list(TemplateList(items.map { .string($0.key) }))
+            case "values":
+                try spend(items.count * 16, line: line)
+                return .list(TemplateList(items.map(\.value)))
             case "get":
                 guard let key = arguments.text(0, "key") else { return arguments.value(1, "default") ?? .none }
                 return items[key] ?? arguments.value(1, "default") ?? .none
@@ -106,15 +112,19 @@ extension TemplateEvaluator {
             let old = try argument(0)
             return try replace(text, old, argument(1), limit: arguments.integer(2, "count"), line: line)
         case "join":
-            return try string(
-                iterate(arguments.value(0, "iterable") ?? .list([]), line: line).map(\.text).joined(separator: text),
-                line: line)
+            let items = try iterate(arguments.value(0, "iterable") ?? .list([]), line: line)
+            return try join(items, by: text, line: line)
         case "split":
+            try scan(text.utf8.count, line: line)
             try spend(text.utf8.count, line: line)
-            guard let separator = arguments.text(0, "sep") else { return .list(text.words.map { .string($0) }) }
+            guard let separator = arguments.text(0, "sep") else {
+                return .list(TemplateList(text.words.map { .string($0) }))
+            }
             guard !separator.isEmpty else { throw TemplateError(.type, "empty separator", line: line) }
             let limit = arguments.integer(1, "maxsplit").map { $0 < 0 ? Int.max : $0 } ?? .max
-            return .list(text.pieces(separatedBy: separator, limit: limit).map { .string($0) })
+            let pieces = text.pieces(separatedBy: separator, limit: limit)
+            try spend(pieces.count * 16, line: line)
+            return .list(TemplateList(pieces.map { .string($0) }))
         default: throw TemplateError(.unsupported, "the method \(name) of a string is not supported", line: line)
         }
     }

@@ -6,10 +6,17 @@ extension TemplateEvaluator {
     mutating func evaluate(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
         let line = expression.line
         try step(line: line)
+        return try admitted(compute(expression), line: line)
+    }
+
+    private mutating func compute(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
+        let line = expression.line
         switch expression.kind {
         case .literal(let value): return value
         case .name(let name): return lookUp(name) ?? .undefined(name)
-        case .list(let items): return .list(try evaluate(items))
+        case .list(let items):
+            try spend(items.count * 16, line: line)
+            return .list(TemplateList(try evaluate(items)))
         case .dictionary(let pairs):
             var result: OrderedDictionary<String, TemplateValue> = [:]
             for pair in pairs {
@@ -18,7 +25,8 @@ extension TemplateEvaluator {
                 }
                 result[key] = try evaluate(pair.value)
             }
-            return .dictionary(result)
+            try spend(result.count * 16, line: line)
+            return .dictionary(TemplateMapping(result))
         case .attribute(let base, let name): return try attribute(name, of: evaluate(base), line: line)
         case .index(let base, let index): return try subscripted(evaluate(base), by: evaluate(index), line: line)
         case .slice(let base, let from, let to, let step):
@@ -98,7 +106,7 @@ extension TemplateEvaluator {
         }
     }
 
-    private func subscripted(
+    private mutating func subscripted(
         _ value: TemplateValue, by index: TemplateValue, line: Int
     ) throws(TemplateError) -> TemplateValue {
         switch (value, index) {
@@ -107,16 +115,17 @@ extension TemplateEvaluator {
         case (.undefined(let name), _):
             throw TemplateError(.undefined, "\(name) is undefined and has no elements", line: line)
         case (.list(let items), _):
-            guard let position = index.integer else { return .undefined(index.text) }
+            guard let position = index.integer else { return .undefined("that element") }
             let at = position < 0 ? items.count + position : position
             return items.indices.contains(at) ? items[at] : .undefined("element \(position)")
         case (.string(let text), _):
-            guard let position = index.integer else { return .undefined(index.text) }
+            guard let position = index.integer else { return .undefined("that element") }
+            try scan(text.utf8.count, line: line)
             let scalars = Array(text.unicodeScalars)
             let at = position < 0 ? scalars.count + position : position
             return scalars.indices.contains(at)
                 ? .string(String(Character(scalars[at]))) : .undefined("character \(position)")
-        default: return .undefined(index.text)
+        default: return .undefined("that element")
         }
     }
 
@@ -134,7 +143,10 @@ extension TemplateEvaluator {
             return Array(stride(from: start, to: end, by: step))
         }
         switch value {
-        case .list(let items): return .list(indices(items.count).map { items[$0] })
+        case .list(let items):
+            let chosen = indices(items.count)
+            try spend(chosen.count * 16, line: line)
+            return .list(TemplateList(chosen.map { items[$0] }))
         case .string(let text):
             let scalars = Array(text.unicodeScalars)
             var result = String.UnicodeScalarView()
@@ -149,7 +161,9 @@ extension TemplateEvaluator {
     private mutating func arithmetic(
         _ left: TemplateValue, _ symbol: String, _ right: TemplateValue, line: Int
     ) throws(TemplateError) -> TemplateValue {
-        if symbol == "~" { return try string(left.text + right.text, line: line) }
+        if symbol == "~" {
+            return try string(text(of: left, line: line) + text(of: right, line: line), line: line)
+        }
         switch (left, symbol, right) {
         case (.string(let a), "+", .string(let b)): return try string(a + b, line: line)
         case (.string(let text), "*", _):
@@ -159,7 +173,7 @@ extension TemplateEvaluator {
             return .string(text.isEmpty ? "" : String(repeating: text, count: max(0, count)))
         case (.list(let a), "+", .list(let b)):
             try spend((a.count + b.count) * 16, line: line)
-            return .list(a + b)
+            return .list(TemplateList(Array(a) + b))
         default: break
         }
         if let a = left.integer, let b = right.integer, symbol != "/" {
@@ -209,12 +223,12 @@ extension TemplateEvaluator {
         return result.partialValue
     }
 
-    private func compare(
+    private mutating func compare(
         _ left: TemplateValue, _ symbol: String, _ right: TemplateValue, line: Int
     ) throws(TemplateError) -> Bool {
         switch symbol {
-        case "==": return TemplateValue.equal(left, right)
-        case "!=": return !TemplateValue.equal(left, right)
+        case "==": return (try equal(left, right, line: line))
+        case "!=": return !(try equal(left, right, line: line))
         case "in": return try contains(right, left, line: line)
         case "not in": return !(try contains(right, left, line: line))
         default: break
@@ -236,14 +250,43 @@ extension TemplateEvaluator {
         }
     }
 
-    func contains(
+    /// Python's `==`: numbers by value, other things by kind and value.
+    mutating func equal(_ left: TemplateValue, _ right: TemplateValue, line: Int) throws(TemplateError) -> Bool {
+        try step(line: line)
+        if let a = left.integer, let b = right.integer { return a == b }
+        if let a = left.number, let b = right.number { return a == b }
+        switch (left, right) {
+        case (.undefined, .undefined), (.none, .none): return true
+        case (.string(let a), .string(let b)):
+            try scan(min(a.utf8.count, b.utf8.count), line: line)
+            return a.utf8.elementsEqual(b.utf8)
+        case (.list(let a), .list(let b)):
+            guard a.count == b.count else { return false }
+            for (first, second) in zip(a, b) where !(try equal(first, second, line: line)) { return false }
+            return true
+        case (.dictionary(let a), .dictionary(let b)):
+            guard a.count == b.count else { return false }
+            for (key, value) in a {
+                guard let other = b[key], try equal(value, other, line: line) else { return false }
+            }
+            return true
+        case (.namespace(let a), .namespace(let b)): return a == b
+        default: return false
+        }
+    }
+
+    mutating func contains(
         _ container: TemplateValue, _ item: TemplateValue, line: Int
     ) throws(TemplateError) -> Bool {
         switch (container, item) {
-        case (.list(let items), _): return items.contains { TemplateValue.equal($0, item) }
+        case (.list(let items), _):
+            for candidate in items where try equal(candidate, item, line: line) { return true }
+            return false
         case (.dictionary(let items), .string(let key)): return items[key] != nil
         case (.dictionary, _), (.undefined, _): return false
-        case (.string(let text), .string(let part)): return text.firstRange(ofBytes: part) != nil
+        case (.string(let text), .string(let part)):
+            try scan(text.utf8.count + part.utf8.count, line: line)
+            return part.isEmpty || !text.occurrences(of: part, limit: 1).isEmpty
         default: throw TemplateError(.type, "can't look inside \(container.typeName)", line: line)
         }
     }
@@ -265,4 +308,9 @@ struct EvaluatedArguments {
     }
 
     func integer(_ position: Int, _ name: String) -> Int? { value(position, name)?.integer }
+
+    /// Without the first positional argument, if there is one.
+    var rest: EvaluatedArguments {
+        EvaluatedArguments(positional: Array(positional.dropFirst()), named: named)
+    }
 }

@@ -6,67 +6,72 @@ extension TemplateEvaluator {
         _ name: String, to value: TemplateValue, _ arguments: EvaluatedArguments, line: Int
     ) throws(TemplateError) -> TemplateValue {
         switch name {
-        case "trim": return try string(value.text.stripped(.both, of: arguments.text(0, "chars")), line: line)
-        case "upper": return try string(value.text.uppercased(), line: line)
-        case "lower": return try string(value.text.lowercased(), line: line)
-        case "capitalize": return try string(value.text.capitalizedFirst, line: line)
-        case "title": return try string(value.text.titleCased, line: line)
-        case "string", "safe": return try string(value.text, line: line)
+        case "trim":
+            return try string(text(of: value, line: line).stripped(.both, of: arguments.text(0, "chars")), line: line)
+        case "upper": return try string(text(of: value, line: line).uppercased(), line: line)
+        case "lower": return try string(text(of: value, line: line).lowercased(), line: line)
+        case "capitalize": return try string(text(of: value, line: line).capitalizedFirst, line: line)
+        case "title": return try string(text(of: value, line: line).titleCased, line: line)
+        case "string", "safe": return try string(text(of: value, line: line), line: line)
         case "length", "count": return .integer(try length(of: value, line: line))
         case "default", "d":
             let replacement = arguments.value(0, "default_value") ?? .string("")
             if case .undefined = value { return replacement }
             return arguments.value(1, "boolean")?.isTrue == true && !value.isTrue ? replacement : value
         case "tojson":
-            return try string(
-                value.json(indent: arguments.integer(0, "indent").map { min(max($0, 0), 16) }), line: line)
+            let indent = arguments.integer(0, "indent").map { min(max($0, 0), 16) }
+            return try string(json(of: value, indent: indent, line: line), line: line)
         case "join":
             var items = try iterate(value, line: line)
             if let attribute = arguments.text(1, "attribute") {
                 items = try attributes(attribute, of: items, line: line)
             }
-            return try string(items.map(\.text).joined(separator: arguments.text(0, "d") ?? ""), line: line)
+            return try join(items, by: arguments.text(0, "d") ?? "", line: line)
         case "replace":
             guard let old = arguments.text(0, "old"), let new = arguments.text(1, "new") else {
                 throw TemplateError(.type, "replace needs two strings", line: line)
             }
-            return try replace(value.text, old, new, limit: arguments.integer(2, "count"), line: line)
+            return try replace(text(of: value, line: line), old, new, limit: arguments.integer(2, "count"), line: line)
         case "first": return try iterate(value, line: line).first ?? .undefined("the first of nothing")
         case "last": return try iterate(value, line: line).last ?? .undefined("the last of nothing")
-        case "list": return .list(try iterate(value, line: line))
+        case "list": return .list(TemplateList(try spentList(value, line: line)))
         case "reverse":
             if case .string(let text) = value {
                 var scalars = String.UnicodeScalarView()
                 scalars.append(contentsOf: text.unicodeScalars.reversed())
                 return try string(String(scalars), line: line)
             }
-            return .list(try iterate(value, line: line).reversed())
+            return .list(TemplateList(try spentList(value, line: line).reversed()))
         case "items":
             guard case .dictionary(let items) = value else {
                 throw TemplateError(.type, "items needs a mapping, not \(value.typeName)", line: line)
             }
-            return .list(items.map { .list([.string($0), $1]) })
+            try spend(items.count * 48, line: line)
+            return .list(TemplateList(items.map { .list([.string($0.key), $0.value]) }))
         case "int": return .integer(integer(value) ?? arguments.integer(0, "default") ?? 0)
-        case "float": return .float(value.number ?? Double(value.text) ?? arguments.value(0, "default")?.number ?? 0)
+        case "float":
+            let text = try text(of: value, line: line)
+            return .float(value.number ?? Double(text) ?? arguments.value(0, "default")?.number ?? 0)
         case "abs":
             if case .float(let number) = value { return .float(abs(number)) }
             guard let number = value.integer, number != .min else { break }
             return .integer(abs(number))
-        case "indent": return try string(indented(value.text, arguments), line: line)
+        case "indent": return try string(indented(text(of: value, line: line), arguments, line: line), line: line)
         case "map":
-            let items = try iterate(value, line: line)
-            if let attribute = arguments.text(.max, "attribute") {
-                return .list(try attributes(attribute, of: items, line: line))
+            let items = try spentList(value, line: line)
+            if let attribute = arguments.named["attribute"], case .string(let name) = attribute {
+                return .list(TemplateList(try attributes(name, of: items, line: line)))
             }
             guard let filter = arguments.text(0, "filter") else { break }
-            var rest = arguments
-            rest.positional.removeFirst()
+            // A mapped map would recurse as often as it has arguments.
+            guard filter != "map" else { throw TemplateError(.unsupported, "map can't be mapped", line: line) }
+            let rest = arguments.rest
             var results: [TemplateValue] = []
             for item in items {
                 try step(line: line)
                 results.append(try applyFilter(filter, to: item, rest, line: line))
             }
-            return .list(results)
+            return .list(TemplateList(results))
         case "selectattr", "rejectattr", "select", "reject":
             return try select(name, value, arguments, line: line)
         default: throw TemplateError(.unsupported, "the filter \(name) is not supported", line: line)
@@ -87,14 +92,20 @@ extension TemplateEvaluator {
     mutating func replace(
         _ text: String, _ old: String, _ new: String, limit: Int?, line: Int
     ) throws(TemplateError) -> TemplateValue {
-        // Each occurrence spends the new text before it is made.
-        let occurrences = old.isEmpty ? 0 : text.utf8.count / old.utf8.count
-        let (bytes, overflow) = occurrences.multipliedReportingOverflow(by: new.utf8.count)
-        if overflow || bytes > budget.bytes {
-            try spend(text.pieces(separatedBy: old).count * new.utf8.count, line: line)
-        }
-        let count = limit.map { $0 < 0 ? Int.max : $0 } ?? .max
-        return try string(text.replacingBytes(old, with: new, limit: count), line: line)
+        try scan(text.utf8.count + old.utf8.count, line: line)
+        guard !old.isEmpty else { throw TemplateError(.unsupported, "replacing nothing is not supported", line: line) }
+        let pieces = text.pieces(separatedBy: old, limit: limit.map { $0 < 0 ? Int.max : $0 } ?? .max)
+        // Spent before it is made.
+        let (bytes, overflow) = pieces.count.multipliedReportingOverflow(by: new.utf8.count)
+        try spend(overflow ? Int.max : bytes, line: line)
+        return try string(pieces.joined(separator: new), line: line)
+    }
+
+    /// What a loop over the value visits, accounted for as a list of its own.
+    private mutating func spentList(_ value: TemplateValue, line: Int) throws(TemplateError) -> [TemplateValue] {
+        let items = try iterate(value, line: line)
+        try spend(items.count * 16, line: line)
+        return items
     }
 
     private func integer(_ value: TemplateValue) -> Int? {
@@ -105,14 +116,19 @@ extension TemplateEvaluator {
         }
     }
 
-    private func indented(_ text: String, _ arguments: EvaluatedArguments) -> String {
+    private mutating func indented(
+        _ text: String, _ arguments: EvaluatedArguments, line: Int
+    ) throws(TemplateError) -> String {
         let width = min(max(arguments.integer(0, "width") ?? 4, 0), 64)
         let indentation = arguments.text(0, "width") ?? String(repeating: " ", count: width)
         let indentsFirst = arguments.value(1, "first")?.isTrue ?? false
         let indentsBlank = arguments.value(2, "blank")?.isTrue ?? false
-        return text.pieces(separatedBy: "\n").enumerated().map { index, line in
-            index == 0
-                ? (indentsFirst ? indentation + line : line) : line.isEmpty && !indentsBlank ? line : indentation + line
+        let lines = text.pieces(separatedBy: "\n")
+        let (bytes, overflow) = lines.count.multipliedReportingOverflow(by: indentation.utf8.count)
+        try spend(overflow ? Int.max : bytes, line: line)
+        return lines.enumerated().map { index, line in
+            let isIndented = index == 0 ? indentsFirst : !line.isEmpty || indentsBlank
+            return isIndented ? indentation + line : line
         }.joined(separator: "\n")
     }
 
@@ -134,10 +150,10 @@ extension TemplateEvaluator {
                 throw TemplateError(.type, "\(filter) needs the name of an attribute", line: line)
             }
             attributeName = name
-            rest.positional.removeFirst()
+            rest = rest.rest
         }
         let test = rest.text(0, "test")
-        if test != nil { rest.positional.removeFirst() }
+        if test != nil { rest = rest.rest }
         var results: [TemplateValue] = []
         for item in try iterate(value, line: line) {
             try step(line: line)
@@ -155,10 +171,10 @@ extension TemplateEvaluator {
             }
             if passes == filter.hasPrefix("select") { results.append(item) }
         }
-        return .list(results)
+        return .list(TemplateList(results))
     }
 
-    func applyTest(
+    mutating func applyTest(
         _ name: String, to value: TemplateValue, _ arguments: EvaluatedArguments, line: Int
     ) throws(TemplateError) -> Bool {
         func argument() throws(TemplateError) -> TemplateValue {
@@ -188,8 +204,8 @@ extension TemplateEvaluator {
             return false
         case ("true", .bool(true)), ("false", .bool(false)): return true
         case ("true", _), ("false", _): return false
-        case ("equalto", _), ("eq", _), ("==", _): return TemplateValue.equal(value, try argument())
-        case ("ne", _), ("!=", _): return !TemplateValue.equal(value, try argument())
+        case ("equalto", _), ("eq", _), ("==", _): return try equal(value, argument(), line: line)
+        case ("ne", _), ("!=", _): return !(try equal(value, argument(), line: line))
         case ("in", _): return try contains(try argument(), value, line: line)
         case ("odd", _): return try integer() % 2 != 0
         case ("even", _): return try integer() % 2 == 0

@@ -40,9 +40,50 @@ struct TemplateEvaluator {
     mutating func spend(_ bytes: Int, line: Int) throws(TemplateError) {
         let (left, overflow) = bytesLeft.subtractingReportingOverflow(bytes)
         guard !overflow, left >= 0 else {
-            throw TemplateError(.budgetExceeded, "more than \(budget.bytes) bytes of text", line: line)
+            throw textExceeded(line)
         }
         bytesLeft = left
+    }
+
+    /// Accounts for looking through that many bytes at once.
+    mutating func scan(_ bytes: Int, line: Int) throws(TemplateError) {
+        stepsLeft -= bytes / 256
+        try step(line: line)
+    }
+
+    /// Accounts for a list or mapping that was made, and keeps it from nesting too deep to be walked or freed.
+    func admitted(_ value: TemplateValue, line: Int) throws(TemplateError) -> TemplateValue {
+        guard value.depth <= budget.depth else {
+            throw TemplateError(.budgetExceeded, "a value nests more than \(budget.depth) deep", line: line)
+        }
+        return value
+    }
+
+    /// A value as text, within what is left of the budget.
+    func text(of value: TemplateValue, line: Int) throws(TemplateError) -> String {
+        guard let text = value.text(limit: bytesLeft) else { throw textExceeded(line) }
+        return text
+    }
+
+    func json(of value: TemplateValue, indent: Int?, line: Int) throws(TemplateError) -> String {
+        guard let text = value.json(indent: indent, limit: bytesLeft) else { throw textExceeded(line) }
+        return text
+    }
+
+    private func textExceeded(_ line: Int) -> TemplateError {
+        TemplateError(.budgetExceeded, "more than \(budget.bytes) bytes of text", line: line)
+    }
+
+    /// The texts with a separator between, spent as they are joined.
+    mutating func join(_ items: [TemplateValue], by separator: String, line: Int) throws(TemplateError) -> TemplateValue
+    {
+        var result = ""
+        for (index, item) in items.enumerated() {
+            let piece = (index > 0 ? separator : "") + (try text(of: item, line: line))
+            try spend(piece.utf8.count, line: line)
+            result += piece
+        }
+        return .string(result)
     }
 
     mutating func string(_ value: String, line: Int) throws(TemplateError) -> TemplateValue {
@@ -86,13 +127,15 @@ struct TemplateEvaluator {
         let line = statement.line
         switch statement.kind {
         case .text(let text): try write(text, line: line)
-        case .output(let expression): try write(try evaluate(expression).text, line: line)
+        case .output(let expression):
+            let value = try evaluate(expression)
+            try write(text(of: value, line: line), line: line)
         case .branch(let branches, let otherwise):
             for branch in branches where try evaluate(branch.condition).isTrue { return try execute(branch.body) }
             return try execute(otherwise)
         case .loop(let names, let sequence, let filter, let body, let otherwise):
             let items = try iterate(evaluate(sequence), line: line)
-            try loop(names, items, filter, body, otherwise, line: line)
+            return try loop(names, items, filter, body, otherwise, line: line)
         case .assign(let names, let expression): try assign(names, evaluate(expression), line: line)
         case .assignAttribute(let name, let attribute, let expression):
             guard case .namespace(let index)? = lookUp(name) else {
@@ -103,10 +146,11 @@ struct TemplateEvaluator {
             let outside = output
             output = ""
             scopes.append([:])
-            _ = try execute(body)
+            let flow = try execute(body)
             scopes.removeLast()
             assign(name, .string(output))
             output = outside
+            return flow
         case .breakLoop: return .breakLoop
         case .continueLoop: return .continueLoop
         }
@@ -121,7 +165,7 @@ struct TemplateEvaluator {
     private mutating func loop(
         _ names: [String], _ all: [TemplateValue], _ filter: TemplateExpression?, _ body: [TemplateStatement],
         _ otherwise: [TemplateStatement], line: Int
-    ) throws(TemplateError) {
+    ) throws(TemplateError) -> Flow {
         scopes.append([:])
         defer { scopes.removeLast() }
         var items = all
@@ -139,7 +183,8 @@ struct TemplateEvaluator {
             try assign(names, item, line: line)
             if try execute(body) == .breakLoop { break }
         }
-        if items.isEmpty { _ = try execute(otherwise) }
+        // A break in the else belongs to a loop around this one.
+        return items.isEmpty ? try execute(otherwise) : .next
     }
 
     private static func loopVariable(_ index: Int, _ items: [TemplateValue]) -> TemplateValue {
@@ -156,8 +201,8 @@ struct TemplateEvaluator {
     /// What a loop over the value visits.
     mutating func iterate(_ value: TemplateValue, line: Int) throws(TemplateError) -> [TemplateValue] {
         switch value {
-        case .list(let items): return items
-        case .dictionary(let items): return items.keys.map { .string($0) }
+        case .list(let items): return Array(items)
+        case .dictionary(let items): return items.map { .string($0.key) }
         case .undefined: return []
         case .string(let text):
             try spend(text.utf8.count, line: line)

@@ -41,9 +41,9 @@ struct TemplateLexer {
             appendText(textStart..<open, strippingStart: stripsLeading, strippingEnd: stripping)
             index = open + 2
             if marker == UInt8(ascii: "-") || marker == UInt8(ascii: "+") { index += 1 }
-            let trim: Bool
+            let end: TagEnd
             switch kind {
-            case UInt8(ascii: "#"): trim = try skipComment()
+            case UInt8(ascii: "#"): end = try skipComment() ? .strips : .plain
             case UInt8(ascii: "%"):
                 if let raw = try rawBlock() {
                     textStart = index
@@ -51,23 +51,25 @@ struct TemplateLexer {
                     continue
                 }
                 tokens.append(LocatedToken(token: .statementStart, line: line))
-                trim = try lexTag(closing: "%}")
+                end = try lexTag(closing: "%}")
                 tokens.append(LocatedToken(token: .statementEnd, line: line))
             default:
                 tokens.append(LocatedToken(token: .outputStart, line: line))
-                trim = try lexTag(closing: "}}")
+                end = try lexTag(closing: "}}")
                 tokens.append(LocatedToken(token: .outputEnd, line: line))
             }
-            if !trim, kind != UInt8(ascii: "{"), index < bytes.count, bytes[index] == 0x0a {
+            if end == .plain, kind != UInt8(ascii: "{"), index < bytes.count, bytes[index] == 0x0a {
                 index += 1
                 line += 1
             }
             textStart = index
-            stripsLeading = trim
+            stripsLeading = end == .strips
         }
         tokens.append(LocatedToken(token: .end, line: line))
     }
 
+    /// What a closing mark does to the text after it: `%}` takes a newline, `-%}` all whitespace, `+%}` nothing.
+    private enum TagEnd { case plain, strips, keeps }
     private enum EndStripping { case none, indentation, all }
 
     private func nextTag(from start: Int) -> Int? {
@@ -151,8 +153,8 @@ struct TemplateLexer {
         return (at, strips)
     }
 
-    /// Tokens up to and including the closing mark. Returns whether it strips what follows.
-    private mutating func lexTag(closing: String) throws(TemplateError) -> Bool {
+    /// Tokens up to and including the closing mark.
+    private mutating func lexTag(closing: String) throws(TemplateError) -> TagEnd {
         let start = line
         let close = Array(closing.utf8)
         var braces = 0
@@ -163,13 +165,13 @@ struct TemplateLexer {
                 index += 1
                 continue
             }
-            if byte == UInt8(ascii: "-"), bytes[(index + 1)...].starts(with: close) {
+            if byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+"), bytes[(index + 1)...].starts(with: close) {
                 index += 3
-                return true
+                return byte == UInt8(ascii: "-") ? .strips : .keeps
             }
             if braces == 0, bytes[index...].starts(with: close) {
                 index += 2
-                return false
+                return .plain
             }
             if byte == UInt8(ascii: "{") { braces += 1 }
             if byte == UInt8(ascii: "}") { braces -= 1 }

@@ -159,9 +159,9 @@ extension TemplateParser {
         } else {
             // `x is divisibleby 3`: one argument may stand bare.
             switch current {
-            case .string, .integer, .float: arguments.positional = [try parsePrimary()]
+            case .string, .integer, .float, .symbol("["), .symbol("{"): arguments.positional = [try parsePostfix()]
             case .name(let next) where !["and", "or", "not", "is", "in", "if", "else"].contains(next):
-                arguments.positional = [try parsePrimary()]
+                arguments.positional = [try parsePostfix()]
             default: break
             }
         }

@@ -2,34 +2,43 @@
 
 /// String operations with Python's meaning, on UTF-8 or scalars: never on graphemes, whose breaking is slow.
 extension String {
-    /// The first occurrence of `part` at or after `start`.
-    func firstRange(ofBytes part: String, from start: Index? = nil) -> Range<Index>? {
+    /// Where `part` occurs in the UTF-8, from left to right without overlap, at most `limit` times; nowhere if empty.
+    ///
+    /// - Complexity: O(n + m), by Knuth, Morris and Pratt (1977).
+    func occurrences(of part: String, limit: Int = .max) -> [Int] {
         let needle = Array(part.utf8)
-        var index = start ?? startIndex
-        guard let first = needle.first else { return index..<index }
-        while let candidate = utf8[index...].firstIndex(of: first) {
-            if utf8[candidate...].starts(with: needle) {
-                return candidate..<utf8.index(candidate, offsetBy: needle.count)
-            }
-            index = utf8.index(after: candidate)
+        guard !needle.isEmpty, limit > 0 else { return [] }
+        // fallback[i]: length of the longest proper prefix of needle[...i] that is also its suffix.
+        var fallback = [0]
+        for byte in needle.dropFirst() {
+            var length = fallback[fallback.count - 1]
+            while length > 0, needle[length] != byte { length = fallback[length - 1] }
+            fallback.append(needle[length] == byte ? length + 1 : 0)
         }
-        return nil
+        var result: [Int] = []
+        var matched = 0
+        for (index, byte) in utf8.enumerated() {
+            while matched > 0, needle[matched] != byte { matched = fallback[matched - 1] }
+            if needle[matched] == byte { matched += 1 }
+            guard matched == needle.count else { continue }
+            result.append(index + 1 - needle.count)
+            if result.count == limit { break }
+            matched = 0
+        }
+        return result
     }
 
     /// Pieces between occurrences of `separator`, of which at most `limit` are used.
     func pieces(separatedBy separator: String, limit: Int = .max) -> [String] {
+        let bytes = Array(utf8)
         var result: [String] = []
-        var start = startIndex
-        while result.count < limit, let range = firstRange(ofBytes: separator, from: start), !range.isEmpty {
-            result.append(String(self[start..<range.lowerBound]))
-            start = range.upperBound
+        var start = 0
+        for occurrence in occurrences(of: separator, limit: limit) {
+            result.append(String(decoding: bytes[start..<occurrence], as: UTF8.self))
+            start = occurrence + separator.utf8.count
         }
-        result.append(String(self[start...]))
+        result.append(String(decoding: bytes[start...], as: UTF8.self))
         return result
-    }
-
-    func replacingBytes(_ old: String, with new: String, limit: Int = .max) -> String {
-        old.isEmpty ? self : pieces(separatedBy: old, limit: limit).joined(separator: new)
     }
 
     enum Side { case start, end, both }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import OrderedCollections
-
 /// A value of the template language. Plain data: nothing of the host can be reached through one.
 public enum TemplateValue: Sendable {
     /// A name or attribute that isn't there: renders as nothing, but has no attributes.
@@ -11,8 +9,8 @@ public enum TemplateValue: Sendable {
     case integer(Int)
     case float(Double)
     case string(String)
-    case list([TemplateValue])
-    case dictionary(OrderedDictionary<String, TemplateValue>)
+    case list(TemplateList)
+    case dictionary(TemplateMapping)
     /// The one mutable object, `namespace()`: an index into the evaluator's table.
     case namespace(Int)
 
@@ -44,29 +42,54 @@ public enum TemplateValue: Sendable {
         }
     }
 
-    /// As Python's `str` shows it.
-    var text: String {
+    /// How deep lists and mappings nest in it.
+    var depth: Int {
         switch self {
-        case .undefined: ""
-        case .string(let value): value
-        default: representation
+        case .list(let items): items.depth
+        case .dictionary(let items): items.depth
+        default: 0
         }
     }
 
-    /// As Python's `repr` shows it.
-    var representation: String {
+    /// As Python's `str` shows it; nil where that takes more than `limit` bytes.
+    ///
+    /// The limit matters: a value whose parts are shared can be small and its text astronomically long.
+    func text(limit: Int) -> String? {
         switch self {
-        case .undefined: "Undefined"
-        case .none: "None"
-        case .bool(let value): value ? "True" : "False"
-        case .integer(let value): String(value)
-        case .float(let value): Self.pythonFloat(value)
-        case .string(let value): Self.quoted(value)
-        case .list(let items): "[" + items.map(\.representation).joined(separator: ", ") + "]"
-        case .dictionary(let items):
-            "{" + items.map { Self.quoted($0) + ": " + $1.representation }.joined(separator: ", ") + "}"
-        case .namespace: "<Namespace>"
+        case .undefined: return ""
+        case .string(let value): return value.utf8.count <= limit ? value : nil
+        default:
+            var result = ""
+            return represent(into: &result, limit: limit) ? result : nil
         }
+    }
+
+    /// Appends what Python's `repr` shows; false once the limit is passed.
+    private func represent(into result: inout String, limit: Int) -> Bool {
+        switch self {
+        case .undefined: result += "Undefined"
+        case .none: result += "None"
+        case .bool(let value): result += value ? "True" : "False"
+        case .integer(let value): result += String(value)
+        case .float(let value): result += Self.pythonFloat(value)
+        case .string(let value): result += Self.quoted(value)
+        case .namespace: result += "<Namespace>"
+        case .list(let items):
+            result += "["
+            for (index, item) in items.enumerated() {
+                if index > 0 { result += ", " }
+                guard item.represent(into: &result, limit: limit) else { return false }
+            }
+            result += "]"
+        case .dictionary(let items):
+            result += "{"
+            for (index, item) in items.enumerated() {
+                result += (index > 0 ? ", " : "") + Self.quoted(item.key) + ": "
+                guard item.value.represent(into: &result, limit: limit) else { return false }
+            }
+            result += "}"
+        }
+        return result.utf8.count <= limit
     }
 
     private static func pythonFloat(_ value: Double) -> String {
@@ -90,25 +113,47 @@ public enum TemplateValue: Sendable {
         return String(result)
     }
 
-    /// As `json.dumps(value, ensure_ascii=False, indent=indent)`, which is what Hugging Face's `tojson` is.
-    func json(indent: Int?, level: Int = 0) -> String {
-        func wrap(_ open: String, _ items: [String], _ close: String) -> String {
-            guard !items.isEmpty else { return open + close }
-            guard let indent else { return open + items.joined(separator: ", ") + close }
-            let inner = "\n" + String(repeating: " ", count: indent * (level + 1))
-            let outer = "\n" + String(repeating: " ", count: indent * level)
-            return open + inner + items.joined(separator: "," + inner) + outer + close
+    /// As `json.dumps(value, ensure_ascii=False, indent=indent)`, which is what Hugging Face's `tojson` is; nil where
+    /// that takes more than `limit` bytes.
+    func json(indent: Int?, limit: Int) -> String? {
+        var result = ""
+        return writeJSON(into: &result, indent: indent, level: 0, limit: limit) ? result : nil
+    }
+
+    private func writeJSON(into result: inout String, indent: Int?, level: Int, limit: Int) -> Bool {
+        func newLine(_ level: Int) -> String { indent.map { "\n" + String(repeating: " ", count: $0 * level) } ?? "" }
+        func open(_ bracket: String, _ index: Int) {
+            result += index == 0 ? bracket : indent == nil ? ", " : ","
+            result += newLine(level + 1)
+        }
+        func close(_ brackets: String, isEmpty: Bool) {
+            result += isEmpty ? brackets : newLine(level) + String(brackets.suffix(1))
         }
         switch self {
-        case .undefined, .none, .namespace: return "null"
-        case .bool(let value): return value ? "true" : "false"
-        case .integer, .float: return text
-        case .string(let value): return Self.jsonQuoted(value)
-        case .list(let items): return wrap("[", items.map { $0.json(indent: indent, level: level + 1) }, "]")
+        case .undefined, .none, .namespace: result += "null"
+        case .bool(let value): result += value ? "true" : "false"
+        case .integer(let value): result += String(value)
+        case .float(let value): result += Self.pythonFloat(value)
+        case .string(let value): result += Self.jsonQuoted(value)
+        case .list(let items):
+            for (index, item) in items.enumerated() {
+                open("[", index)
+                guard item.writeJSON(into: &result, indent: indent, level: level + 1, limit: limit) else {
+                    return false
+                }
+            }
+            close("[]", isEmpty: items.isEmpty)
         case .dictionary(let items):
-            let pairs = items.map { Self.jsonQuoted($0) + ": " + $1.json(indent: indent, level: level + 1) }
-            return wrap("{", pairs, "}")
+            for (index, item) in items.enumerated() {
+                open("{", index)
+                result += Self.jsonQuoted(item.key) + ": "
+                guard item.value.writeJSON(into: &result, indent: indent, level: level + 1, limit: limit) else {
+                    return false
+                }
+            }
+            close("{}", isEmpty: items.isEmpty)
         }
+        return result.utf8.count <= limit
     }
 
     private static func jsonQuoted(_ string: String) -> String {
@@ -131,21 +176,6 @@ public enum TemplateValue: Sendable {
         }
         result.append("\"")
         return String(result)
-    }
-
-    /// Python's `==`: numbers by value, other things by kind and value.
-    static func equal(_ left: TemplateValue, _ right: TemplateValue) -> Bool {
-        if let a = left.number, let b = right.number { return a == b }
-        switch (left, right) {
-        case (.undefined, .undefined), (.none, .none): return true
-        case (.string(let a), .string(let b)): return a.unicodeScalars.elementsEqual(b.unicodeScalars)
-        case (.list(let a), .list(let b)):
-            return a.count == b.count && zip(a, b).allSatisfy { equal($0, $1) }
-        case (.dictionary(let a), .dictionary(let b)):
-            return a.count == b.count && a.allSatisfy { key, value in b[key].map { equal(value, $0) } ?? false }
-        case (.namespace(let a), .namespace(let b)): return a == b
-        default: return false
-        }
     }
 
     /// Booleans count as 0 and 1, as in Python.

@@ -5,9 +5,9 @@ struct SpecialTokens: Sendable {
     /// Candidates by their first byte, longest first.
     private var byFirstByte: [[(bytes: [UInt8], id: Int32)]]
 
-    init(_ vocabulary: Vocabulary, kinds: Set<TokenKind>) {
+    init(_ vocabulary: Vocabulary, kinds: Set<TokenKind>, except excluded: Set<Int32> = []) {
         byFirstByte = Array(repeating: [], count: 256)
-        for (id, kind) in vocabulary.kinds.enumerated() where kinds.contains(kind) {
+        for (id, kind) in vocabulary.kinds.enumerated() where kinds.contains(kind) && !excluded.contains(Int32(id)) {
             guard let first = vocabulary.bytes[id].first else { continue }
             byFirstByte[Int(first)].append((vocabulary.bytes[id], Int32(id)))
         }

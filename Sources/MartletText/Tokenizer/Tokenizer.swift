@@ -31,13 +31,14 @@ public struct Tokenizer: Sendable {
         self.addsBOS = (addsBOS ?? preTokenizer.addsBOSByDefault) && bosToken != nil
         merges = try BytePairMerges(rules: rules, vocabulary: vocabulary)
         allSpecials = SpecialTokens(vocabulary, kinds: [.control, .userDefined, .unknown])
-        userDefined = SpecialTokens(vocabulary, kinds: [.userDefined])
         let endings = ["<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<|eom_id|>"]
         var endTokens = Set(eosToken.map { [$0] } ?? [])
-        for (id, kind) in vocabulary.kinds.enumerated() where kind == .control {
+        for (id, kind) in vocabulary.kinds.enumerated() where kind == .control || kind == .userDefined {
             if endings.contains(String(decoding: vocabulary.bytes[id], as: UTF8.self)) { endTokens.insert(Int32(id)) }
         }
         self.endTokens = endTokens
+        // Some files call even the tokens that end an answer user-defined; text must not become those.
+        userDefined = SpecialTokens(vocabulary, kinds: [.userDefined], except: endTokens)
     }
 
     /// - Parameters:

@@ -121,6 +121,11 @@ SNIPPETS = [
     "{{- '  a' -}}   {{ 'b' }}\n",
     "line\n{{ 'x' }}\nline2\n\n",
     "{% generation %}g{% endgeneration %}",
+    "{{ 'a' is in ['a', 'b'] }} {{ 1 is eq messages[0].n | default(1) }} {{ 'a' is in {'a': 1} }}",
+    "a\n{% if true +%}\nb{% endif +%}\nc",
+    "{% for i in range(3) %}{% for j in [] %}{% else %}{% if i == 1 %}{% break %}{% endif %}{% endfor %}{{ i }}{% endfor %}",
+    "{{ 9007199254740993 == 9007199254740992 }} {{ [1, [2]] == [1, [2.0]] }} {{ {'a': 1} == {'a': true} }}",
+    "{{ 'aaa'.replace('aa', 'b') }} {{ 'abcabcabd'.split('abd') }} {{ 'abab' | replace('ab', '', 1) }} {{ 'x'.split('x') }}",
 ]
 ERRORS = [
     "{{ missing.attribute }}", "{% if %}", "{% for x in 5 %}{% endfor %}", "{{ 1 + 'a' }}", "{{ raise_exception('no') }}",

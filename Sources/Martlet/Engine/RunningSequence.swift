@@ -3,7 +3,7 @@
 import MartletCompute
 
 /// A sequence while it is computed: its tokens, how many of them the cache holds, and the blocks that hold them.
-struct Sequence {
+struct RunningSequence {
     private(set) var tokens: [Int32]
     private(set) var computedCount = 0
     private(set) var blockTable: [Int32] = []
