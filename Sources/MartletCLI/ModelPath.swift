@@ -17,7 +17,7 @@ struct ModelPath: ExpressibleByArgument {
         if FileManager.default.fileExists(atPath: argument) { return argument }
         guard let fileName = Self.shortNames[argument.lowercased()] else {
             let names = Self.shortNames.keys.sorted().joined(separator: ", ")
-            throw ValidationError("there is no file \(argument), and it is no short name either (\(names))")
+            throw InputError("there is no file \(argument), and it is no short name either (\(names))")
         }
         var folder = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         var candidates = [URL(filePath: FileManager.default.currentDirectoryPath)]
@@ -30,6 +30,6 @@ struct ModelPath: ExpressibleByArgument {
             let file = candidate.appending(path: "Models").appending(path: fileName)
             if FileManager.default.fileExists(atPath: file.path) { return file.path }
         }
-        throw ValidationError("\(argument) has not been fetched yet; run `make model` in the package's folder")
+        throw InputError("\(argument) has not been fetched yet; run `make model` in the package's folder")
     }
 }

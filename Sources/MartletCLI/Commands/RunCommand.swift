@@ -27,7 +27,7 @@ struct RunCommand: AsyncParsableCommand {
 
     func run() async throws {
         let prompt = prompt == "-" ? try Terminal.readInput() : prompt
-        guard prompt.contains(where: { !$0.isWhitespace }) else { throw ValidationError("the prompt is empty") }
+        guard prompt.contains(where: { !$0.isWhitespace }) else { throw InputError("the prompt is empty") }
         let engine = try await load.loadEngine()
         if raw || engine.model.chatTemplate == nil {
             if !raw { Terminal.note("note: the model has no chat template; continuing the prompt as it stands") }

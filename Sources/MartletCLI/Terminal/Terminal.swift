@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ArgumentParser
 import Foundation
 import Martlet
 import MartletCheckpoints
+
+/// Something the user gave can't be used; unlike a `ValidationError` it is no question of how the command is written.
+struct InputError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
 
 /// Output as it comes: answers to standard output, everything about them to standard error.
 enum Terminal {
@@ -31,7 +37,7 @@ enum Terminal {
     /// A text file's contents.
     static func readFile(_ path: String) throws -> String {
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw ValidationError("can't read \(path); is it a text file?")
+            throw InputError("can't read \(path); is it a text file?")
         }
         return String(decoding: data, as: UTF8.self)
     }
