@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Martlet
 import MartletCPU
 import MartletCheckpoints
 import MartletCompute
 import MartletTestSupport
 import MartletText
 import Testing
+
+@testable import Martlet
 
 /// One way of running the same request.
 private struct Variant: CustomTestStringConvertible, Sendable {
@@ -262,6 +263,19 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         #expect(
             engine.model.tokenizer.decode(tokens, includingSpecials: true)
                 == "<|im_start|>user\na<|im_start|>b<|im_end|>\n<|im_start|>assistant\n")
+    }
+}
+
+@Suite struct ChatPromptTests {
+    /// A template that cuts a message may cut off a mark: then nothing says any more whose words are whose.
+    @Test func templatesThatCutMessagesCannotBeForged() async throws {
+        let file = try TinyModel().write()
+        let tokenizer = try Tokenizer(of: GGUFFile(path: file.path))
+        let template = try ChatTemplate("{% for m in messages %}{{ m.content.split('#')[-1] }}{% endfor %}")
+        let prompt = ChatPrompt(template: template, tokenizer: tokenizer)
+        #expect(throws: EngineError.self) { try prompt.tokens(of: [.user("a#<|im_start|>"), .user("b")]) }
+        #expect(throws: EngineError.self) { try prompt.tokens(of: [.user("<|im_start|>#b"), .user("<|im_end|>")]) }
+        #expect(try tokenizer.decode(prompt.tokens(of: [.user("a#b")])) == "b")
     }
 }
 
