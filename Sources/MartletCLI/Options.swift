@@ -26,7 +26,7 @@ struct LoadOptions: ParsableArguments {
 
     @Option(
         help:
-            "Activations that meet quantised weights: int16 keeps the weights' precision, int8 reads prompts up to twice as fast."
+            "Activations that meet quantised weights: int16 keeps the weights' precision, int8 reads prompts about twice as fast."
     )
     var activations = EngineOptions().activations
 

@@ -7,9 +7,11 @@ import Testing
 
 /// The real model against llama.cpp on the same file. `make test` fetches it first.
 @Suite(.serialized) struct SmolLM2Tests {
+    /// The package's folder.
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
     private static let model = Task {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
         let path = root.appending(path: "Models/SmolLM2-135M-Instruct.Q4_1.gguf").path
         guard FileManager.default.fileExists(atPath: path) else {
             throw EngineError(.invalidOptions, "\(path) is missing: run `make model`")
@@ -17,15 +19,22 @@ import Testing
         return try await Engine.load(path)
     }
 
-    private func references(_ name: String) throws -> [GreedyReference] {
+    private func decode<Value: Decodable>(_ name: String) throws -> [Value] {
         let url = try #require(Bundle.module.url(forResource: "Fixtures/\(name)", withExtension: nil))
-        return try JSONDecoder().decode([GreedyReference].self, from: Data(contentsOf: url))
+        return try JSONDecoder().decode([Value].self, from: Data(contentsOf: url))
+    }
+
+    private func outcomes(_ name: String) async throws -> [TextCheck.GreedyOutcome] {
+        let engine = try await Self.model.value
+        let references: [GreedyReference] = try decode(name)
+        var outcomes: [TextCheck.GreedyOutcome] = []
+        for reference in references { outcomes.append(try await TextCheck().check(reference, on: engine)) }
+        return outcomes
     }
 
     @Test func tokenIDsAreLlamaCppsAndDecodeToTheText() async throws {
         let engine = try await Self.model.value
-        let url = try #require(Bundle.module.url(forResource: "Fixtures/tokens.json", withExtension: nil))
-        let references = try JSONDecoder().decode([TokenReference].self, from: Data(contentsOf: url))
+        let references: [TokenReference] = try decode("tokens.json")
         #expect(references.count == 158)
         for reference in references {
             #expect(TextCheck().check(reference, on: engine), "\(reference.text.debugDescription)")
@@ -34,38 +43,26 @@ import Testing
 
     /// llama.cpp on the same weights as F32: nothing but our own rounding differs.
     @Test func logprobsAreThoseOfTheExactWeights() async throws {
-        let engine = try await Self.model.value
-        var (sum, steps) = (0.0, 0)
-        for reference in try references("greedy_float32.json") {
-            let outcome = try await TextCheck().check(reference, on: engine)
-            sum += outcome.meanDifference * Double(outcome.steps)
-            steps += outcome.steps
-            #expect(outcome.promptIDsMatch && outcome.wrongTopTokens.isEmpty, "\(reference.prompt)")
-            #expect(outcome.largestDifference < 0.06, "\(reference.prompt)")
+        let outcomes = try await outcomes("greedy_float32.json")
+        for outcome in outcomes {
+            #expect(outcome.promptIDsMatch && outcome.wrongTopTokens.isEmpty, "\(outcome.prompt)")
+            #expect(outcome.largestDifference < 0.06, "\(outcome.prompt)")
         }
-        #expect(steps == 711)
-        #expect(sum / Double(steps) < 0.006)
+        #expect(outcomes.reduce(0) { $0 + $1.steps } == 711)
+        #expect(TextCheck.meanDifference(of: outcomes) < 0.006)
     }
 
     /// llama.cpp on the Q4_1 file rounds activations to 8 bits; its own distance from F32 weights is 0.030.
     @Test func logprobsAreAsCloseToLlamaCppAsItsRoundingAllows() async throws {
-        let engine = try await Self.model.value
-        var (sum, steps) = (0.0, 0)
-        for reference in try references("greedy.json") {
-            let outcome = try await TextCheck().check(reference, on: engine)
-            sum += outcome.meanDifference * Double(outcome.steps)
-            steps += outcome.steps
-            #expect(outcome.promptIDsMatch, "\(reference.prompt)")
-        }
-        #expect(sum / Double(steps) < 0.033)
+        let outcomes = try await outcomes("greedy.json")
+        for outcome in outcomes { #expect(outcome.promptIDsMatch, "\(outcome.prompt)") }
+        #expect(TextCheck.meanDifference(of: outcomes) < 0.033)
     }
 
     /// llama.cpp: 15.9289 on the Q4_1 file, 15.9143 on the same weights as F32.
     @Test func perplexityIsLlamaCpps() async throws {
         let engine = try await Self.model.value
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let text = try String(contentsOf: root.appending(path: "LICENSE"), encoding: .utf8)
+        let text = try String(contentsOf: Self.root.appending(path: "LICENSE"), encoding: .utf8)
         let result = try await Perplexity(contextLength: 512).evaluate(text, on: engine)
         #expect(result.windows == 4 && result.scoredTokens == 1020)
         #expect(abs(result.perplexity / 15.9289 - 1) < 0.005)

@@ -57,6 +57,12 @@ public struct TextCheck: Sendable {
             promptIDsMatch: encoded == reference.promptIDs)
     }
 
+    /// Mean |difference| over all steps of all prompts.
+    public static func meanDifference(of outcomes: [GreedyOutcome]) -> Double {
+        let steps = outcomes.reduce(0) { $0 + $1.steps }
+        return outcomes.reduce(0) { $0 + $1.meanDifference * Double($1.steps) } / Double(steps)
+    }
+
     /// Whether a text's ids are the reference's both ways, and decode to the text's own bytes.
     public func check(_ reference: TokenReference, on engine: Engine) -> Bool {
         let tokenizer = engine.model.tokenizer

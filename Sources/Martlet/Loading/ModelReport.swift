@@ -10,40 +10,9 @@ public struct ModelReport: Encodable, Sendable {
     public struct Metadata: Encodable, Sendable {
         public let key: String
         public let type: String
-        public let value: Value
+        public let value: GGUFValue
         /// The value in one short line.
         public let summary: String
-    }
-
-    /// A number, bool or string as itself; an array as its extent.
-    public enum Value: Encodable, Sendable {
-        case unsigned(UInt64)
-        case signed(Int64)
-        case floating(Double)
-        case bool(Bool)
-        case string(String)
-        case array(elementType: String, count: Int)
-
-        private enum ArrayKeys: CodingKey { case elementType, count }
-
-        public func encode(to encoder: any Encoder) throws {
-            func encodeAlone(_ value: some Encodable) throws {
-                var container = encoder.singleValueContainer()
-                try container.encode(value)
-            }
-            switch self {
-            case .unsigned(let value): try encodeAlone(value)
-            case .signed(let value): try encodeAlone(value)
-            // JSON has no NaN and no infinity.
-            case .floating(let value): value.isFinite ? try encodeAlone(value) : try encodeAlone("\(value)")
-            case .bool(let value): try encodeAlone(value)
-            case .string(let value): try encodeAlone(value)
-            case .array(let elementType, let count):
-                var keyed = encoder.container(keyedBy: ArrayKeys.self)
-                try keyed.encode(elementType, forKey: .elementType)
-                try keyed.encode(count, forKey: .count)
-            }
-        }
     }
 
     public struct TensorEntry: Encodable, Sendable {
@@ -88,7 +57,7 @@ public struct ModelReport: Encodable, Sendable {
         version = Int(header.version)
         metadata = header.keys.compactMap { key in
             header.metadata[key].map {
-                Metadata(key: key, type: "\($0.type)", value: $0.reported, summary: $0.abbreviated)
+                Metadata(key: key, type: "\($0.type)", value: $0, summary: $0.abbreviated)
             }
         }
         tensors = header.tensors.map {
@@ -129,17 +98,6 @@ extension CPUDevice {
 }
 
 extension GGUFValue {
-    fileprivate var reported: ModelReport.Value {
-        switch self {
-        case .unsigned(let value, _): .unsigned(value)
-        case .signed(let value, _): .signed(value)
-        case .floating(let value, _): .floating(value)
-        case .bool(let value): .bool(value)
-        case .string(let value): .string(value)
-        case .array(let array): .array(elementType: "\(array.elementType)", count: array.count)
-        }
-    }
-
     /// One short line.
     fileprivate var abbreviated: String {
         switch self {

@@ -41,12 +41,10 @@ struct CheckTextCommand: AsyncParsableCommand {
         guard let file = references.greedyFile else { return true }
         var table = Table()
         table.add("prompt", "steps", "mean |d|", "max |d|", "near ties", "wrong top", "diverges", "verdict")
-        var (steps, sum, passes) = (0, 0.0, true)
+        var outcomes: [TextCheck.GreedyOutcome] = []
         for reference in references.greedy {
             let outcome = try await check.check(reference, on: engine)
-            steps += outcome.steps
-            sum += outcome.meanDifference * Double(outcome.steps)
-            passes = passes && outcome.passes
+            outcomes.append(outcome)
             let divergence = outcome.divergence.map { "\($0)\(outcome.divergedWrongly ? "" : " (tie)")" } ?? "never"
             table.add(
                 String(outcome.prompt.prefix(32)).debugDescription, "\(outcome.steps)",
@@ -55,12 +53,13 @@ struct CheckTextCommand: AsyncParsableCommand {
                 divergence,
                 !outcome.promptIDsMatch ? "prompt ids differ" : outcome.passes ? "ok" : "FAILED")
         }
-        let mean = sum / Double(steps)
+        let mean = TextCheck.meanDifference(of: outcomes)
+        let steps = outcomes.reduce(0) { $0 + $1.steps }
         Terminal.write(table.text)
         Terminal.write(
             String(
                 format: "%@: mean |difference| %.4f over %d steps (at most %.2f)\n", file, mean, steps,
                 check.meanTolerance))
-        return passes && mean <= check.meanTolerance
+        return outcomes.allSatisfy(\.passes) && mean <= check.meanTolerance
     }
 }

@@ -35,6 +35,30 @@ public enum GGUFValue: Equatable, Sendable {
     }
 }
 
+/// Numbers, bools and strings as themselves, an array as its extent.
+extension GGUFValue: Encodable {
+    private enum ArrayKeys: CodingKey { case elementType, count }
+
+    public func encode(to encoder: any Encoder) throws {
+        func encodeAlone(_ value: some Encodable) throws {
+            var container = encoder.singleValueContainer()
+            try container.encode(value)
+        }
+        switch self {
+        case .unsigned(let value, _): try encodeAlone(value)
+        case .signed(let value, _): try encodeAlone(value)
+        // JSON has no NaN and no infinity.
+        case .floating(let value, _): value.isFinite ? try encodeAlone(value) : try encodeAlone("\(value)")
+        case .bool(let value): try encodeAlone(value)
+        case .string(let value): try encodeAlone(value)
+        case .array(let array):
+            var keyed = encoder.container(keyedBy: ArrayKeys.self)
+            try keyed.encode("\(array.elementType)", forKey: .elementType)
+            try keyed.encode(array.count, forKey: .count)
+        }
+    }
+}
+
 /// An array of metadata, walked once when the file was opened, so every element is known to lie inside it.
 public struct GGUFArray: Equatable, Sendable {
     public let elementType: GGUFValueType

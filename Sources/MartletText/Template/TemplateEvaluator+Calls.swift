@@ -35,8 +35,7 @@ extension TemplateEvaluator {
             guard items.count <= budget.rangeLength else {
                 throw TemplateError(.budgetExceeded, "a range of more than \(budget.rangeLength)", line: line)
             }
-            try spend(items.count * 16, line: line)
-            return .list(TemplateList(items))
+            return try list(items, line: line)
         case "namespace":
             namespaces.append(arguments.named)
             return .namespace(namespaces.count - 1)
@@ -68,15 +67,9 @@ extension TemplateEvaluator {
         case .string(let text): return try callStringMethod(name, of: text, arguments, line: line)
         case .dictionary(let items):
             switch name {
-            case "items":
-                try spend(items.count * 48, line: line)
-                return .list(TemplateList(items.map { .list([.string($0.key), $0.value]) }))
-            case "keys":
-                try spend(items.count * 16, line: line)
-                return .list(TemplateList(items.map { .string($0.key) }))
-            case "values":
-                try spend(items.count * 16, line: line)
-                return .list(TemplateList(items.map(\.value)))
+            case "items": return try pairs(of: items, line: line)
+            case "keys": return try list(items.map { .string($0.key) }, line: line)
+            case "values": return try list(items.map(\.value), line: line)
             case "get":
                 guard let key = arguments.text(0, "key") else { return arguments.value(1, "default") ?? .none }
                 return items[key] ?? arguments.value(1, "default") ?? .none
@@ -118,13 +111,12 @@ extension TemplateEvaluator {
             try scan(text.utf8.count, line: line)
             try spend(text.utf8.count, line: line)
             guard let separator = arguments.text(0, "sep") else {
-                return .list(TemplateList(text.words.map { .string($0) }))
+                return try list(text.words.map { .string($0) }, line: line)
             }
             guard !separator.isEmpty else { throw TemplateError(.type, "empty separator", line: line) }
             let limit = arguments.integer(1, "maxsplit").map { $0 < 0 ? Int.max : $0 } ?? .max
             let pieces = text.pieces(separatedBy: separator, limit: limit)
-            try spend(pieces.count * 16, line: line)
-            return .list(TemplateList(pieces.map { .string($0) }))
+            return try list(pieces.map { .string($0) }, line: line)
         default: throw TemplateError(.unsupported, "the method \(name) of a string is not supported", line: line)
         }
     }

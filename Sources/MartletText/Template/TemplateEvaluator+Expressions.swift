@@ -15,8 +15,8 @@ extension TemplateEvaluator {
         case .literal(let value): return value
         case .name(let name): return lookUp(name) ?? .undefined(name)
         case .list(let items):
-            try spend(items.count * 16, line: line)
-            return .list(TemplateList(try evaluate(items)))
+            let values = try evaluate(items)
+            return try list(values, line: line)
         case .dictionary(let pairs):
             var result: OrderedDictionary<String, TemplateValue> = [:]
             for pair in pairs {
@@ -144,9 +144,7 @@ extension TemplateEvaluator {
         }
         switch value {
         case .list(let items):
-            let chosen = indices(items.count)
-            try spend(chosen.count * 16, line: line)
-            return .list(TemplateList(chosen.map { items[$0] }))
+            return try list(indices(items.count).map { items[$0] }, line: line)
         case .string(let text):
             let scalars = Array(text.unicodeScalars)
             var result = String.UnicodeScalarView()
@@ -172,8 +170,7 @@ extension TemplateEvaluator {
             try spend(overflow ? Int.max : bytes, line: line)
             return .string(text.isEmpty ? "" : String(repeating: text, count: max(0, count)))
         case (.list(let a), "+", .list(let b)):
-            try spend((a.count + b.count) * 16, line: line)
-            return .list(TemplateList(Array(a) + b))
+            return try list(Array(a) + b, line: line)
         default: break
         }
         if let a = left.integer, let b = right.integer, symbol != "/" {
@@ -227,7 +224,7 @@ extension TemplateEvaluator {
         _ left: TemplateValue, _ symbol: String, _ right: TemplateValue, line: Int
     ) throws(TemplateError) -> Bool {
         switch symbol {
-        case "==": return (try equal(left, right, line: line))
+        case "==": return try equal(left, right, line: line)
         case "!=": return !(try equal(left, right, line: line))
         case "in": return try contains(right, left, line: line)
         case "not in": return !(try contains(right, left, line: line))

@@ -34,20 +34,22 @@ extension TemplateEvaluator {
             return try replace(text(of: value, line: line), old, new, limit: arguments.integer(2, "count"), line: line)
         case "first": return try iterate(value, line: line).first ?? .undefined("the first of nothing")
         case "last": return try iterate(value, line: line).last ?? .undefined("the last of nothing")
-        case "list": return .list(TemplateList(try spentList(value, line: line)))
+        case "list":
+            let items = try iterate(value, line: line)
+            return try list(items, line: line)
         case "reverse":
             if case .string(let text) = value {
                 var scalars = String.UnicodeScalarView()
                 scalars.append(contentsOf: text.unicodeScalars.reversed())
                 return try string(String(scalars), line: line)
             }
-            return .list(TemplateList(try spentList(value, line: line).reversed()))
+            let items = try iterate(value, line: line)
+            return try list(items.reversed(), line: line)
         case "items":
             guard case .dictionary(let items) = value else {
                 throw TemplateError(.type, "items needs a mapping, not \(value.typeName)", line: line)
             }
-            try spend(items.count * 48, line: line)
-            return .list(TemplateList(items.map { .list([.string($0.key), $0.value]) }))
+            return try pairs(of: items, line: line)
         case "int": return .integer(integer(value) ?? arguments.integer(0, "default") ?? 0)
         case "float":
             let text = try text(of: value, line: line)
@@ -58,9 +60,9 @@ extension TemplateEvaluator {
             return .integer(abs(number))
         case "indent": return try string(indented(text(of: value, line: line), arguments, line: line), line: line)
         case "map":
-            let items = try spentList(value, line: line)
+            let items = try iterate(value, line: line)
             if let attribute = arguments.named["attribute"], case .string(let name) = attribute {
-                return .list(TemplateList(try attributes(name, of: items, line: line)))
+                return try list(attributes(name, of: items, line: line), line: line)
             }
             guard let filter = arguments.text(0, "filter") else { break }
             // A mapped map would recurse as often as it has arguments.
@@ -71,7 +73,7 @@ extension TemplateEvaluator {
                 try step(line: line)
                 results.append(try applyFilter(filter, to: item, rest, line: line))
             }
-            return .list(TemplateList(results))
+            return try list(results, line: line)
         case "selectattr", "rejectattr", "select", "reject":
             return try select(name, value, arguments, line: line)
         default: throw TemplateError(.unsupported, "the filter \(name) is not supported", line: line)
@@ -79,9 +81,11 @@ extension TemplateEvaluator {
         throw TemplateError(.type, "\(name) can't be applied to \(value.typeName)", line: line)
     }
 
-    func length(of value: TemplateValue, line: Int) throws(TemplateError) -> Int {
+    mutating func length(of value: TemplateValue, line: Int) throws(TemplateError) -> Int {
         switch value {
-        case .string(let text): return text.unicodeScalars.count
+        case .string(let text):
+            try scan(text.utf8.count, line: line)
+            return text.unicodeScalars.count
         case .list(let items): return items.count
         case .dictionary(let items): return items.count
         case .undefined: return 0
@@ -99,13 +103,6 @@ extension TemplateEvaluator {
         let (bytes, overflow) = pieces.count.multipliedReportingOverflow(by: new.utf8.count)
         try spend(overflow ? Int.max : bytes, line: line)
         return try string(pieces.joined(separator: new), line: line)
-    }
-
-    /// What a loop over the value visits, accounted for as a list of its own.
-    private mutating func spentList(_ value: TemplateValue, line: Int) throws(TemplateError) -> [TemplateValue] {
-        let items = try iterate(value, line: line)
-        try spend(items.count * 16, line: line)
-        return items
     }
 
     private func integer(_ value: TemplateValue) -> Int? {
@@ -171,7 +168,7 @@ extension TemplateEvaluator {
             }
             if passes == filter.hasPrefix("select") { results.append(item) }
         }
-        return .list(TemplateList(results))
+        return try list(results, line: line)
     }
 
     mutating func applyTest(

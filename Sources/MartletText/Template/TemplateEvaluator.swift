@@ -74,6 +74,19 @@ struct TemplateEvaluator {
         TemplateError(.budgetExceeded, "more than \(budget.bytes) bytes of text", line: line)
     }
 
+    /// A list, accounted for. Every list that evaluation makes is made here.
+    mutating func list(_ items: [TemplateValue], line: Int) throws(TemplateError) -> TemplateValue {
+        try spend(items.count * 16, line: line)
+        return .list(TemplateList(items))
+    }
+
+    /// A mapping's entries as pairs.
+    mutating func pairs(of items: TemplateMapping, line: Int) throws(TemplateError) -> TemplateValue {
+        // The pairs' own elements; the list of them is spent as any other.
+        try spend(items.count * 32, line: line)
+        return try list(items.map { .list([.string($0.key), $0.value]) }, line: line)
+    }
+
     /// The texts with a separator between, spent as they are joined.
     mutating func join(_ items: [TemplateValue], by separator: String, line: Int) throws(TemplateError) -> TemplateValue
     {
