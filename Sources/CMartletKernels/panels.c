@@ -116,13 +116,3 @@ void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, 
         output[k] = __builtin_bit_cast(float, bits);
     }
 }
-
-void martlet_write_cache(const float *key, const float *value, uint16_t *head, int64_t offset, int64_t head_size,
-                         int64_t block_size) {
-    uint16_t *keys = head + offset / MARTLET_CACHE_GROUP * MARTLET_CACHE_GROUP * head_size;
-    int64_t lane = offset % MARTLET_CACHE_GROUP;
-    for (int64_t d = 0; d < head_size; d++)
-        keys[(d / 2 * MARTLET_CACHE_GROUP + lane) * 2 + d % 2] = round_bf16_scalar(key[d]);
-    uint16_t *values = head + block_size * head_size + offset / 2 * head_size * 2;
-    for (int64_t d = 0; d < head_size; d++) values[d * 2 + offset % 2] = round_bf16_scalar(value[d]);
-}

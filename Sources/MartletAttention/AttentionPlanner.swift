@@ -4,40 +4,135 @@ public import MartletCompute
 
 /// Cuts a step's attention into work items, from its lengths alone.
 ///
-/// A tile's keys run from its sequence's beginning to its last row: causal attention needs no others.
+/// Every sequence is cut into tiles of query rows, and a tile sees a run of segments of its keys. An item is one tile
+/// with all its segments, or with a part of them where one item would keep a worker busy long after the others.
+/// Where the cuts fall changes no bit of the result, so they may depend on the whole batch.
 public struct AttentionPlanner: Sendable {
-    /// Query tokens in a prefill tile.
-    public let rowsPerTile: Int
+    public let geometry: AttentionGeometry
+    public let heads: AttentionHeads
+    public let visibility: AttentionVisibility
+    /// Whether decodes get a launch of their own, and whether keys are dealt out at all.
+    public let splits: Bool
+    /// Sequences with at most so many query tokens are decodes: 1, or 1 + k where k tokens are speculated.
+    public let decodeThreshold: Int
 
-    public init(rowsPerTile: Int) {
-        precondition(rowsPerTile > 0)
-        self.rowsPerTile = rowsPerTile
+    /// Items that each worker should find, so that what is claimed last is short.
+    private static let itemsPerWorker = 8
+
+    public init(
+        geometry: AttentionGeometry, heads: AttentionHeads, visibility: AttentionVisibility = AttentionVisibility(),
+        splits: Bool = true, decodeThreshold: Int = 1
+    ) {
+        precondition(decodeThreshold > 0)
+        self.geometry = geometry
+        self.heads = heads
+        self.visibility = visibility
+        self.splits = splits
+        self.decodeThreshold = decodeThreshold
     }
 
-    /// Plans the batch as it stands, into its own plan buffers.
+    /// Plans the batch as it stands, into its own plan buffers. Sequences may stand in any order.
     ///
-    /// - Complexity: O(n log n) in the tiles.
+    /// - Complexity: O(n log n) in the items; allocates nothing.
     public func plan(_ batch: BatchBuffers) {
-        var count = 0
+        batch.plan.prefillCount = 0
+        batch.plan.decodeCount = 0
+        batch.plan.mergeCount = 0
+        batch.plan.partialCount = 0
+        var total = 0
+        forEachTile(of: batch) { total += $0.work * heads.keyValueHeads }
+        let share = total / (geometry.parallelism * Self.itemsPerWorker)
+        forEachTile(of: batch) { append($0, pieces: pieces(of: $0, share: share), to: batch) }
+        Self.sort(batch.plan.prefills, batch.plan.prefillCount)
+        Self.sort(batch.plan.decodes, batch.plan.decodeCount)
+    }
+
+    /// Query rows of one sequence that are computed together, and the segments they see.
+    private struct Tile {
+        var sequence: Int
+        var rows: Range<Int>
+        var isDecode: Bool
+        var segments: Range<Int>
+        /// Rows times keys.
+        var work: Int
+    }
+
+    private func forEachTile(of batch: BatchBuffers, _ body: (Tile) -> Void) {
         for sequence in 0..<batch.sequenceCount {
-            let end = Int(batch.queryStartLocations[sequence + 1])
-            for row in stride(from: Int(batch.queryStartLocations[sequence]), to: end, by: rowsPerTile) {
-                batch.plan.prefillTiles[count] = PrefillTile(
-                    sequence: Int32(sequence), firstRow: Int32(row), rowCount: Int32(min(rowsPerTile, end - row)))
-                count += 1
+            let rows = batch.rows(of: sequence)
+            let isDecode = splits && rows.count <= decodeThreshold
+            let length = isDecode ? rows.count : geometry.tokensPerTile
+            let first = batch.contextLength(of: sequence) - rows.lowerBound
+            for row in stride(from: rows.lowerBound, to: rows.upperBound, by: max(length, 1)) {
+                let rows = row..<min(row + length, rows.upperBound)
+                let keys = visibleKeys(of: first + rows.lowerBound...first + rows.upperBound - 1, sequence, batch)
+                let firstSegment = keys.lowerBound / geometry.segmentLength
+                // At least one: rows that see nothing still have an output.
+                let end = max((keys.upperBound + geometry.segmentLength - 1) / geometry.segmentLength, firstSegment + 1)
+                body(
+                    Tile(
+                        sequence: sequence, rows: rows, isDecode: isDecode, segments: firstSegment..<end,
+                        work: rows.count * max(keys.count, 1)))
             }
         }
-        batch.plan.prefillTileCount = count
-        // Longest first: what is claimed last is short, so no thread is left alone with a long tile.
-        var tiles = UnsafeMutableBufferPointer(rebasing: batch.plan.prefillTiles[..<count])
-        tiles.sort { first, second in
-            let (a, b) = (work(first, batch), work(second, batch))
-            return a == b ? first.firstRow < second.firstRow : a > b
+    }
+
+    /// All between the first and the last key that some row sees.
+    private func visibleKeys(of positions: ClosedRange<Int>, _ sequence: Int, _ batch: BatchBuffers) -> Range<Int> {
+        let length = Int(batch.sequenceLengths[sequence])
+        var keys = visibility.visibleRange(of: positions, length: length)
+        for index in 0..<batch.capacity.prefixRanges {
+            let range = batch.prefixRanges[sequence * batch.capacity.prefixRanges + index]
+            guard range.first < range.last, positions.overlaps(Int(range.first)...Int(range.last)) else { continue }
+            keys = min(keys.lowerBound, Int(range.first))..<max(keys.upperBound, min(Int(range.last) + 1, length))
+        }
+        return keys
+    }
+
+    /// How many items a tile becomes.
+    private func pieces(of tile: Tile, share: Int) -> Int {
+        guard splits, geometry.parallelism > 1, share > 0 else { return 1 }
+        // A decode's item covers all KV heads, a prefill's is claimed once for each.
+        let work = tile.work * (tile.isDecode ? heads.keyValueHeads : 1)
+        return min(tile.segments.count, (work + share - 1) / share)
+    }
+
+    private func append(_ tile: Tile, pieces: Int, to batch: BatchBuffers) {
+        let segments = tile.segments
+        let partials = tile.rows.count * segments.count
+        let isCut = pieces > 1 && partials <= batch.plan.partialCapacity - batch.plan.partialCount
+        let count = isCut ? pieces : 1
+        for piece in 0..<count {
+            let begin = segments.lowerBound + segments.count * piece / count
+            let end = segments.lowerBound + segments.count * (piece + 1) / count
+            let partial = isCut ? batch.plan.partialCount + begin - segments.lowerBound : -1
+            let item = AttentionItem(
+                sequence: Int32(tile.sequence), firstRow: Int32(tile.rows.lowerBound),
+                rowCount: Int32(tile.rows.count), firstSegment: Int32(begin), segmentCount: Int32(end - begin),
+                firstPartial: Int32(partial), partialStride: Int32(isCut ? segments.count : 0),
+                work: tile.work * (end - begin) / segments.count)
+            if tile.isDecode {
+                batch.plan.decodes[batch.plan.decodeCount] = item
+                batch.plan.decodeCount += 1
+            } else {
+                batch.plan.prefills[batch.plan.prefillCount] = item
+                batch.plan.prefillCount += 1
+            }
+        }
+        guard isCut else { return }
+        for row in tile.rows {
+            batch.plan.merges[batch.plan.mergeCount] = AttentionMerge(
+                row: Int32(row), firstPartial: Int32(batch.plan.partialCount), partialCount: Int32(segments.count))
+            batch.plan.mergeCount += 1
+            batch.plan.partialCount += segments.count
         }
     }
 
-    private func work(_ tile: PrefillTile, _ batch: BatchBuffers) -> Int {
-        let lastRow = Int(tile.firstRow + tile.rowCount - 1)
-        return Int(tile.rowCount) * (Int(batch.positions[lastRow]) + 1)
+    /// Longest first: what is claimed last is short, so no worker is left alone with a long item.
+    private static func sort(_ items: UnsafeMutableBufferPointer<AttentionItem>, _ count: Int) {
+        var used = UnsafeMutableBufferPointer(rebasing: items[..<count])
+        used.sort { first, second in
+            (second.work, first.firstRow, first.firstSegment) < (first.work, second.firstRow, second.firstSegment)
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 import ArgumentParser
 import Martlet
+import MartletAttention
 import MartletCPU
+import MartletCompute
 
 /// The options of every command that loads a model.
 struct LoadOptions: ParsableArguments {
@@ -21,6 +23,14 @@ struct LoadOptions: ParsableArguments {
     @Option(help: "Tokens in a block of the KV cache.")
     var blockSize = EngineOptions().blockSize
 
+    @Option(
+        help: "What the KV cache keeps: auto or bfloat16, float16, float32, fp8 or fp8_e4m3, fp8_e5m2."
+    )
+    var kvCacheDtype = FloatFormat.bfloat16
+
+    @Option(help: "Attention kernels a step: unified is one, split one for prefills and one for decodes.")
+    var attentionLaunch = EngineOptions().attentionLaunch
+
     @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
     var instructionSet: InstructionSet?
 
@@ -36,6 +46,8 @@ struct LoadOptions: ParsableArguments {
         options.maxModelLength = maxModelLen
         options.maxNumBatchedTokens = maxNumBatchedTokens
         options.blockSize = blockSize
+        options.kvCacheDtype = kvCacheDtype
+        options.attentionLaunch = attentionLaunch
         options.instructionSet = instructionSet
         options.activations = activations
         FileFaults.exitCleanly()
@@ -55,6 +67,20 @@ extension InstructionSet: ExpressibleByArgument {
 }
 
 extension ActivationPrecision: ExpressibleByArgument {}
+extension AttentionLaunch: ExpressibleByArgument {}
+
+extension FloatFormat: ExpressibleByArgument {
+    /// vLLM's spellings for `--kv-cache-dtype`.
+    public init?(argument: String) {
+        switch argument.lowercased() {
+        case "auto", "bf16": self = .bfloat16
+        case "half": self = .float16
+        case "float": self = .float32
+        case "fp8": self = .float8E4M3
+        case let other: self.init(rawValue: other)
+        }
+    }
+}
 
 /// How answers are drawn.
 struct SamplingOptions: ParsableArguments {

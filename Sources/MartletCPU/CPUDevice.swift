@@ -11,15 +11,20 @@ public final class CPUDevice: ComputeDevice {
     public let instructionSet: InstructionSet
     public let threadCount: Int
     public let activations: ActivationPrecision
+    private let attentionSegmentLength: Int
     private let kernels: MartletKernelTable
     private let pool: WorkerPool
 
     /// - Parameters:
     ///   - threads: nil for one a processor that this process may run on.
     ///   - instructionSet: must be one that this machine runs; nil for the best.
+    ///   - attentionSegmentLength: keys in a segment, a multiple of 64: long enough that folding costs little, short
+    ///     enough to deal out a context of a thousand. Bits depend on it.
     public init(
-        threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int16
+        threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int16,
+        attentionSegmentLength: Int = 512
     ) throws(DeviceError) {
+        precondition(attentionSegmentLength > 0 && attentionSegmentLength % Int(MARTLET_ATTENTION_TILE) == 0)
         let chosen = instructionSet ?? .best
         guard let kernels = chosen.kernels else {
             throw DeviceError(code: .unsupported, message: "this machine doesn't run \(chosen.rawValue)")
@@ -30,6 +35,7 @@ public final class CPUDevice: ComputeDevice {
         }
         self.instructionSet = chosen
         self.activations = activations
+        self.attentionSegmentLength = attentionSegmentLength
         self.kernels = kernels
         self.threadCount = threadCount
         pool = try WorkerPool(threadCount: threadCount)
@@ -54,8 +60,16 @@ public final class CPUDevice: ComputeDevice {
         CPUWorkspace(capacity, activations: activations)
     }
 
+    /// About 48 rows a tile, tokens times the heads that share their keys: as many as the first cache holds.
+    public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
+        AttentionGeometry(
+            segmentLength: attentionSegmentLength, tokensPerTile: max(1, 48 / heads.groupSize),
+            parallelism: threadCount)
+    }
+
     public func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph {
-        try Lowering.lower(program, bindings: bindings, kernels: kernels, threadCount: threadCount)
+        try Lowering.lower(program, bindings: bindings, kernels: kernels, threadCount: threadCount,
+            attentionSegmentLength: attentionSegmentLength)
     }
 
     public func submit(_ graph: any ExecutionGraph, batch: BatchBuffers) -> Completion {

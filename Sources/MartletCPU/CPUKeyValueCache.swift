@@ -3,39 +3,63 @@
 import CMartletKernels
 import MartletCompute
 
-/// The paged cache in bf16: `[layer][block][kvHead][K | V]`, a head's part laid out as `attention.inc` draws it.
+/// The paged cache: `[layer][block][kvHead][K | V]`, a head's part laid out as `cache_layout.h` draws it.
 final class CPUKeyValueCache: KeyValueCache {
     let layout: CacheLayout
     let memory: DeviceMemory
+    /// Bytes of one head in one block: K and V.
+    let headBytes: Int
 
     init(_ layout: CacheLayout) throws(DeviceError) {
         self.layout = layout
         memory = try DeviceMemory(byteCount: Self.byteCount(of: layout))
+        headBytes = Self.headBytes(layout)
     }
 
     static func byteCount(of layout: CacheLayout) throws(DeviceError) -> Int {
-        guard layout.headSize % 16 == 0, (16...256).contains(layout.headSize) else {
+        guard layout.headSize % 8 == 0, (8...Int(MARTLET_MAX_HEAD_SIZE)).contains(layout.headSize) else {
             throw DeviceError(
                 code: .unsupported,
-                message: "head size \(layout.headSize) is not supported; it must be a multiple of 16 up to 256")
+                message: "head size \(layout.headSize) is not supported; it must be a multiple of 8 up to 256")
         }
-        guard layout.blockSize > 0, layout.blockSize % Int(MARTLET_CACHE_GROUP) == 0 else {
+        guard (1...(1 << 16)).contains(layout.blockSize), layout.blockSize % Int(MARTLET_CACHE_GROUP) == 0 else {
             throw DeviceError(
                 code: .unsupported, message: "block size \(layout.blockSize) is not a positive multiple of 16")
         }
-        var bytes = 2
-        for factor in [2, layout.headSize, layout.blockSize, layout.keyValueHeads, layout.blockCount, layout.layers] {
+        var bytes = headBytes(layout)
+        for factor in [layout.keyValueHeads, layout.blockCount, layout.layers] {
             let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
-            guard !overflow else { throw DeviceError(code: .outOfMemory, message: "the KV cache is too large") }
+            guard !overflow, product >= 0 else {
+                throw DeviceError(code: .outOfMemory, message: "the KV cache is too large")
+            }
             bytes = product
         }
         return bytes
     }
 
-    /// bf16 values of one head in one block: K and V.
-    var headElements: Int { 2 * layout.blockSize * layout.headSize }
+    private static func headBytes(_ layout: CacheLayout) -> Int {
+        Int(martlet_cache_head_bytes(MartletFormat(layout.format), Int64(layout.headSize), Int64(layout.blockSize)))
+    }
 
-    func pointer(layer: Int) -> UnsafeMutablePointer<UInt16> {
-        memory.pointer(to: UInt16.self) + layer * layout.blockCount * layout.keyValueHeads * headElements
+    func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
+        memory.pointer(at: layer * layout.blockCount * layout.keyValueHeads * headBytes)
+    }
+
+    /// Where a block's part of one head begins.
+    func pointer(layer: Int, block: Int, head: Int) -> UnsafeMutablePointer<UInt8> {
+        pointer(layer: layer) + (block * layout.keyValueHeads + head) * headBytes
+    }
+}
+
+extension MartletFormat {
+    init(_ format: FloatFormat) {
+        self =
+            switch format {
+            case .bfloat16: .bfloat16
+            case .float16: .float16
+            case .float32: .float32
+            case .float8E4M3: .float8E4M3
+            case .float8E5M2: .float8E5M2
+            }
     }
 }

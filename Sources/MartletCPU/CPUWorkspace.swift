@@ -11,6 +11,7 @@ final class CPUWorkspace: Workspace {
     private var tensors: [String: (tensor: Tensor, memory: DeviceMemory)] = [:]
     private var quantized: [String: DeviceMemory] = [:]
     private var rounded: [String: DeviceMemory] = [:]
+    private var partialMemory: [Int: DeviceMemory] = [:]
 
     init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
         self.capacity = capacity
@@ -61,6 +62,26 @@ final class CPUWorkspace: Workspace {
         let memory = try DeviceMemory(byteCount: rowCapacity(tensor.rows) * columns * 2)
         rounded[tensor.name] = memory
         return memory.pointer()
+    }
+
+    /// Room for the capacity's partials, of so many floats each. Layers of one size share it.
+    func partials(floats: Int) throws(DeviceError) -> UnsafeMutablePointer<Float> {
+        if let found = partialMemory[floats] { return found.pointer() }
+        let (count, overflow) = capacity.partials.multipliedReportingOverflow(by: floats * 4)
+        guard !overflow else { throw DeviceError(code: .outOfMemory, message: "too many partials to address") }
+        let memory = try DeviceMemory(byteCount: count)
+        partialMemory[floats] = memory
+        return memory.pointer()
+    }
+
+    func write(_ values: [Float], to tensor: Tensor) throws {
+        precondition(values.count <= rowCapacity(tensor.rows) * tensor.columns, "more rows than the workspace holds")
+        try rows(of: tensor).base.update(from: values, count: values.count)
+    }
+
+    func read(_ tensor: Tensor, rows count: Int) throws -> [Float] {
+        precondition(count <= rowCapacity(tensor.rows), "more rows than the workspace holds")
+        return Array(UnsafeBufferPointer(start: try rows(of: tensor).base, count: count * tensor.columns))
     }
 }
 

@@ -8,13 +8,26 @@ public struct BatchCapacity: Hashable, Sendable {
     public var blocksPerSequence: Int
     /// Rows of one head submission.
     public var logitRows: Int
+    /// Partial results of attention, one a row and segment. What finds no room is computed by one thread.
+    public var partials: Int
+    /// Prefix ranges of one sequence.
+    public var prefixRanges: Int
+    /// Rows and columns of the query-query bias.
+    public var queryQueryBias: Int
 
-    public init(tokens: Int, sequences: Int, blocksPerSequence: Int, logitRows: Int) {
+    public init(
+        tokens: Int, sequences: Int, blocksPerSequence: Int, logitRows: Int, partials: Int = 4096,
+        prefixRanges: Int = 0, queryQueryBias: Int = 0
+    ) {
         precondition(tokens > 0 && sequences > 0 && blocksPerSequence > 0 && logitRows > 0)
+        precondition(partials >= 0 && prefixRanges >= 0 && queryQueryBias >= 0)
         self.tokens = tokens
         self.sequences = sequences
         self.blocksPerSequence = blocksPerSequence
         self.logitRows = logitRows
+        self.partials = partials
+        self.prefixRanges = prefixRanges
+        self.queryQueryBias = queryQueryBias
     }
 }
 
@@ -46,6 +59,14 @@ public final class BatchBuffers {
     public let sequenceLengths: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, blocksPerSequence]`
     public let blockTables: UnsafeMutableBufferPointer<Int32>
+    /// `[sequences, prefixRanges]`: positions that see each other whatever else hides them, both ends included; none
+    /// where the last is not after the first.
+    public let prefixRanges: UnsafeMutableBufferPointer<PrefixRange>
+    /// `[queryQueryBias, queryQueryBias]`: what is added to the score of a query token of a sequence's step (row) for
+    /// another (column). Shared by all sequences. Those that it is meant for have all their new tokens in one step.
+    public let queryQueryBias: UnsafeMutableBufferPointer<Float>
+    /// Rows and columns in use; 0: no bias. Rows stand `capacity.queryQueryBias` apart.
+    public var queryQueryBiasExtent = 0
     /// `[logitRows]`: rows of the step.
     public let logitRows: UnsafeMutableBufferPointer<Int32>
     /// `[logitRows]`
@@ -55,24 +76,19 @@ public final class BatchBuffers {
     public var plan: AttentionPlan
 
     public init(capacity: BatchCapacity) {
-        func zeros<Element>(_ count: Int, _ zero: Element) -> UnsafeMutableBufferPointer<Element> {
-            let buffer = UnsafeMutableBufferPointer<Element>.allocate(capacity: count)
-            buffer.initialize(repeating: zero)
-            return buffer
-        }
         self.capacity = capacity
-        tokenIDs = zeros(capacity.tokens, 0)
-        positions = zeros(capacity.tokens, 0)
-        slotMapping = zeros(capacity.tokens, -1)
-        queryStartLocations = zeros(capacity.sequences + 1, 0)
-        sequenceLengths = zeros(capacity.sequences, 0)
-        blockTables = zeros(capacity.sequences * capacity.blocksPerSequence, -1)
-        logitRows = zeros(capacity.logitRows, 0)
-        sampling = zeros(capacity.logitRows, .greedy)
-        samples = zeros(capacity.logitRows, SampledToken())
-        // A tile holds at least one row, so there are never more tiles than tokens.
-        let tile = PrefillTile(sequence: 0, firstRow: 0, rowCount: 0)
-        plan = AttentionPlan(prefillTiles: zeros(capacity.tokens, tile))
+        tokenIDs = .allocate(capacity.tokens, 0)
+        positions = .allocate(capacity.tokens, 0)
+        slotMapping = .allocate(capacity.tokens, -1)
+        queryStartLocations = .allocate(capacity.sequences + 1, 0)
+        sequenceLengths = .allocate(capacity.sequences, 0)
+        blockTables = .allocate(capacity.sequences * capacity.blocksPerSequence, -1)
+        logitRows = .allocate(capacity.logitRows, 0)
+        sampling = .allocate(capacity.logitRows, .greedy)
+        samples = .allocate(capacity.logitRows, SampledToken())
+        prefixRanges = .allocate(capacity.sequences * capacity.prefixRanges, PrefixRange(first: 0, last: 0))
+        queryQueryBias = .allocate(capacity.queryQueryBias * capacity.queryQueryBias, 0)
+        plan = AttentionPlan(capacity: capacity)
     }
 
     deinit {
@@ -85,6 +101,38 @@ public final class BatchBuffers {
         logitRows.deallocate()
         sampling.deallocate()
         samples.deallocate()
-        plan.prefillTiles.deallocate()
+        prefixRanges.deallocate()
+        queryQueryBias.deallocate()
+        plan.deallocate()
+    }
+
+    /// The sequence's query rows, in the step's tokens.
+    public func rows(of sequence: Int) -> Range<Int> {
+        Int(queryStartLocations[sequence])..<Int(queryStartLocations[sequence + 1])
+    }
+
+    /// The sequence's tokens before this step's.
+    public func contextLength(of sequence: Int) -> Int {
+        Int(sequenceLengths[sequence]) - rows(of: sequence).count
+    }
+}
+
+/// Positions that see each other, both ends included.
+public struct PrefixRange: Equatable, Sendable {
+    public var first: Int32
+    public var last: Int32
+
+    public init(first: Int32, last: Int32) {
+        self.first = first
+        self.last = last
+    }
+}
+
+extension UnsafeMutableBufferPointer {
+    /// A buffer whose elements all are `value`.
+    static func allocate(_ count: Int, _ value: Element) -> UnsafeMutableBufferPointer<Element> {
+        let buffer = allocate(capacity: count)
+        buffer.initialize(repeating: value)
+        return buffer
     }
 }

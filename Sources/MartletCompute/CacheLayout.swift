@@ -8,12 +8,17 @@ public struct CacheLayout: Hashable, Sendable {
     /// Tokens in a block, a multiple of 16.
     public let blockSize: Int
     public let blockCount: Int
+    public let format: FloatFormat
 
-    public init(layers: Int, keyValueHeads: Int, headSize: Int, blockSize: Int, blockCount: Int) {
+    public init(
+        layers: Int, keyValueHeads: Int, headSize: Int, blockSize: Int, blockCount: Int,
+        format: FloatFormat = .bfloat16
+    ) {
         self.layers = layers
         self.keyValueHeads = keyValueHeads
         self.headSize = headSize
         self.blockSize = blockSize
         self.blockCount = blockCount
+        self.format = format
     }
 }

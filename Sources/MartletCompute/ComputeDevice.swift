@@ -17,6 +17,11 @@ public protocol ExecutionGraph: AnyObject {}
 /// The memory that the graphs of one engine share: activations by name.
 public protocol Workspace: AnyObject {
     var capacity: BatchCapacity { get }
+
+    /// Copies rows of an activation in, from its first row on. For tests and measurements.
+    func write(_ values: [Float], to tensor: Tensor) throws
+    /// Copies the first rows of an activation out.
+    func read(_ tensor: Tensor, rows: Int) throws -> [Float]
 }
 
 /// What a program's names stand for.
@@ -48,6 +53,9 @@ public protocol ComputeDevice: AnyObject, Sendable {
     func byteCount(of layout: CacheLayout) throws -> Int
     func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache
     func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace
+
+    /// How attention over these heads is best cut.
+    func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry
 
     /// Lowers a program once: pointers resolved, work laid out.
     func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph

@@ -16,9 +16,10 @@ public enum Kernel: Sendable {
 
     /// Rotates q and k of each row of `queryKeyValue` in place by adjacent pairs and writes k and v to the row's slot
     /// of the cache.
-    case rotaryAndCacheWrite(queryKeyValue: Tensor, angles: Tensor, heads: AttentionHeads, layer: Int)
+    case rotaryAndCacheWrite(queryKeyValue: Tensor, angles: Tensor, parameters: AttentionParameters, layer: Int)
 
-    /// `output[t] = softmax(q[t] . K) V` over the keys that t may see, by the step's plan.
+    /// `output[t] = softmax(q[t] . K) V` over the keys that t may see, by the step's plan: prefill and decode launches,
+    /// then their merge.
     case attention(queryKeyValue: Tensor, output: Tensor, parameters: AttentionParameters, layer: Int)
 
     /// `output = activation(gate) * up`, where a row of `input` is `[gate | up]`.

@@ -72,7 +72,7 @@ public struct Decoder: Sendable {
                         matrix("attn_v.weight", keyColumns, hiddenSize),
                     ],
                     biases: configuration.hasQueryKeyValueBias ? biases : [], output: queryKeyValue)),
-            .rotaryAndCacheWrite(queryKeyValue: queryKeyValue, angles: angles, heads: heads, layer: layer),
+            .rotaryAndCacheWrite(queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: layer),
             .attention(queryKeyValue: queryKeyValue, output: attended, parameters: parameters, layer: layer),
             .linear(
                 LinearKernel(
@@ -125,7 +125,8 @@ extension Kernel {
         case .embed(let table, _): ([table], [])
         case .norm(_, let weight, _, _): ([], [weight])
         case .linear(let linear): (linear.weights, linear.biases)
-        case .rotaryAngles, .rotaryAndCacheWrite, .attention, .gatedActivation, .gatherRows, .sample: ([], [])
+        case .attention(_, _, let parameters, _): ([], parameters.sinks.map { [$0] } ?? [])
+        case .rotaryAngles, .rotaryAndCacheWrite, .gatedActivation, .gatherRows, .sample: ([], [])
         }
     }
 }

@@ -24,9 +24,10 @@ extern "C" {
 /// 8-bit `[8 groups][2 halves][64]` bytes (q + 128), f16 scale[32].
 #define MARTLET_FOUR_BIT_BLOCK_BYTES 640
 #define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
-/// Tokens in a block of the KV cache as the kernels lay it out, and in a tile of the softmax.
+/// Tokens in a group of the KV cache as the kernels lay it out, and in a tile of the softmax.
 #define MARTLET_CACHE_GROUP 16
 #define MARTLET_ATTENTION_TILE 64
+#define MARTLET_MAX_HEAD_SIZE 256
 
 /// Rows of activations quantised in blocks of 32: x = scale * q, where q is `high` in 8 bits, or
 /// `256 * high + low` in 16.
@@ -48,22 +49,76 @@ typedef struct {
     bool accumulates;              ///< adds to what is there
 } MartletLinearOutput;
 
-/// One attention work item: some query rows of one sequence, over all keys they may see.
+/// The number formats that attention reads, keeps and writes.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletFormatBfloat16,
+    MartletFormatFloat16,
+    MartletFormatFloat32,
+    MartletFormatFloat8E4M3,  ///< no infinities, largest 448
+    MartletFormatFloat8E5M2,  ///< largest finite 57344
+} MartletFormat;
+
+/// A layer's attention: what all work items of a launch share.
 typedef struct {
-    const float *query;            ///< first row; a row holds every query head, `[heads, headSize]`
-    int64_t queryStride;
-    float *output;                 ///< first row, `[heads, headSize]`
-    int64_t outputStride;
-    const uint16_t *cache;         ///< this layer's `[block][kvHead][K | V]`, see attention.inc
-    const int32_t *blockTable;     ///< this sequence's blocks
-    int64_t rows;                  ///< query rows
-    int64_t firstPosition;         ///< the first row's position in its sequence
+    const uint8_t *cache;          ///< `[block][kvHead][K | V]`, a head's part as attention_cache.inc draws it
+    MartletFormat cacheFormat;
+    MartletFormat queryFormat;     ///< what queries are rounded to
+    MartletFormat outputFormat;    ///< what outputs are rounded to
+    bool wide;                     ///< f32 products; else bf16 products with f32 sums
+    /// 8-bit caches: what each code stands for, `[256]`; bf16, or f32 where `wide`.
+    const void *_Nullable keyTable;
+    const void *_Nullable valueTable;
     int64_t keyValueHeads;
     int64_t groupSize;             ///< query heads a KV head
-    int64_t headSize;
-    int64_t blockSize;
-    float scale;
+    int64_t headSize;              ///< a multiple of 8 up to MARTLET_MAX_HEAD_SIZE
+    int64_t blockSize;             ///< a multiple of MARTLET_CACHE_GROUP
+    int64_t segmentLength;         ///< a multiple of MARTLET_ATTENTION_TILE
+    float queryScale;              ///< 8-bit queries are divided by it before they are rounded
+    float scale;                   ///< multiplies scores
+    float outputFactor;            ///< multiplies outputs before they are rounded
+    float softcap;                 ///< 0: none
+    bool causal;
+    int64_t window;                ///< keys that a row sees, itself included; 0: all
+    int64_t chunk;                 ///< tokens in a chunk; 0: no chunks
+    int64_t chunkLookback;         ///< chunks seen before a row's own
+    const float *_Nullable sinks;  ///< [query heads]
+    const float *_Nullable slopes; ///< [query heads]: ALiBi
+    bool slopesOfSquareRoot;       ///< ALiBi of the distance's square root
+} MartletAttentionLayer;
+
+/// One work item: consecutive query rows of one sequence against some segments of its keys.
+typedef struct {
+    const float *query;            ///< first row, `[query heads, headSize]`
+    int64_t queryStride;
+    float *output;                 ///< first row, `[query heads, headSize]`
+    int64_t outputStride;
+    const int32_t *blockTable;     ///< the sequence's blocks
+    int64_t rows;                  ///< query tokens
+    int64_t firstPosition;         ///< the first row's position in its sequence
+    int64_t contextLength;         ///< position of the sequence's first query token of this step
+    int64_t sequenceLength;        ///< keys that exist
+    int64_t firstSegment;
+    int64_t segmentCount;
+    /// `[rows][partialStride][query heads][MARTLET_PARTIAL_FLOATS(headSize)]`, the item's first segment first;
+    /// null: the item holds all segments, folds them and writes the output.
+    float *_Nullable partials;
+    int64_t partialStride;
+    const int32_t *_Nullable prefixRanges; ///< `[prefixRangeCount][2]`, inclusive; keys that see each other
+    int64_t prefixRangeCount;
+    const float *_Nullable bias;   ///< [query token of the step, key - contextLength]
+    int64_t biasStride;
+    int64_t biasExtent;            ///< rows and columns that `bias` has
 } MartletAttentionItem;
+
+/// Floats that a segment leaves for one query head: accumulator, maximum, sum.
+#define MARTLET_PARTIAL_FLOATS(headSize) (((headSize) + 15) / 16 * 16 + 16)
+
+/// What `multiply` multiplies.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletProductFloat32,
+    MartletProductBfloat16,
+    MartletProductInt8,
+} MartletProduct;
 
 typedef struct {
     /// Quantises one row of `blocks * 32` floats into row `row`, to 16 bits where there is a low plane.
@@ -86,8 +141,19 @@ typedef struct {
     void (*linearBFloat16)(const uint16_t *input, int64_t inputs, int64_t rowBegin, int64_t rowEnd,
                            const uint16_t *panels, int64_t panelBegin, int64_t panelEnd, MartletLinearOutput output);
 
-    /// Causal softmax attention of one item and one KV head.
-    void (*attendRows)(MartletAttentionItem item, int64_t keyValueHead);
+    /// Attention of one work item for the KV heads in a half-open range.
+    void (*attend)(const MartletAttentionLayer *layer, const MartletAttentionItem *item, int64_t headBegin,
+                   int64_t headEnd);
+    /// Folds `count` consecutive partials of one query token and writes its output, for a range of KV heads.
+    void (*merge)(const MartletAttentionLayer *layer, const float *partials, int64_t count, float *output,
+                  int64_t headBegin, int64_t headEnd);
+
+    /// Reads the cache that `attend` would read, in its order and with its prefetches, and nothing else: its limit.
+    uint64_t (*readItem)(const MartletAttentionLayer *layer, const MartletAttentionItem *item);
+    /// Reads `lines` cache lines in order.
+    uint64_t (*readLines)(const void *memory, int64_t lines);
+    /// Keeps the multipliers busy from registers; returns the operations done, a multiply and an add each counted.
+    int64_t (*multiply)(MartletProduct product, int64_t repetitions);
 
     /// The largest finite value and, of the lowest index, where; -1 and -inf where nothing is finite.
     int64_t (*argumentOfMaximum)(const float *values, int64_t count, float *maximum);
@@ -116,10 +182,13 @@ void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t block
 void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
 void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output);
 
-/// Writes one token's K and V (`headSize` floats each) of one head into its cache block, rounded to bf16.
+/// Bytes of one head in one block: K and V.
+int64_t martlet_cache_head_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
+/// Writes one token's K and V (`headSize` floats each) of one head into its cache block, rounded to `format`; 8-bit
+/// formats after a division by their scale, saturating.
 /// `head` points at the head's part of the block, `offset` is the token's place in the block.
-void martlet_write_cache(const float *key, const float *value, uint16_t *head, int64_t offset, int64_t headSize,
-                         int64_t blockSize);
+void martlet_write_cache(const float *key, const float *value, uint8_t *head, int64_t offset, int64_t headSize,
+                         int64_t blockSize, MartletFormat format, float keyScale, float valueScale);
 
 /// One turn of a spinning wait.
 static inline void martlet_spin(void) {

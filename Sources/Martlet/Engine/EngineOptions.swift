@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import MartletAttention
 public import MartletCPU
+public import MartletCompute
 
 /// How an engine is set up. Names and meanings are vLLM's where it has them.
 public struct EngineOptions: Sendable {
@@ -16,6 +18,10 @@ public struct EngineOptions: Sendable {
     public var maxNumBatchedTokens = 512
     /// Tokens in a block of the KV cache, a multiple of 16.
     public var blockSize = 16
+    /// What the KV cache keeps.
+    public var kvCacheDtype = FloatFormat.bfloat16
+    /// Whether decodes get an attention kernel of their own.
+    public var attentionLaunch = AttentionLaunch.auto
 
     public init() {}
 }

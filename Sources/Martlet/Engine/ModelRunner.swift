@@ -15,7 +15,7 @@ final class ModelRunner {
 
     init(
         device: any ComputeDevice, programs: DecoderPrograms, weights: [String: any DeviceWeight],
-        cacheLayout: CacheLayout, capacity: BatchCapacity, groupSize: Int
+        cacheLayout: CacheLayout, capacity: BatchCapacity, heads: AttentionHeads, attentionLaunch: AttentionLaunch
     ) throws {
         let bindings = ProgramBindings(
             weights: weights, cache: try device.allocateCache(cacheLayout),
@@ -26,8 +26,10 @@ final class ModelRunner {
         body = try device.compile(programs.body, bindings: bindings)
         head = try device.compile(programs.head, bindings: bindings)
         batch = BatchBuffers(capacity: capacity)
-        // About 48 rows of queries a tile: tokens times the heads that share their keys.
-        planner = AttentionPlanner(rowsPerTile: max(1, 48 / groupSize))
+        planner = AttentionPlanner(
+            geometry: device.attentionGeometry(for: heads), heads: heads,
+            // A submission is one graph with attention inside.
+            splits: attentionLaunch.splits(isFullGraph: true))
     }
 
     /// Computes the sequences' tokens and returns a sample for each logit row, in order.

@@ -25,7 +25,8 @@ struct ModelLoader {
         let blocksPerSequence = (maxModelLength + options.blockSize - 1) / options.blockSize
         let layout = CacheLayout(
             layers: configuration.layers, keyValueHeads: configuration.heads.keyValueHeads,
-            headSize: configuration.heads.headSize, blockSize: options.blockSize, blockCount: blocksPerSequence)
+            headSize: configuration.heads.headSize, blockSize: options.blockSize, blockCount: blocksPerSequence,
+            format: options.kvCacheDtype)
         let cacheBytes = try device.byteCount(of: layout)
 
         let tokenizer = try Tokenizer(of: file)
@@ -38,7 +39,7 @@ struct ModelLoader {
             capacity: BatchCapacity(
                 tokens: min(options.maxNumBatchedTokens, maxModelLength), sequences: 1,
                 blocksPerSequence: blocksPerSequence, logitRows: min(64, options.maxNumBatchedTokens)),
-            groupSize: configuration.heads.groupSize)
+            heads: configuration.heads, attentionLaunch: options.attentionLaunch)
         let fileName = URL(filePath: path).deletingPathExtension().lastPathComponent
         let model = LoadedModel(
             name: try file.contents.string("general.name") ?? fileName, configuration: configuration,

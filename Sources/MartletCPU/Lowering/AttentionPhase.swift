@@ -3,35 +3,61 @@
 import CMartletKernels
 import MartletCompute
 
-/// The prefill launch: the plan's tiles times the KV heads, a pair an item.
+/// The prefill and the decode launch. No barrier stands between them: their rows are disjoint, and whoever is done
+/// with prefills goes on with decodes. A prefill times a KV head is an item; so is a decode.
 struct AttentionPhase: Phase {
-    let kernels: MartletKernelTable
+    let layer: AttentionLayer
     let queryKeyValue: TensorRows
     let output: TensorRows
-    let parameters: AttentionParameters
-    let cache: CPUKeyValueCache
-    let layer: Int
+    let partials: UnsafeMutablePointer<Float>
 
-    /// Tiles differ in length: each is claimed alone, as long as the pool can count them.
+    /// Items differ in length: each is claimed alone, as long as the pool can count them.
     var chunkLimit: Int? { WorkerPool.maximumChunks }
 
-    func itemCount(_ batch: BatchBuffers) -> Int { batch.plan.prefillTileCount * parameters.heads.keyValueHeads }
+    func itemCount(_ batch: BatchBuffers) -> Int {
+        batch.plan.prefillCount * layer.parameters.heads.keyValueHeads + batch.plan.decodeCount
+    }
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        let heads = parameters.heads
+        let heads = layer.parameters.heads.keyValueHeads
+        let prefills = batch.plan.prefillCount * heads
+        for index in items {
+            if index < prefills {
+                run(batch.plan.prefills[index / heads], batch, heads: index % heads..<index % heads + 1)
+            } else {
+                run(batch.plan.decodes[index - prefills], batch, heads: 0..<heads)
+            }
+        }
+    }
+
+    private func run(_ item: AttentionItem, _ batch: BatchBuffers, heads: Range<Int>) {
         guard let blockTables = batch.blockTables.baseAddress else { return }
-        for item in items {
-            let tile = batch.plan.prefillTiles[item / heads.keyValueHeads]
-            let row = Int(tile.firstRow)
-            let work = MartletAttentionItem(
-                query: queryKeyValue.row(row), queryStride: Int64(queryKeyValue.columns),
-                output: output.row(row), outputStride: Int64(output.columns),
-                cache: cache.pointer(layer: layer),
-                blockTable: blockTables + Int(tile.sequence) * batch.capacity.blocksPerSequence,
-                rows: Int64(tile.rowCount), firstPosition: Int64(batch.positions[row]),
-                keyValueHeads: Int64(heads.keyValueHeads), groupSize: Int64(heads.groupSize),
-                headSize: Int64(heads.headSize), blockSize: Int64(cache.layout.blockSize), scale: parameters.scale)
-            kernels.attendRows(work, Int64(item % heads.keyValueHeads))
+        var item = layer.item(
+            item, batch, blockTables: blockTables, query: queryKeyValue, output: output, partials: partials)
+        layer.withArguments {
+            layer.kernels.attend($0, &item, Int64(heads.lowerBound), Int64(heads.upperBound))
+        }
+    }
+}
+
+/// The merge launch: a row times a KV head an item.
+struct AttentionMergePhase: Phase {
+    let layer: AttentionLayer
+    let output: TensorRows
+    let partials: UnsafeMutablePointer<Float>
+
+    func itemCount(_ batch: BatchBuffers) -> Int { batch.plan.mergeCount * layer.parameters.heads.keyValueHeads }
+
+    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+        let heads = layer.parameters.heads.keyValueHeads
+        for index in items {
+            let merge = batch.plan.merges[index / heads]
+            let head = Int64(index % heads)
+            layer.withArguments {
+                layer.kernels.merge(
+                    $0, partials + Int(merge.firstPartial) * layer.partialFloats, Int64(merge.partialCount),
+                    output.row(Int(merge.row)), head, head + 1)
+            }
         }
     }
 }

@@ -12,21 +12,25 @@ import MartletCompute
 struct Lowering {
     private let kernels: MartletKernelTable
     private let threadCount: Int
+    private let attentionSegmentLength: Int
     private let bindings: ProgramBindings
     private let workspace: CPUWorkspace
     private let cache: CPUKeyValueCache
     private var phases: [any Phase] = []
 
     static func lower(
-        _ program: Program, bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int
+        _ program: Program, bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int,
+        attentionSegmentLength: Int
     ) throws(DeviceError) -> CPUGraph {
-        var lowering = try Lowering(bindings: bindings, kernels: kernels, threadCount: threadCount)
+        var lowering = try Lowering(
+            bindings: bindings, kernels: kernels, threadCount: threadCount,
+            attentionSegmentLength: attentionSegmentLength)
         for kernel in program.kernels { try lowering.append(kernel) }
         return CPUGraph(phases: lowering.phases, workspace: lowering.workspace, threadCount: threadCount)
     }
 
     private init(
-        bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int
+        bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int, attentionSegmentLength: Int
     ) throws(DeviceError) {
         guard let workspace = bindings.workspace as? CPUWorkspace, let cache = bindings.cache as? CPUKeyValueCache
         else {
@@ -34,6 +38,7 @@ struct Lowering {
         }
         self.kernels = kernels
         self.threadCount = threadCount
+        self.attentionSegmentLength = attentionSegmentLength
         self.bindings = bindings
         self.workspace = workspace
         self.cache = cache
@@ -53,17 +58,23 @@ struct Lowering {
                     kernels: kernels, input: try workspace.rows(of: input), weight: vector(weight), epsilon: epsilon,
                     output: try workspace.rows(of: output)), output.rows)
         case .linear(let linear): try append(linear)
-        case .rotaryAndCacheWrite(let queryKeyValue, let angles, let heads, let layer):
+        case .rotaryAndCacheWrite(let queryKeyValue, let angles, let parameters, let layer):
             append(
                 RotateAndWriteCacheRows(
                     kernels: kernels, queryKeyValue: try workspace.rows(of: queryKeyValue),
-                    angles: try workspace.rows(of: angles), heads: heads, cache: cache, layer: layer),
+                    angles: try workspace.rows(of: angles), parameters: parameters, cache: cache, layer: layer),
                 queryKeyValue.rows)
         case .attention(let queryKeyValue, let output, let parameters, let layer):
+            let attention = try AttentionLayer(
+                parameters, kernels: kernels, cache: cache, layer: layer, segmentLength: attentionSegmentLength,
+                sinks: parameters.sinks.map(vector))
+            let output = try workspace.rows(of: output)
+            let partials = try workspace.partials(floats: attention.partialFloats)
             phases.append(
                 AttentionPhase(
-                    kernels: kernels, queryKeyValue: try workspace.rows(of: queryKeyValue),
-                    output: try workspace.rows(of: output), parameters: parameters, cache: cache, layer: layer))
+                    layer: attention, queryKeyValue: try workspace.rows(of: queryKeyValue), output: output,
+                    partials: partials))
+            phases.append(AttentionMergePhase(layer: attention, output: output, partials: partials))
         case .gatedActivation(let input, let output, .silu):
             append(
                 GatedActivationRows(

@@ -86,12 +86,13 @@ struct RotateAndWriteCacheRows: RowOperation {
     let kernels: MartletKernelTable
     let queryKeyValue: TensorRows
     let angles: TensorRows
-    let heads: AttentionHeads
+    let parameters: AttentionParameters
     let cache: CPUKeyValueCache
     let layer: Int
 
     func run(row: Int, batch: BatchBuffers) {
-        let (headSize, blockSize) = (heads.headSize, cache.layout.blockSize)
+        let (heads, layout) = (parameters.heads, cache.layout)
+        let (headSize, blockSize) = (heads.headSize, layout.blockSize)
         let query = queryKeyValue.row(row)
         let rotated = heads.queryHeads + heads.keyValueHeads
         kernels.rotateHeads(query, Int64(rotated), Int64(headSize), angles.row(row), Int64(angles.columns / 2))
@@ -99,11 +100,12 @@ struct RotateAndWriteCacheRows: RowOperation {
         guard slot >= 0 else { return }
         let key = query + heads.queryHeads * headSize
         let value = key + heads.keyValueHeads * headSize
-        let block = cache.pointer(layer: layer) + slot / blockSize * heads.keyValueHeads * cache.headElements
         for head in 0..<heads.keyValueHeads {
             martlet_write_cache(
-                key + head * headSize, value + head * headSize, block + head * cache.headElements,
-                Int64(slot % blockSize), Int64(headSize), Int64(blockSize))
+                key + head * headSize, value + head * headSize,
+                cache.pointer(layer: layer, block: slot / blockSize, head: head), Int64(slot % blockSize),
+                Int64(headSize), Int64(blockSize), MartletFormat(layout.format), parameters.keyScale,
+                parameters.valueScale)
         }
     }
 }

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writes tokens into the KV cache.
+
+#include "CMartletKernels.h"
+#include "cache_layout.h"
+#include "conversions.h"
+
+#pragma clang fp contract(off)
+
+int64_t martlet_cache_head_bytes(MartletFormat format, int64_t head_size, int64_t block_size) {
+    return (head_size + padded_head_size(head_size)) * block_size * format_bytes(format);
+}
+
+// `element` counts from the group's first byte.
+static void put(uint8_t *group, int64_t element, float x, MartletFormat format) {
+    switch (format) {
+    case MartletFormatBfloat16: ((uint16_t *)group)[element] = round_bf16_scalar(x); break;
+    case MartletFormatFloat16: ((uint16_t *)group)[element] = encode_f16(x); break;
+    case MartletFormatFloat32: ((float *)group)[element] = x; break;
+    default: group[eight_bit_index(element)] = encode_f8(x, format); break;
+    }
+}
+
+void martlet_write_cache(const float *key, const float *value, uint8_t *head, int64_t offset, int64_t head_size,
+                         int64_t block_size, MartletFormat format, float key_scale, float value_scale) {
+    const int64_t padded = padded_head_size(head_size), bytes = format_bytes(format);
+    const int64_t group = offset / MARTLET_CACHE_GROUP, lane = offset % MARTLET_CACHE_GROUP;
+    uint8_t *keys = head + group * MARTLET_CACHE_GROUP * head_size * bytes;
+    uint8_t *values = head + (block_size * head_size + group * MARTLET_CACHE_GROUP * padded) * bytes;
+    if (bytes > 1) key_scale = value_scale = 1;
+    const bool paired = is_paired(format);
+    for (int64_t d = 0; d < head_size; d++) {
+        int64_t element = paired ? (d / 2 * MARTLET_CACHE_GROUP + lane) * 2 + d % 2 : d * MARTLET_CACHE_GROUP + lane;
+        put(keys, element, key[d] / key_scale, format);
+    }
+    for (int64_t d = 0; d < padded; d++) {
+        int64_t element = paired ? (lane / 2 * padded + d) * 2 + lane % 2 : lane * padded + d;
+        put(values, element, d < head_size ? value[d] / value_scale : 0, format);
+    }
+}

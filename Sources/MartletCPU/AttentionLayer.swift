@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import MartletAttention
+import MartletCompute
+
+/// One layer's attention as the kernels take it, and the tables that it points into.
+final class AttentionLayer {
+    let parameters: AttentionParameters
+    let kernels: MartletKernelTable
+    private let arguments: MartletAttentionLayer
+    // What the arguments point into.
+    private let cache: CPUKeyValueCache
+    private let tables: [DeviceMemory]
+    private let vectors: [VectorWeight]
+
+    init(
+        _ parameters: AttentionParameters, kernels: MartletKernelTable, cache: CPUKeyValueCache, layer: Int,
+        segmentLength: Int, sinks: VectorWeight?
+    ) throws(DeviceError) {
+        try Self.check(parameters, cache.layout)
+        let (queryFormat, cacheFormat) = (parameters.queryFormat(beside: cache.layout.format), cache.layout.format)
+        let isWide = !Self.meetsInBFloat16(queryFormat) || !Self.meetsInBFloat16(cacheFormat)
+        // Beside 8-bit queries the cache's codes are multiplied as they are; its scales go to scores and output.
+        let isRaw = queryFormat.isEightBit && cacheFormat.isEightBit
+        var scale = parameters.scale
+        if queryFormat.isEightBit { scale *= parameters.queryScale }
+        if isRaw { scale *= parameters.keyScale }
+        func codeTable(scale: Float) throws(DeviceError) -> DeviceMemory? {
+            guard cacheFormat.isEightBit else { return nil }
+            return try Self.codeTable(
+                cacheFormat, scale: isRaw ? 1 : scale, roundedTo: isRaw ? .float32 : queryFormat, isWide: isWide)
+        }
+        let keyTable = try codeTable(scale: parameters.keyScale)
+        let valueTable = try codeTable(scale: parameters.valueScale)
+        let slopes = try parameters.alibi.map { alibi throws(DeviceError) in try VectorWeight(alibi.slopes) }
+        let (window, chunk, lookback) =
+            switch parameters.visibility.scope {
+            case .all: (0, 0, 0)
+            case .window(let length): (length, 0, 0)
+            case .chunks(let length, let lookback): (0, length, lookback)
+            }
+        arguments = MartletAttentionLayer(
+            cache: cache.pointer(layer: layer), cacheFormat: MartletFormat(cacheFormat),
+            queryFormat: MartletFormat(queryFormat), outputFormat: MartletFormat(parameters.outputFormat),
+            wide: isWide, keyTable: keyTable.map { UnsafeRawPointer($0.base) },
+            valueTable: valueTable.map { UnsafeRawPointer($0.base) },
+            keyValueHeads: Int64(parameters.heads.keyValueHeads), groupSize: Int64(parameters.heads.groupSize),
+            headSize: Int64(parameters.heads.headSize), blockSize: Int64(cache.layout.blockSize),
+            segmentLength: Int64(segmentLength), queryScale: parameters.queryScale, scale: scale,
+            outputFactor: (isRaw ? parameters.valueScale : 1) / parameters.outputScale,
+            softcap: parameters.softcap ?? 0, causal: parameters.visibility.isCausal, window: Int64(window),
+            chunk: Int64(chunk), chunkLookback: Int64(lookback),
+            sinks: sinks.map { UnsafePointer($0.memory.pointer()) },
+            slopes: slopes.map { UnsafePointer($0.memory.pointer()) },
+            slopesOfSquareRoot: parameters.alibi?.usesSquareRoot ?? false)
+        self.parameters = parameters
+        self.kernels = kernels
+        self.cache = cache
+        tables = [keyTable, valueTable].compactMap(\.self)
+        vectors = [sinks, slopes].compactMap(\.self)
+    }
+
+    /// Floats of a partial: all query heads.
+    var partialFloats: Int { Self.partialFloats(parameters.heads) }
+
+    static func partialFloats(_ heads: AttentionHeads) -> Int {
+        heads.queryHeads * ((heads.headSize + 15) / 16 * 16 + 16)
+    }
+
+    func withArguments<Result>(_ body: (UnsafePointer<MartletAttentionLayer>) -> Result) -> Result {
+        withExtendedLifetime(self) { withUnsafePointer(to: arguments, body) }
+    }
+
+    /// The kernels' form of a work item. `query` and `output` are whole tensors of the step.
+    func item(
+        _ item: AttentionItem, _ batch: BatchBuffers, blockTables: UnsafePointer<Int32>, query: TensorRows,
+        output: TensorRows, partials: UnsafeMutablePointer<Float>
+    ) -> MartletAttentionItem {
+        let (sequence, row) = (Int(item.sequence), Int(item.firstRow))
+        let contextLength = batch.contextLength(of: sequence)
+        let firstPartial = item.firstPartial < 0 ? nil : partials + Int(item.firstPartial) * partialFloats
+        let ranges = UnsafePointer(batch.prefixRanges.baseAddress).map {
+            UnsafeRawPointer($0 + sequence * batch.capacity.prefixRanges).assumingMemoryBound(to: Int32.self)
+        }
+        let hasBias = batch.queryQueryBiasExtent > 0
+        return MartletAttentionItem(
+            query: query.row(row), queryStride: Int64(query.columns), output: output.row(row),
+            outputStride: Int64(output.columns),
+            blockTable: blockTables + sequence * batch.capacity.blocksPerSequence, rows: Int64(item.rowCount),
+            firstPosition: Int64(contextLength + row - batch.rows(of: sequence).lowerBound),
+            contextLength: Int64(contextLength), sequenceLength: Int64(batch.sequenceLengths[sequence]),
+            firstSegment: Int64(item.firstSegment), segmentCount: Int64(item.segmentCount), partials: firstPartial,
+            partialStride: Int64(item.partialStride), prefixRanges: ranges,
+            prefixRangeCount: Int64(batch.capacity.prefixRanges),
+            bias: hasBias ? UnsafePointer(batch.queryQueryBias.baseAddress) : nil,
+            biasStride: Int64(batch.capacity.queryQueryBias), biasExtent: Int64(batch.queryQueryBiasExtent))
+    }
+
+    /// Whether every number of the format is a bf16 number, so that products can be taken of those.
+    private static func meetsInBFloat16(_ format: FloatFormat) -> Bool { format == .bfloat16 || format.isEightBit }
+
+    /// What each code of an 8-bit format stands for once it is scaled and rounded as the reference rounds it: bf16
+    /// codes, or f32 where products are.
+    private static func codeTable(
+        _ format: FloatFormat, scale: Float, roundedTo rounding: FloatFormat, isWide: Bool
+    ) throws(DeviceError) -> DeviceMemory {
+        let table = try DeviceMemory(byteCount: 256 * (isWide ? 4 : 2))
+        for code in 0..<256 {
+            let value = rounding.round(format.decode(UInt32(code)) * scale)
+            if isWide {
+                table.pointer(to: Float.self)[code] = value
+            } else {
+                table.pointer(to: UInt16.self)[code] = BFloat16.round(value)
+            }
+        }
+        return table
+    }
+
+    private static func check(_ parameters: AttentionParameters, _ layout: CacheLayout) throws(DeviceError) {
+        func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(DeviceError) {
+            guard condition else { throw DeviceError(code: .unsupported, message: message()) }
+        }
+        func isScale(_ value: Float) -> Bool { value > 0 && value.isFinite }
+        let heads = parameters.heads
+        try require(
+            heads.headSize == layout.headSize && heads.keyValueHeads == layout.keyValueHeads,
+            "attention and cache differ in their heads")
+        try require(isScale(parameters.scale), "the attention scale is \(parameters.scale); it must be positive")
+        try require(
+            parameters.softcap.map(isScale) ?? true, "the softcap is \(parameters.softcap ?? 0); it must be positive")
+        for scale in [parameters.queryScale, parameters.keyScale, parameters.valueScale, parameters.outputScale] {
+            try require(isScale(scale), "a quantisation scale is \(scale); it must be positive")
+        }
+        switch parameters.visibility.scope {
+        case .all: break
+        case .window(let window): try require(window > 0, "the attention window is \(window); it must be positive")
+        case .chunks(let length, let lookback):
+            try require(length > 0 && lookback >= 0, "attention chunks of \(length) with \(lookback) before them")
+        }
+        try require(
+            parameters.alibi.map { $0.slopes.count == heads.queryHeads } ?? true,
+            "there are \(parameters.alibi?.slopes.count ?? 0) ALiBi slopes for \(heads.queryHeads) query heads")
+    }
+}
+
+extension AttentionParameters {
+    /// What queries are rounded to before they meet a cache of the given format.
+    public func queryFormat(beside cache: FloatFormat) -> FloatFormat {
+        queryFormat ?? (cache == .bfloat16 || cache.isEightBit ? .bfloat16 : .float32)
+    }
+}
