@@ -32,9 +32,12 @@ let package = Package(
                 "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletText",
                 "MartletModels",
             ]),
+        .target(
+            name: "MartletBench",
+            dependencies: ["MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints"]),
         .executableTarget(
             name: "MartletCLI",
-            dependencies: ["Martlet", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["Martlet", "MartletBench", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
         .executableTarget(name: "GenerateExample", dependencies: ["Martlet"], path: "Examples/Generate"),
 
         .target(
@@ -42,6 +45,9 @@ let package = Package(
             path: "Tests/MartletTestSupport"),
         .testTarget(name: "MartletCPUTests", dependencies: ["MartletCPU", "MartletTestSupport"]),
         .testTarget(name: "MartletAttentionTests", dependencies: ["MartletAttention", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletBenchTests", dependencies: ["MartletBench", "MartletCPU", "MartletTestSupport"],
+            resources: [.copy("Fixtures")]),
         .testTarget(name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "MartletTestSupport"]),
         .testTarget(
             name: "MartletTextTests", dependencies: ["MartletText", "MartletTestSupport"],

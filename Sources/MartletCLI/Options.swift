@@ -6,13 +6,24 @@ import MartletAttention
 import MartletCPU
 import MartletCompute
 
+/// The options of every command that computes.
+struct DeviceOptions: ParsableArguments {
+    @Option(help: "Threads; all processors by default.")
+    var threads: Int?
+
+    @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
+    var instructionSet: InstructionSet?
+
+    /// A device for commands without a model.
+    func makeDevice() throws -> CPUDevice { try CPUDevice(threads: threads, instructionSet: instructionSet) }
+}
+
 /// The options of every command that loads a model.
 struct LoadOptions: ParsableArguments {
     @Argument(help: "Path of a GGUF file, or a short name: smollm2.")
     var model: ModelPath
 
-    @Option(help: "Threads; all processors by default.")
-    var threads: Int?
+    @OptionGroup var device: DeviceOptions
 
     @Option(help: "Tokens of prompt and answer together; the model's own by default.")
     var maxModelLen: Int?
@@ -31,9 +42,6 @@ struct LoadOptions: ParsableArguments {
     @Option(help: "Attention kernels a step: unified is one, split one for prefills and one for decodes.")
     var attentionLaunch = EngineOptions().attentionLaunch
 
-    @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
-    var instructionSet: InstructionSet?
-
     @Option(
         help:
             "Activations that meet quantised weights: int16 keeps the weights' precision, int8 reads prompts about twice as fast."
@@ -42,13 +50,13 @@ struct LoadOptions: ParsableArguments {
 
     func loadEngine() async throws -> Engine {
         var options = EngineOptions()
-        options.threads = threads
+        options.threads = device.threads
         options.maxModelLength = maxModelLen
         options.maxNumBatchedTokens = maxNumBatchedTokens
         options.blockSize = blockSize
         options.kvCacheDtype = kvCacheDtype
         options.attentionLaunch = attentionLaunch
-        options.instructionSet = instructionSet
+        options.instructionSet = device.instructionSet
         options.activations = activations
         FileFaults.exitCleanly()
         let bar = ProgressBar(title: "Loading")

@@ -10,7 +10,7 @@ extension HostTensor {
         var result: [Float] = []
         result.reserveCapacity(columns)
         func half(_ offset: Int) -> Float {
-            Self.float(half: bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
+            FloatFormat.float16.decode(UInt32(bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
         }
         for block in 0..<(columns / elementType.blockLength) {
             let at = start + block * elementType.blockBytes
@@ -45,17 +45,5 @@ extension HostTensor {
     /// Values 0…15 of a block are the low nibbles of its 16 bytes, 16…31 the high ones.
     private func nibble(_ k: Int, at offset: Int) -> UInt8 {
         k < 16 ? bytes[offset + k] & 15 : bytes[offset + k - 16] >> 4
-    }
-
-    /// IEEE binary16, written out: `Float16` is not on every platform Swift is.
-    static func float(half bits: UInt16) -> Float {
-        let sign: Float = bits & 0x8000 == 0 ? 1 : -1
-        let exponent = Int(bits >> 10 & 0x1f)
-        let fraction = Float(bits & 0x3ff)
-        switch exponent {
-        case 0: return sign * fraction * 0x1p-24
-        case 31: return fraction == 0 ? sign * .infinity : .nan
-        default: return sign * (1 + fraction * 0x1p-10) * Float(sign: .plus, exponent: exponent - 15, significand: 1)
-        }
     }
 }

@@ -3,6 +3,7 @@
 import Foundation
 import MartletAttention
 import MartletCheckpoints
+import MartletCompute
 import MartletModels
 
 /// A Llama written as its formulas: whole sequence at once, f64, no cache, no quantisation but the weights' own.
@@ -80,9 +81,12 @@ struct ReferenceDecoder {
         return hidden.indices.map { position in
             let attended = (0..<configuration.heads.queryHeads).flatMap { head in
                 let shared = head / configuration.heads.groupSize
-                return AttentionReference.attend(
-                    query: queries[position][head], keys: keys.map { $0[shared] }, values: values.map { $0[shared] },
-                    position: position, scale: 1 / Double(configuration.heads.headSize).squareRoot())
+                let reference = AttentionReference(
+                    AttentionParameters(
+                        heads: configuration.heads, scale: 1 / Float(configuration.heads.headSize).squareRoot()))
+                return reference.attend(
+                    query: queries[position][head], keys: keys.flatMap { $0[shared] },
+                    values: values.flatMap { $0[shared] }, position: position, contextLength: 0, head: head)
             }
             let afterAttention = add(hidden[position], apply("blk.\(layer).attn_output.weight", attended))
             let input = norm("blk.\(layer).ffn_norm.weight", afterAttention)

@@ -7,7 +7,7 @@ import Martlet
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Holds this engine against another's results.",
-        subcommands: [CheckTextCommand.self])
+        subcommands: [CheckTextCommand.self, CheckAttentionCommand.self])
 }
 
 struct CheckTextCommand: AsyncParsableCommand {

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCheckpoints
+import MartletCompute
+
+/// A case's tensors, checked: nothing after this can be out of range.
+struct AttentionCaseInputs {
+    let parameters: AttentionParameters
+    let outputFormat: FloatFormat
+    let layout: CacheLayout
+    let sinks: [Float]?
+    let bias: [[Float]]
+    let sequences: [IsolatedAttention.Sequence]
+    /// `[tokens, queryHeads, headSize]`
+    let queries: [Float]
+    /// `[blocks * blockSize, keyValueHeads, headSize]`
+    let keys: [Float]
+    let values: [Float]
+    /// `[tokens, queryHeads, headSize]`, in the output's own units.
+    let exact: [Double]
+
+    init(_ file: SafetensorsFile, _ description: AttentionCaseDescription.Parameters, name: String) throws {
+        func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
+            guard condition else { throw CheckpointError(.invalidMetadata, "case \(name): \(message())") }
+        }
+        func format(_ tensor: String) throws -> FloatFormat {
+            guard let format = file.floatFormat(try file.required(tensor)) else {
+                throw CheckpointError(.unsupportedTensorType, "case \(name): \(tensor) is of a type attention lacks")
+            }
+            return format
+        }
+        func scalar(_ tensor: String) throws -> Float {
+            file.tensors[tensor] == nil ? 1 : try file.floats(tensor).first ?? 1
+        }
+        let (q, k) = (try file.required("q").shape, try file.required("k").shape)
+        try require(q.count == 3 && k.count == 4, "q must be [tokens, heads, size], k [blocks, tokens, heads, size]")
+        try require(try file.required("v").shape == k, "k and v differ in shape")
+        try require(
+            q[2] == k[3] && q.allSatisfy { $0 > 0 } && k.allSatisfy { $0 > 0 } && q[1] % k[2] == 0,
+            "q \(q) and k \(k) don't fit each other")
+        let heads = AttentionHeads(queryHeads: q[1], keyValueHeads: k[2], headSize: q[2])
+        let (queryFormat, cacheFormat) = (try format("q"), try format("k"))
+        try require(try format("v") == cacheFormat, "k and v differ in type")
+        layout = CacheLayout(
+            layers: 1, keyValueHeads: k[2], headSize: k[3], blockSize: k[1], blockCount: k[0], format: cacheFormat)
+        outputFormat = try Self.outputFormat(description.outputType, name) ?? queryFormat
+
+        var parameters = AttentionParameters(heads: heads, scale: description.scale)
+        parameters.softcap = description.softcap
+        parameters.visibility = try Self.visibility(description, name)
+        parameters.queryFormat = queryFormat
+        parameters.queryScale = queryFormat.isEightBit ? try scalar("q_scale") : 1
+        parameters.keyScale = cacheFormat.isEightBit ? try scalar("k_scale") : 1
+        parameters.valueScale = cacheFormat.isEightBit ? try scalar("v_scale") : 1
+        parameters.outputFormat = outputFormat
+        parameters.outputScale = try scalar("output_scale")
+        if file.tensors["alibi_slopes"] != nil {
+            parameters.alibi = ALiBi(
+                slopes: try file.floats("alibi_slopes"), usesSquareRoot: description.usesSquareRootALiBi)
+        }
+        sinks = file.tensors["sinks"] == nil ? nil : try file.floats("sinks")
+        try require(sinks.map { $0.count == heads.queryHeads } ?? true, "there is not one sink for each query head")
+        self.parameters = parameters
+
+        sequences = try Self.sequences(file, tokens: q[0], layout: layout, name)
+        bias = try Self.bias(file, longest: sequences.map(\.queryLength).max() ?? 0, name)
+        exact = try file.doubles("ref64")
+        try require(try file.required("ref64").shape == q, "ref64 and q differ in shape")
+        // 8-bit tensors hold codes; the device is given the numbers and divides by the scales again.
+        let (queryScale, keyScale, valueScale) = (parameters.queryScale, parameters.keyScale, parameters.valueScale)
+        queries = try file.floats("q").map { $0 * queryScale }
+        keys = try file.floats("k").map { $0 * keyScale }
+        values = try file.floats("v").map { $0 * valueScale }
+    }
+
+    /// An attention layer whose cache holds the case's K and V, ready for its queries.
+    func makeAttention(on device: any ComputeDevice) throws -> IsolatedAttention {
+        let attention = try IsolatedAttention(
+            parameters, layout: layout,
+            capacity: BatchCapacity(
+                tokens: max(1, sequences.reduce(0) { $0 + $1.queryLength }), sequences: max(1, sequences.count),
+                blocksPerSequence: max(1, sequences.map(\.blockTable.count).max() ?? 1), logitRows: 1,
+                prefixRanges: sequences.map(\.prefixRanges.count).max() ?? 0, queryQueryBias: bias.count),
+            sinks: sinks, on: device)
+        let slots = layout.blockCount * layout.blockSize
+        try attention.store(keys: keys, values: values, slots: (0..<slots).map(Int64.init))
+        attention.prepare(sequences)
+        attention.setQueryQueryBias(bias)
+        return attention
+    }
+
+    private static func outputFormat(_ name: String?, _ caseName: String) throws -> FloatFormat? {
+        switch name?.split(separator: ".").last {
+        case nil: return nil
+        case "bfloat16": return .bfloat16
+        case "float16": return .float16
+        case "float32": return .float32
+        case "float8_e4m3fn": return .float8E4M3
+        case "float8_e5m2": return .float8E5M2
+        case let other?:
+            throw CheckpointError(.unsupportedTensorType, "case \(caseName): outputs of type \(other) are not supported")
+        }
+    }
+
+    private static func visibility(
+        _ description: AttentionCaseDescription.Parameters, _ name: String
+    ) throws -> AttentionVisibility {
+        var visibility = AttentionVisibility(isCausal: description.isCausal)
+        guard let window = description.window, window > 0 else { return visibility }
+        if let lookback = description.chunkLookback, lookback >= 0 {
+            let length = lookback < window ? window / (lookback + 1) : 0
+            guard length > 0 else {
+                throw CheckpointError(
+                    .invalidMetadata, "case \(name): a window of \(window) holds no \(lookback) chunks and one more")
+            }
+            visibility.scope = .chunks(length: length, lookback: lookback)
+        } else {
+            visibility.scope = .window(window)
+        }
+        return visibility
+    }
+
+    private static func sequences(
+        _ file: SafetensorsFile, tokens: Int, layout: CacheLayout, _ name: String
+    ) throws -> [IsolatedAttention.Sequence] {
+        func invalid(_ message: String) -> CheckpointError { CheckpointError(.invalidMetadata, "case \(name): \(message)") }
+        let lengths = try file.integers("seq_lens")
+        let starts = try file.integers("cu_seqlens_q")
+        let table = try file.integers("block_table")
+        guard let columns = try file.required("block_table").shape.last, lengths.count + 1 == starts.count,
+            table.count == lengths.count * columns, starts.first == 0, starts.last == tokens
+        else { throw invalid("seq_lens, cu_seqlens_q and block_table don't fit each other") }
+        let ranges = file.tensors["mm_prefix_range"] == nil ? [] : try file.integers("mm_prefix_range")
+        let perSequence = lengths.isEmpty ? 0 : ranges.count / lengths.count / 2
+        guard ranges.count == perSequence * lengths.count * 2, ranges.allSatisfy({ (0..<1 << 30).contains($0) }) else {
+            throw invalid("mm_prefix_range must be [sequences, ranges, 2]")
+        }
+        return try lengths.indices.map { index in
+            let (queryLength, length) = (starts[index + 1] - starts[index], lengths[index])
+            guard queryLength >= 0, queryLength <= length, length <= columns * layout.blockSize else {
+                throw invalid("sequence \(index) has \(length) keys and \(queryLength) query tokens")
+            }
+            let used = (length + layout.blockSize - 1) / layout.blockSize
+            let blocks = table[index * columns..<index * columns + used]
+            guard blocks.allSatisfy({ (0..<layout.blockCount).contains($0) }) else {
+                throw invalid("sequence \(index) names a block that isn't there")
+            }
+            return IsolatedAttention.Sequence(
+                queryLength: queryLength, length: length, blockTable: blocks.map(Int32.init),
+                prefixRanges: (0..<perSequence).map { range in
+                    let at = (index * perSequence + range) * 2
+                    return PrefixRange(first: Int32(ranges[at]), last: Int32(ranges[at + 1]))
+                })
+        }
+    }
+
+    /// The square part of the bias that queries reach; what is missing adds nothing.
+    private static func bias(_ file: SafetensorsFile, longest: Int, _ name: String) throws -> [[Float]] {
+        guard let shape = file.tensors["qq_bias"]?.shape else { return [] }
+        guard shape.count == 2 else { throw CheckpointError(.invalidMetadata, "case \(name): qq_bias is no matrix") }
+        let values = try file.floats("qq_bias")
+        let extent = max(longest, 1)
+        return (0..<extent).map { row in
+            (0..<extent).map { column in
+                row < shape[0] && column < shape[1] ? values[row * shape[1] + column] : 0
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Foundation
+import MartletAttention
+import MartletCheckpoints
+public import MartletCompute
+
+/// Holds attention against a directory of cases that another implementation computed.
+///
+/// `manifest.json` names each case's file, parameters and runs with their errors against `ref64`, the exact result;
+/// the file holds the inputs. A case passes where no output is further from exact than the best run that has no known
+/// defect, with a tenth to spare.
+public struct AttentionCheck {
+    /// The errors of one implementation of a case.
+    public struct Errors: Equatable, Sendable {
+        public var largest = 0.0
+        public var rootMeanSquare = 0.0
+        public var notFinite = 0
+    }
+
+    public struct Outcome: Sendable {
+        public let name: String
+        /// By launch.
+        public let unified: Errors
+        public let split: Errors
+        /// Of the reference's clean runs the smallest of each, nil where it has none.
+        public let reference: Errors?
+        /// Why it fails; empty where it passes.
+        public let failures: [String]
+        /// Parameters that this check doesn't know.
+        public let unknownParameters: [String]
+        public let launchesAgree: Bool
+
+        public var passes: Bool { failures.isEmpty }
+    }
+
+    public let directory: URL
+    /// By name.
+    public let cases: [(name: String, description: AttentionCaseDescription)]
+
+    /// - Throws: where the manifest can't be read.
+    public init(directory: URL) throws {
+        self.directory = directory
+        let manifest = directory.appending(path: "manifest.json")
+        guard let data = FileManager.default.contents(atPath: manifest.path) else {
+            throw CheckpointError(.notReadable, "can't read \(manifest.path)")
+        }
+        struct Manifest: Decodable { let cases: [String: AttentionCaseDescription] }
+        let decoder = JSONDecoder()
+        decoder.allowsJSON5 = true  // NaN and Infinity, which some writers leave bare
+        do {
+            cases = try decoder.decode(Manifest.self, from: data).cases.sorted { $0.key < $1.key }
+                .map { (name: $0.key, description: $0.value) }
+        } catch {
+            throw CheckpointError(.invalidMetadata, "\(manifest.path) is not a manifest of attention cases: \(error)")
+        }
+    }
+
+    /// Computes one case with one launch for all, then with one for prefills and one for decodes.
+    public func run(
+        _ name: String, _ description: AttentionCaseDescription, on device: any ComputeDevice
+    ) throws -> Outcome {
+        guard !description.file.contains("/") else {
+            throw CheckpointError(.invalidMetadata, "\(name): \(description.file) is not a file beside the manifest")
+        }
+        let path = directory.appending(path: description.file).path
+        let inputs = try AttentionCaseInputs(SafetensorsFile(path: path), description.parameters, name: name)
+        let attention = try inputs.makeAttention(on: device)
+        func compute(splits: Bool) throws -> [Float] {
+            try attention.poisonOutputs()
+            try attention.setQueries(inputs.queries)
+            attention.run(attention.planner(splits: splits))
+            return try attention.outputs()
+        }
+        let (unified, split) = (try compute(splits: false), try compute(splits: true))
+        let reference = description.cleanErrors
+        var failures: [String] = []
+        for (launch, output) in [("unified", unified), ("split", split)] {
+            failures += Self.failures(output, inputs, against: reference, description).map { "\(launch): \($0)" }
+        }
+        return Outcome(
+            name: name, unified: Self.errors(unified, inputs.exact), split: Self.errors(split, inputs.exact),
+            reference: reference, failures: failures, unknownParameters: description.parameters.unknown,
+            launchesAgree: unified.map(\.bitPattern) == split.map(\.bitPattern))
+    }
+
+    private static func errors(_ output: [Float], _ exact: [Double]) -> Errors {
+        var errors = Errors()
+        var squares = 0.0
+        for (value, exact) in zip(output, exact) {
+            guard value.isFinite else {
+                errors.notFinite += 1
+                continue
+            }
+            let error = abs(Double(value) - exact)
+            errors.largest = max(errors.largest, error)
+            squares += error * error
+        }
+        errors.rootMeanSquare = (squares / Double(max(exact.count, 1))).squareRoot()
+        return errors
+    }
+
+    private static func failures(
+        _ output: [Float], _ inputs: AttentionCaseInputs, against reference: Errors?,
+        _ description: AttentionCaseDescription
+    ) -> [String] {
+        let found = errors(output, inputs.exact)
+        var failures: [String] = []
+        if found.notFinite > 0 { failures.append("\(found.notFinite) outputs are not finite") }
+        guard let reference else {
+            // Without a clean run the case's own tolerance is all there is.
+            let (absolute, relative) = (description.absoluteTolerance, description.relativeTolerance)
+            let tooFar = zip(output, inputs.exact).filter { abs(Double($0) - $1) > absolute + relative * abs($1) }
+            return failures + (tooFar.isEmpty ? [] : ["\(tooFar.count) outputs are out of tolerance"])
+        }
+        let format = inputs.outputFormat
+        let tooFar = zip(output, inputs.exact).filter { value, exact in
+            abs(Double(value) - exact) > 1.1 * reference.largest + format.ulp(at: exact) / 2
+        }
+        if !tooFar.isEmpty { failures.append("\(tooFar.count) outputs are too far from exact") }
+        let factor = format == .float32 ? 1.5 : 1.1
+        if found.rootMeanSquare > factor * reference.rootMeanSquare { failures.append("the RMS error is too large") }
+        return failures
+    }
+}

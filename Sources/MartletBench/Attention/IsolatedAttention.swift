@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletAttention
+public import MartletCompute
+
+/// Attention layers without a model around them: a cache, a batch with its plan, and a graph of nothing but attention.
+public final class IsolatedAttention {
+    /// A sequence's share of a step.
+    public struct Sequence: Equatable, Sendable {
+        public var queryLength: Int
+        /// Keys it has, those of its query tokens included.
+        public var length: Int
+        public var blockTable: [Int32]
+        public var prefixRanges: [PrefixRange]
+
+        public init(queryLength: Int, length: Int, blockTable: [Int32], prefixRanges: [PrefixRange] = []) {
+            self.queryLength = queryLength
+            self.length = length
+            self.blockTable = blockTable
+            self.prefixRanges = prefixRanges
+        }
+    }
+
+    public let parameters: AttentionParameters
+    public let cache: any KeyValueCache
+    public let workspace: any Workspace
+    public let batch: BatchBuffers
+    private let device: any ComputeDevice
+    private let bindings: ProgramBindings
+    private let graph: any ExecutionGraph
+    private let queryKeyValue: Tensor
+    private let output: Tensor
+
+    /// - Parameter sinks: `[queryHeads]`
+    public init(
+        _ parameters: AttentionParameters, layout: CacheLayout, capacity: BatchCapacity, sinks: [Float]? = nil,
+        on device: any ComputeDevice
+    ) throws {
+        var parameters = parameters
+        var weights: [String: any DeviceWeight] = [:]
+        if let sinks {
+            parameters.sinks = Weight("sinks", columns: sinks.count)
+            weights["sinks"] = try device.upload(sinks)
+        }
+        self.parameters = parameters
+        self.device = device
+        cache = try device.allocateCache(layout)
+        workspace = try device.makeWorkspace(capacity)
+        batch = BatchBuffers(capacity: capacity)
+        bindings = ProgramBindings(weights: weights, cache: cache, workspace: workspace)
+        let heads = parameters.heads
+        let queryKeyValue = Tensor("queryKeyValue", rows: .tokens, columns: heads.queryKeyValueColumns)
+        let output = Tensor("attended", rows: .tokens, columns: heads.outputColumns)
+        let kernels = (0..<layout.layers).map { layer in
+            Kernel.attention(queryKeyValue: queryKeyValue, output: output, parameters: parameters, layer: layer)
+        }
+        graph = try device.compile(Program(name: "attention", kernels: kernels), bindings: bindings)
+        self.queryKeyValue = queryKeyValue
+        self.output = output
+    }
+
+    /// A planner for this device and these heads.
+    public func planner(splits: Bool, decodeThreshold: Int = 1) -> AttentionPlanner {
+        AttentionPlanner(
+            geometry: device.attentionGeometry(for: parameters.heads), heads: parameters.heads,
+            visibility: parameters.visibility, splits: splits, decodeThreshold: decodeThreshold)
+    }
+
+    /// Writes K and V, both `[slots, keyValueHeads, headSize]`, to slots of the cache.
+    public func store(keys: [Float], values: [Float], slots: [Int64], layer: Int = 0) throws {
+        let heads = parameters.heads
+        let columns = heads.keyValueHeads * heads.headSize
+        precondition(keys.count == slots.count * columns && values.count == keys.count, "a row of K and V for each slot")
+        let angles = Tensor("angles", rows: .tokens, columns: 0)
+        let write = Kernel.rotaryAndCacheWrite(
+            queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: layer)
+        let graph = try device.compile(Program(name: "store", kernels: [write]), bindings: bindings)
+        for start in stride(from: 0, to: slots.count, by: batch.capacity.tokens) {
+            let part = start..<min(start + batch.capacity.tokens, slots.count)
+            var rows: [Float] = []
+            rows.reserveCapacity(part.count * heads.queryKeyValueColumns)
+            for slot in part {
+                rows += repeatElement(0, count: heads.outputColumns)
+                rows += keys[slot * columns..<(slot + 1) * columns]
+                rows += values[slot * columns..<(slot + 1) * columns]
+            }
+            for (row, slot) in part.enumerated() { batch.slotMapping[row] = slots[slot] }
+            batch.tokenCount = part.count
+            try workspace.write(rows, to: queryKeyValue)
+            device.submit(graph, batch: batch).wait()
+        }
+    }
+
+    /// Writes a step's geometry into the batch.
+    ///
+    /// - Precondition: it fits the capacity.
+    public func prepare(_ sequences: [Sequence]) {
+        let capacity = batch.capacity
+        precondition(sequences.count <= capacity.sequences, "too many sequences")
+        var row = 0
+        for (index, sequence) in sequences.enumerated() {
+            precondition(row + sequence.queryLength <= capacity.tokens, "too many tokens")
+            precondition(sequence.queryLength <= sequence.length, "a query token has a key of its own")
+            precondition(sequence.blockTable.count <= capacity.blocksPerSequence, "too many blocks")
+            precondition(sequence.prefixRanges.count <= capacity.prefixRanges, "too many prefix ranges")
+            batch.queryStartLocations[index] = Int32(row)
+            batch.sequenceLengths[index] = Int32(sequence.length)
+            for offset in 0..<sequence.queryLength {
+                batch.positions[row] = Int32(sequence.length - sequence.queryLength + offset)
+                row += 1
+            }
+            for place in 0..<capacity.blocksPerSequence {
+                let block = place < sequence.blockTable.count ? sequence.blockTable[place] : -1
+                batch.blockTables[index * capacity.blocksPerSequence + place] = block
+            }
+            for place in 0..<capacity.prefixRanges {
+                let none = PrefixRange(first: 0, last: 0)
+                batch.prefixRanges[index * capacity.prefixRanges + place] =
+                    place < sequence.prefixRanges.count ? sequence.prefixRanges[place] : none
+            }
+        }
+        batch.queryStartLocations[sequences.count] = Int32(row)
+        batch.tokenCount = row
+        batch.sequenceCount = sequences.count
+    }
+
+    /// Sets what is added to the scores among a sequence's query tokens; empty for nothing.
+    public func setQueryQueryBias(_ bias: [[Float]]) {
+        precondition(bias.count <= batch.capacity.queryQueryBias, "too many rows of bias")
+        for (row, values) in bias.enumerated() {
+            precondition(values.count == bias.count, "the bias is square")
+            for (column, value) in values.enumerated() {
+                batch.queryQueryBias[row * batch.capacity.queryQueryBias + column] = value
+            }
+        }
+        batch.queryQueryBiasExtent = bias.count
+    }
+
+    /// Sets the queries of the prepared step, `[tokens, queryHeads, headSize]`.
+    public func setQueries(_ queries: [Float]) throws {
+        let heads = parameters.heads
+        precondition(queries.count == batch.tokenCount * heads.outputColumns, "a query for each token")
+        var rows: [Float] = []
+        rows.reserveCapacity(batch.tokenCount * heads.queryKeyValueColumns)
+        for row in 0..<batch.tokenCount {
+            rows += queries[row * heads.outputColumns..<(row + 1) * heads.outputColumns]
+            rows += repeatElement(0, count: heads.queryKeyValueColumns - heads.outputColumns)
+        }
+        try workspace.write(rows, to: queryKeyValue)
+    }
+
+    /// Plans the prepared step and runs it once through every layer.
+    public func run(_ planner: AttentionPlanner) {
+        planner.plan(batch)
+        device.submit(graph, batch: batch).wait()
+    }
+
+    /// The last layer's output, `[tokens, queryHeads, headSize]`.
+    public func outputs() throws -> [Float] { try workspace.read(output, rows: batch.tokenCount) }
+
+    /// Overwrites the output, so that what a run leaves out shows.
+    public func poisonOutputs() throws {
+        let count = batch.capacity.tokens * parameters.heads.outputColumns
+        try workspace.write(Array(repeating: .nan, count: count), to: output)
+    }
+}

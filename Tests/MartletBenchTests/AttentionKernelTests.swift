@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletAttention
+import MartletCompute
+import MartletTestSupport
+import Testing
+
+@testable import MartletCPU
+
+/// The kernels against the formula.
+@Suite struct AttentionKernelTests {
+    @Test(arguments: InstructionSet.available, [AttentionCase.Features(), .wholeSections])
+    func agreesWithTheFormula(_ instructionSet: InstructionSet, _ features: AttentionCase.Features) throws {
+        var random = SeededGenerator(11)
+        let device = try CPUDevice(threads: 2, instructionSet: instructionSet, attentionSegmentLength: 128)
+        for _ in 0..<100 {
+            let sample = AttentionCase.random(features, &random)
+            let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)
+            let queryFormat = sample.parameters.queryFormat(beside: sample.format)
+            let isWide = [queryFormat, sample.format].contains { $0 == .float16 || $0 == .float32 }
+            // Probabilities are rounded to bf16 beside bf16 values; a softcap's slope stretches f32's own rounding.
+            let tolerance = isWide ? 3e-5 : 2e-2
+            let columns = sample.parameters.heads.outputColumns
+            for (index, sequence) in sample.sequences.enumerated() {
+                for row in Set([0, sequence.queryLength / 2, sequence.queryLength - 1]) {
+                    let output = found[index][row * columns..<(row + 1) * columns]
+                    let expected = sample.expected(sequence: index, row: row)
+                    let worst = zip(output, expected).reduce(0) { max($0, abs(Double(Float(bitPattern: $1.0)) - $1.1)) }
+                    #expect(worst < tolerance, "\(sample.parameters) \(sample.format) \(sample.blockSize)")
+                }
+            }
+        }
+    }
+
+    /// What a row can't see doesn't reach it, not even a NaN that was written.
+    @Test(arguments: InstructionSet.available, FloatFormat.allCases)
+    func hiddenKeysDoNotMatter(_ instructionSet: InstructionSet, _ format: FloatFormat) throws {
+        var random = SeededGenerator(12)
+        let heads = AttentionHeads(queryHeads: 4, keyValueHeads: 2, headSize: 64)
+        var parameters = AttentionParameters(heads: heads, scale: 0.125)
+        parameters.visibility.scope = .window(40)
+        let device = try CPUDevice(threads: 1, instructionSet: instructionSet, attentionSegmentLength: 64)
+        let (length, columns) = (150, heads.keyValueHeads * heads.headSize)
+        var sample = AttentionCase(
+            parameters: parameters, format: format, blockSize: 16,
+            sequences: [
+                AttentionCase.Sequence(
+                    length: length, queryLength: 60, queries: random.normals(60 * heads.outputColumns),
+                    keys: random.normals(length * columns), values: random.normals(length * columns))
+            ])
+        let expected = try sample.run(AttentionCase.Way(splits: true), on: device, &random)[0]
+        // Rows are at 90 ... 149: row 9, at 99, sees 60 ... 99.
+        for token in Array(0..<60) + Array(100..<length) {
+            for element in token * columns..<(token + 1) * columns {
+                sample.sequences[0].keys[element] = .nan
+                sample.sequences[0].values[element] = .nan
+            }
+        }
+        let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)[0]
+        let row = 9 * heads.outputColumns..<10 * heads.outputColumns
+        #expect(found[row] == expected[row])
+        // And what a row does see is not hidden by it.
+        #expect(found.prefix(heads.outputColumns).allSatisfy { Float(bitPattern: $0).isNaN })
+    }
+
+    @Test func outputsAreRoundedToTheirFormat() throws {
+        var random = SeededGenerator(13)
+        let device = try CPUDevice(threads: 1)
+        for format in FloatFormat.allCases {
+            var sample = AttentionCase.random([], &random)
+            sample.parameters.outputFormat = .float32
+            let exact = try sample.run(AttentionCase.Way(), on: device, &random)
+            sample.parameters.outputFormat = format
+            let rounded = try sample.run(AttentionCase.Way(), on: device, &random)
+            for (a, b) in zip(exact.joined(), rounded.joined()) {
+                #expect(format.round(Float(bitPattern: a)) == Float(bitPattern: b))
+            }
+        }
+    }
+
+    @Test func refusesWhatItCannotCompute() throws {
+        let device = try CPUDevice(threads: 1)
+        let heads = AttentionHeads(queryHeads: 2, keyValueHeads: 1, headSize: 64)
+        let layout = CacheLayout(layers: 1, keyValueHeads: 1, headSize: 64, blockSize: 16, blockCount: 1)
+        func refuses(_ change: (inout AttentionParameters) -> Void) -> Bool {
+            var parameters = AttentionParameters(heads: heads, scale: 0.125)
+            change(&parameters)
+            do {
+                let bindings = ProgramBindings(
+                    weights: [:], cache: try device.allocateCache(layout),
+                    workspace: try device.makeWorkspace(
+                        BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1)))
+                let kernel = Kernel.attention(
+                    queryKeyValue: Tensor("q", rows: .tokens, columns: heads.queryKeyValueColumns),
+                    output: Tensor("o", rows: .tokens, columns: heads.outputColumns), parameters: parameters, layer: 0)
+                _ = try device.compile(Program(name: "attention", kernels: [kernel]), bindings: bindings)
+                return false
+            } catch { return true }
+        }
+        #expect(!refuses { _ in })
+        #expect(refuses { $0.scale = 0 })
+        #expect(refuses { $0.scale = .nan })
+        #expect(refuses { $0.softcap = -1 })
+        #expect(refuses { $0.keyScale = 0 })
+        #expect(refuses { $0.outputScale = .infinity })
+        #expect(refuses { $0.visibility.scope = .window(0) })
+        #expect(refuses { $0.visibility.scope = .chunks(length: 0, lookback: 1) })
+        #expect(refuses { $0.alibi = ALiBi(slopes: [1]) })
+        #expect(refuses { $0.heads = AttentionHeads(queryHeads: 2, keyValueHeads: 1, headSize: 32) })
+    }
+}
+
+extension AttentionCase.Features: CustomTestStringConvertible {
+    var testDescription: String { contains(.wholeSections) ? "whole sections" : "any sections" }
+}

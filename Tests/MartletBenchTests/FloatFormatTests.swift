@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import MartletCompute
+import MartletTestSupport
+import Testing
+
+@testable import MartletCPU
+
+@Suite struct FloatFormatTests {
+    private static let small: [FloatFormat] = [.bfloat16, .float16, .float8E4M3, .float8E5M2]
+
+    /// Every code is a number that rounds to itself, and halfway to the next rounds to the even one of the two.
+    @Test(arguments: small) func roundsToNearestEven(_ format: FloatFormat) {
+        let codes = UInt32(1) << (format.byteCount * 8 - 1)
+        for code in 0..<codes - 1 {
+            let (value, next) = (format.decode(code), format.decode(code + 1))
+            guard value.isFinite else { continue }
+            #expect(format.round(value) == value && format.round(-value) == -value)
+            guard next.isFinite else { continue }
+            // Exact: f32 has room for the bit between neighbours, but for bf16's smallest, which end where it does.
+            let middle = value + (next - value) / 2
+            guard middle > value, middle < next else { continue }
+            #expect(format.round(middle) == (code % 2 == 0 ? value : next))
+            #expect(format.round(middle.nextUp) == next && format.round(middle.nextDown) == value)
+        }
+    }
+
+    @Test func saturates() {
+        #expect(FloatFormat.float8E4M3.round(1000) == 448)
+        #expect(FloatFormat.float8E4M3.round(-.infinity) == -448)
+        #expect(FloatFormat.float8E5M2.round(1e9) == 57_344)
+        #expect(FloatFormat.float16.round(65_520) == .infinity)
+        #expect(FloatFormat.float16.round(65_519) == 65_504)
+        #expect(FloatFormat.allCases.allSatisfy { $0.round(.nan).isNaN })
+    }
+
+    @Test func knownCodes() {
+        #expect(FloatFormat.float8E4M3.decode(0x38) == 1 && FloatFormat.float8E4M3.decode(0xc0) == -2)
+        #expect(FloatFormat.float8E4M3.decode(0x01) == 0x1p-9 && FloatFormat.float8E4M3.decode(0x7f).isNaN)
+        #expect(FloatFormat.float8E5M2.decode(0x3c) == 1 && FloatFormat.float8E5M2.decode(0x7c) == .infinity)
+        #expect(FloatFormat.float16.decode(0x3c00) == 1 && FloatFormat.bfloat16.decode(0xbf80) == -1)
+    }
+
+    /// What the cache's writer stores is what the format's twin rounds to.
+    @Test(arguments: FloatFormat.allCases) func theCacheKeepsTheNearestNumber(_ format: FloatFormat) throws {
+        var random = SeededGenerator(3)
+        let (headSize, blockSize) = (40, 32)
+        let layout = CacheLayout(
+            layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1, format: format)
+        let cache = try CPUKeyValueCache(layout)
+        let scale: Float = format.isEightBit ? 0.3 : 1
+        for offset in 0..<blockSize {
+            // From subnormal to overflow.
+            let key = (0..<headSize).map { _ in random.normal() * Float(sign: .plus, exponent: .random(in: -26...16, using: &random), significand: 1) }
+            let value = random.normals(headSize)
+            martlet_write_cache(
+                key, value, cache.pointer(layer: 0), Int64(offset), Int64(headSize), Int64(blockSize),
+                MartletFormat(format), scale, scale)
+            for element in 0..<headSize {
+                let (keyCode, valueCode) = codes(cache, offset: offset, element: element)
+                #expect(format.decode(keyCode) == format.round(key[element] / scale))
+                #expect(format.decode(valueCode) == format.round(value[element] / scale))
+            }
+        }
+    }
+
+    /// The layout that `cache_layout.h` draws, written a second time.
+    private func codes(_ cache: CPUKeyValueCache, offset: Int, element: Int) -> (key: UInt32, value: UInt32) {
+        let layout = cache.layout
+        let (group, lane, padded) = (offset / 16, offset % 16, (layout.headSize + 15) / 16 * 16)
+        let isPaired = layout.format != .float16 && layout.format != .float32
+        let key = isPaired ? (element / 2 * 16 + lane) * 2 + element % 2 : element * 16 + lane
+        let value = isPaired ? (lane / 2 * padded + element) * 2 + lane % 2 : lane * padded + element
+        func place(_ index: Int) -> Int {
+            guard layout.format.isEightBit else { return index }
+            return index / 64 * 64 + index % 32 / 8 * 16 + index / 32 % 2 * 8 + index % 8
+        }
+        func code(_ index: Int) -> UInt32 {
+            let bytes = UnsafeRawPointer(cache.memory.base)
+            switch layout.format.byteCount {
+            case 1: return UInt32(bytes.load(fromByteOffset: index, as: UInt8.self))
+            case 2: return UInt32(bytes.load(fromByteOffset: index * 2, as: UInt16.self))
+            default: return bytes.load(fromByteOffset: index * 4, as: UInt32.self)
+            }
+        }
+        return (
+            code(group * 16 * layout.headSize + place(key)),
+            code(layout.blockSize * layout.headSize + group * 16 * padded + place(value))
+        )
+    }
+}
