@@ -11,6 +11,6 @@ struct MartletCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             RunCommand.self, ChatCommand.self, TokenizeCommand.self, InspectCommand.self, EvaluateCommand.self,
-            CheckCommand.self,
+            CheckCommand.self, BenchCommand.self,
         ])
 }

@@ -11,9 +11,9 @@ public final class CPUDevice: ComputeDevice {
     public let instructionSet: InstructionSet
     public let threadCount: Int
     public let activations: ActivationPrecision
-    private let attentionSegmentLength: Int
-    private let kernels: MartletKernelTable
-    private let pool: WorkerPool
+    let attentionSegmentLength: Int
+    let kernels: MartletKernelTable
+    let pool: WorkerPool
 
     /// - Parameters:
     ///   - threads: nil for one a processor that this process may run on.

@@ -98,7 +98,7 @@ struct AttentionCase {
         attention.prepare(step)
         try attention.poisonOutputs()
         try attention.setQueries(queries)
-        attention.run(planner)
+        try attention.run(planner)
         var output = try attention.outputs()[...]
         for (index, count) in shares {
             outputs[index] += output.prefix(count * columns).map(\.bitPattern)

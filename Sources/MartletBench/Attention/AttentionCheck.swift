@@ -69,7 +69,7 @@ public struct AttentionCheck {
         func compute(splits: Bool) throws -> [Float] {
             try attention.poisonOutputs()
             try attention.setQueries(inputs.queries)
-            attention.run(attention.planner(splits: splits))
+            try attention.run(attention.planner(splits: splits))
             return try attention.outputs()
         }
         let (unified, split) = (try compute(splits: false), try compute(splits: true))

@@ -27,7 +27,7 @@ public final class IsolatedAttention {
     public let batch: BatchBuffers
     private let device: any ComputeDevice
     private let bindings: ProgramBindings
-    private let graph: any ExecutionGraph
+    private var graphs: [Range<Int>: any ExecutionGraph] = [:]
     private let queryKeyValue: Tensor
     private let output: Tensor
 
@@ -49,14 +49,9 @@ public final class IsolatedAttention {
         batch = BatchBuffers(capacity: capacity)
         bindings = ProgramBindings(weights: weights, cache: cache, workspace: workspace)
         let heads = parameters.heads
-        let queryKeyValue = Tensor("queryKeyValue", rows: .tokens, columns: heads.queryKeyValueColumns)
-        let output = Tensor("attended", rows: .tokens, columns: heads.outputColumns)
-        let kernels = (0..<layout.layers).map { layer in
-            Kernel.attention(queryKeyValue: queryKeyValue, output: output, parameters: parameters, layer: layer)
-        }
-        graph = try device.compile(Program(name: "attention", kernels: kernels), bindings: bindings)
-        self.queryKeyValue = queryKeyValue
-        self.output = output
+        queryKeyValue = Tensor("queryKeyValue", rows: .tokens, columns: heads.queryKeyValueColumns)
+        output = Tensor("attended", rows: .tokens, columns: heads.outputColumns)
+        _ = try graph(0..<layout.layers)
     }
 
     /// A planner for this device and these heads.
@@ -149,10 +144,23 @@ public final class IsolatedAttention {
         try workspace.write(rows, to: queryKeyValue)
     }
 
-    /// Plans the prepared step and runs it once through every layer.
-    public func run(_ planner: AttentionPlanner) {
+    /// Plans the prepared step and runs it once.
+    public func run(_ planner: AttentionPlanner) throws {
         planner.plan(batch)
-        device.submit(graph, batch: batch).wait()
+        try runPlanned(layers: 0..<cache.layout.layers)
+    }
+
+    /// Runs the planned step through some of the layers.
+    public func runPlanned(layers: Range<Int>) throws { device.submit(try graph(layers), batch: batch).wait() }
+
+    private func graph(_ layers: Range<Int>) throws -> any ExecutionGraph {
+        if let graph = graphs[layers] { return graph }
+        let kernels = layers.map { layer in
+            Kernel.attention(queryKeyValue: queryKeyValue, output: output, parameters: parameters, layer: layer)
+        }
+        let graph = try device.compile(Program(name: "attention", kernels: kernels), bindings: bindings)
+        graphs[layers] = graph
+        return graph
     }
 
     /// The last layer's output, `[tokens, queryHeads, headSize]`.

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletAttention
+public import MartletCPU
+import MartletCompute
+
+/// Times attention layers, and beside them the limits that they are up against, in turn.
+public final class AttentionBenchmark {
+    public struct Result: Sendable {
+        /// Of one layer.
+        public let timings: Timings
+        /// K and V seen a second.
+        public let bytesPerSecond: Double
+        public let operationsPerSecond: Double
+    }
+
+    /// What the machine did between the runs.
+    public struct Limits: Sendable {
+        /// A bare prefetched read of the same blocks.
+        public let blockRead: Double
+        /// A read of the same memory in order.
+        public let sequentialRead: Double
+        /// Products of the kind that the kernel takes, from registers, in operations a second.
+        public let multiply: Double
+    }
+
+    public struct Report: Sendable {
+        public let workload: AttentionWorkload
+        public let results: [(launch: AttentionLaunch, result: Result)]
+        public let limits: Limits
+        /// Layers whose caches were gone through in turn, and what they hold.
+        public let layers: Int
+        public let rotatedBytes: Int
+    }
+
+    /// No cache of a processor holds so much.
+    public static let rotatedBytes = 256 << 20
+    /// Beyond this, in operations, a layer takes long enough to be timed alone.
+    private static let longLayer = 1 << 30
+
+    private let device: CPUDevice
+    private let workload: AttentionWorkload
+    private let attention: IsolatedAttention
+    private let layers: Int
+    private let layersPerRun: Int
+
+    public init(_ workload: AttentionWorkload, on device: CPUDevice) throws {
+        self.device = device
+        self.workload = workload
+        let heads = workload.parameters.heads
+        func layout(layers: Int) -> CacheLayout {
+            CacheLayout(
+                layers: layers, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize,
+                blockSize: workload.blockSize, blockCount: workload.blockCount, format: workload.format)
+        }
+        layers = (Self.rotatedBytes - 1) / max(1, try device.byteCount(of: layout(layers: 1))) + 1
+        layersPerRun = workload.operations > Self.longLayer ? 1 : layers
+        attention = try IsolatedAttention(
+            workload.parameters, layout: layout(layers: layers),
+            capacity: BatchCapacity(
+                tokens: max(workload.tokens, 256), sequences: workload.sequenceCount,
+                blocksPerSequence: workload.blocksPerSequence, logitRows: 1),
+            on: device)
+        try fill()
+    }
+
+    /// Random numbers; few of them, over and over, because only their places matter.
+    private func fill() throws {
+        var random = SystemRandomNumberGenerator()
+        func numbers(_ count: Int) -> [Float] { (0..<count).map { _ in Float.random(in: -1.7...1.7, using: &random) } }
+        let heads = workload.parameters.heads
+        let columns = heads.keyValueHeads * heads.headSize
+        let (rows, slots) = (256, workload.blockCount * workload.blockSize)
+        let (keys, values) = (numbers(rows * columns), numbers(rows * columns))
+        for layer in 0..<layers {
+            for start in stride(from: 0, to: slots, by: rows) {
+                let part = start..<min(start + rows, slots)
+                try attention.store(
+                    keys: Array(keys.prefix(part.count * columns)), values: Array(values.prefix(part.count * columns)),
+                    slots: part.map(Int64.init), layer: layer)
+            }
+        }
+        var blocks = Array(Int32(0)..<Int32(workload.blockCount))
+        if workload.blockOrder == .random { blocks.shuffle(using: &random) }
+        var free = blocks[...]
+        attention.prepare(
+            workload.groups.flatMap { group in
+                (0..<group.count).map { _ in
+                    let count = (group.length + workload.blockSize - 1) / workload.blockSize
+                    defer { free = free.dropFirst(count) }
+                    return IsolatedAttention.Sequence(
+                        queryLength: group.queryLength, length: group.length, blockTable: Array(free.prefix(count)))
+                }
+            })
+        try attention.setQueries(numbers(workload.tokens * heads.outputColumns))
+    }
+
+    /// - Parameters:
+    ///   - launches: timed in turn.
+    ///   - progress: called with the fraction done.
+    public func run(
+        launches: [AttentionLaunch], iterations: Int, warmup: Int, progress: (Double) -> Void = { _ in }
+    ) throws -> Report {
+        var timings = launches.map { _ in Timings() }
+        var (blockRead, sequentialRead, multiply) = (Timings(), Timings(), Timings())
+        var (blockBytes, sequentialBytes, operations) = (0, 0, 0)
+        let product: CPUDevice.Product = isWide ? .float32 : .bfloat16
+        let planners = launches.map { attention.planner(splits: $0.splits(isFullGraph: true)) }
+        for iteration in 0..<warmup + iterations {
+            let first = iteration * layersPerRun % layers
+            let range = first..<min(first + layersPerRun, layers)
+            for (index, planner) in planners.enumerated() {
+                planner.plan(attention.batch)
+                if iteration < warmup {
+                    try attention.runPlanned(layers: range)
+                } else {
+                    try timings[index].measure { try attention.runPlanned(layers: range) }
+                }
+            }
+            guard iteration >= warmup else { continue }
+            blockBytes = try blockRead.measure {
+                try device.readBlocks(of: attention.batch, cache: attention.cache, layers: 0..<layers)
+            }
+            sequentialBytes = sequentialRead.measure { device.readInOrder(attention.cache, layers: 0..<layers) }
+            operations = multiply.measure { device.multiply(product, repetitions: 1 << 18) }
+            progress(Double(iteration + 1) / Double(warmup + iterations))
+        }
+        let count = Double(min(layersPerRun, layers))
+        return Report(
+            workload: workload,
+            results: zip(launches, timings).map { launch, timings in
+                let perLayer = timings.scaled(by: 1 / count)
+                return (
+                    launch,
+                    Result(
+                        timings: perLayer, bytesPerSecond: Double(workload.visibleBytes) / perLayer.median,
+                        operationsPerSecond: Double(workload.operations) / perLayer.median)
+                )
+            },
+            limits: Limits(
+                blockRead: Double(blockBytes) / blockRead.median,
+                sequentialRead: Double(sequentialBytes) / sequentialRead.median,
+                multiply: Double(operations) / multiply.median),
+            layers: layers, rotatedBytes: try device.byteCount(of: attention.cache.layout))
+    }
+
+    /// Whether products are taken in f32.
+    private var isWide: Bool {
+        let formats = [workload.parameters.queryFormat(beside: workload.format), workload.format]
+        return formats.contains { $0 == .float16 || $0 == .float32 }
+    }
+}

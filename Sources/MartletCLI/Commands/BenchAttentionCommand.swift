@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import MartletAttention
+import MartletBench
+import MartletCPU
+import MartletCompute
+
+struct BenchAttentionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "attention", abstract: "One attention layer, by query and KV length.",
+        discussion: """
+            Times a layer over 256 MB of cache or more, so that no processor cache holds it, and in turn with it a \
+            bare read of the same cache blocks, a read in order, and products from registers. Lists are separated by \
+            commas. --beside adds a sequence to each step, times the parts alone as well, and states what they take \
+            together as a multiple of their sum.
+            """)
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "Query tokens of a sequence: 1 is a decode, all of its KV tokens a whole prompt.")
+    var queryLen = Numbers([1])
+
+    @Option(help: "KV tokens of a sequence, its query tokens included.")
+    var kvLen = Numbers([16384])
+
+    @Option(help: "Sequences in a step.")
+    var batchSize = Numbers([1])
+
+    @Option(help: "One more sequence in each step, as QUERYxKV: 16x16 is a prompt of 16 tokens.")
+    var beside: Shape?
+
+    @Option(help: "Query heads.")
+    var numHeads = 9
+
+    @Option(help: "KV heads.")
+    var numKvHeads = 3
+
+    @Option(help: "Elements of a head.")
+    var headSize = 64
+
+    @Option(help: "What the cache keeps: bfloat16, float16, float32, fp8_e4m3, fp8_e5m2.")
+    var kvCacheDtype = FloatFormat.bfloat16
+
+    @Option(help: "Tokens in a cache block.")
+    var blockSize = 16
+
+    @Option(help: "Where a sequence's blocks lie: random or ascending.")
+    var blocks = AttentionWorkload.BlockOrder.random
+
+    @Option(help: "Keys that a query sees, itself included; all by default.")
+    var window: Int?
+
+    @Option(help: "Launches to time in turn.")
+    var launch = Launches([.unified, .split])
+
+    @Option(help: "Timed runs.")
+    var numIters = 9
+
+    @Option(help: "Runs before them.")
+    var numItersWarmup = 2
+
+    @Option(help: "A file for the figures.", completion: .file())
+    var outputJson: String?
+
+    func validate() throws {
+        guard (1...1024).contains(numHeads), (1...numHeads).contains(numKvHeads), numHeads % numKvHeads == 0 else {
+            throw ValidationError("--num-heads must be a multiple of --num-kv-heads, up to 1024")
+        }
+        guard (1...1000).contains(numIters), (0...1000).contains(numItersWarmup) else {
+            throw ValidationError("--num-iters must be 1 to 1000, --num-iters-warmup 0 to 1000")
+        }
+        guard window.map({ $0 > 0 }) ?? true else { throw ValidationError("--window must be positive") }
+        guard batchSize.values.allSatisfy({ $0 <= 4096 }) else { throw ValidationError("--batch-size is at most 4096") }
+        for shape in shapes where shape.query > shape.keys {
+            throw ValidationError("\(shape.query) query tokens need as many KV tokens, not \(shape.keys)")
+        }
+    }
+
+    private var shapes: [Shape] {
+        queryLen.values.flatMap { query in kvLen.values.map { Shape(query: query, keys: $0) } }
+            + (beside.map { [$0] } ?? [])
+    }
+
+    func run() throws {
+        let device = try device.makeDevice()
+        var entries: [AttentionReportEntry] = []
+        for query in queryLen.values {
+            for keys in kvLen.values {
+                for count in batchSize.values {
+                    let group = AttentionWorkload.Group(queryLength: query, length: keys, count: count)
+                    entries += try measure([group], on: device)
+                }
+            }
+        }
+        Terminal.write("\(device.name), \(numHeads) query heads, \(numKvHeads) KV heads of \(headSize), ")
+        Terminal.write("\(kvCacheDtype.rawValue) cache, \(blocks.rawValue) blocks of \(blockSize)\n")
+        Terminal.write(AttentionReportEntry.table(entries).text)
+        if let outputJson {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+            try encoder.encode(AttentionReport(device: device.name, command: self, results: entries))
+                .write(to: URL(filePath: outputJson))
+        }
+    }
+
+    private func measure(_ groups: [AttentionWorkload.Group], on device: CPUDevice) throws -> [AttentionReportEntry] {
+        guard let beside else { return try time(groups, on: device) }
+        let other = AttentionWorkload.Group(queryLength: beside.query, length: beside.keys)
+        let (first, second) = (try time(groups, on: device), try time([other], on: device))
+        let together = try time(groups + [other], on: device).enumerated().map { index, entry in
+            var entry = entry
+            entry.multipleOfParts = entry.medianMs / (first[index].medianMs + second[index].medianMs)
+            return entry
+        }
+        return first + second + together
+    }
+
+    private func time(_ groups: [AttentionWorkload.Group], on device: CPUDevice) throws -> [AttentionReportEntry] {
+        let heads = AttentionHeads(queryHeads: numHeads, keyValueHeads: numKvHeads, headSize: headSize)
+        var parameters = AttentionParameters(heads: heads, scale: 1 / Float(headSize).squareRoot())
+        if let window { parameters.visibility.scope = .window(window) }
+        let workload = AttentionWorkload(
+            parameters, format: kvCacheDtype, blockSize: blockSize, blockOrder: blocks, groups: groups)
+        let bar = ProgressBar(title: groups.map(\.description).joined(separator: " + "))
+        defer { bar.clear() }
+        let report = try AttentionBenchmark(workload, on: device)
+            .run(launches: launch.values, iterations: numIters, warmup: numItersWarmup) { bar.show($0) }
+        return report.results.map { AttentionReportEntry(report, launch: $0.launch, $0.result) }
+    }
+
+    /// A list of positive numbers.
+    struct Numbers: ExpressibleByArgument {
+        let values: [Int]
+        init(_ values: [Int]) { self.values = values }
+        init?(argument: String) {
+            let parts = argument.split(separator: ",").map { Int($0) }
+            values = parts.compactMap(\.self)
+            guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ (1...(1 << 22)).contains($0) }) else {
+                return nil
+            }
+        }
+        var defaultValueDescription: String { values.map(String.init).joined(separator: ",") }
+    }
+
+    /// A list of launches.
+    struct Launches: ExpressibleByArgument {
+        let values: [AttentionLaunch]
+        init(_ values: [AttentionLaunch]) { self.values = values }
+        init?(argument: String) {
+            let parts = argument.split(separator: ",").map { AttentionLaunch(rawValue: String($0)) }
+            values = parts.compactMap(\.self)
+            guard !values.isEmpty, values.count == parts.count else { return nil }
+        }
+        var defaultValueDescription: String { values.map(\.rawValue).joined(separator: ",") }
+    }
+
+    /// `QUERYxKV`.
+    struct Shape: ExpressibleByArgument {
+        let query: Int
+        let keys: Int
+        init(query: Int, keys: Int) { (self.query, self.keys) = (query, keys) }
+        init?(argument: String) {
+            let parts = argument.split(separator: "x").compactMap { Int($0) }
+            guard parts.count == 2, parts.allSatisfy({ (1...(1 << 22)).contains($0) }) else { return nil }
+            self.init(query: parts[0], keys: parts[1])
+        }
+    }
+}
+
+extension AttentionWorkload.BlockOrder: ExpressibleByArgument {}
