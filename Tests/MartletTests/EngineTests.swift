@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletAttention
 import MartletCPU
 import MartletCheckpoints
 import MartletCompute
@@ -70,6 +71,35 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
                     result.tokens == first.tokens && result.logprobs == first.logprobs, "\(variant.testDescription)")
             } else {
                 first = result
+            }
+        }
+    }
+
+    /// A context of several segments: the same bits with one attention launch and with two, whatever the cache keeps.
+    @Test(arguments: FloatFormat.allCases) func launchesAgreeOverLongContexts(_ format: FloatFormat) async throws {
+        var model = TinyModel()
+        model.contextLength = 1400
+        let file = try model.write()
+        let prompt = tokens(1300)
+        var sampling = SamplingParameters.greedy
+        sampling.maxTokens = 12
+        sampling.ignoresEndTokens = true
+        var first: (scores: [TokenScore], logprobs: [Float])?
+        for launch in AttentionLaunch.allCases {
+            for (threads, budget) in [(1, 512), (3, 100)] {
+                var options = EngineOptions()
+                options.kvCacheDtype = format
+                options.attentionLaunch = launch
+                options.threads = threads
+                options.maxNumBatchedTokens = budget
+                let engine = try await Engine.load(file.path, options: options)
+                let scores = try await engine.score(prompt, from: 1290)
+                let pieces = try await answer(engine, GenerationRequest(promptTokens: prompt, sampling: sampling))
+                let result = (scores: scores, logprobs: pieces.flatMap(\.logprobs))
+                #expect(result.logprobs.count == 12 && result.logprobs.allSatisfy(\.isFinite))
+                let reference = first ?? result
+                first = reference
+                #expect(result.scores == reference.scores && result.logprobs == reference.logprobs, "\(launch)")
             }
         }
     }
