@@ -37,7 +37,9 @@ let package = Package(
             dependencies: ["MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints"]),
         .executableTarget(
             name: "MartletCLI",
-            dependencies: ["Martlet", "MartletBench", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: [
+                "Martlet", "MartletBench", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         .executableTarget(name: "GenerateExample", dependencies: ["Martlet"], path: "Examples/Generate"),
 
         .target(

@@ -132,11 +132,16 @@ final class AttentionLayer {
         for scale in [parameters.queryScale, parameters.keyScale, parameters.valueScale, parameters.outputScale] {
             try require(isScale(scale), "a quantisation scale is \(scale); it must be positive")
         }
+        // Far beyond any context, and small enough to calculate with.
+        let range = 1...(1 << 30)
         switch parameters.visibility.scope {
         case .all: break
-        case .window(let window): try require(window > 0, "the attention window is \(window); it must be positive")
+        case .window(let window):
+            try require(range.contains(window), "the attention window is \(window); it must be in \(range)")
         case .chunks(let length, let lookback):
-            try require(length > 0 && lookback >= 0, "attention chunks of \(length) with \(lookback) before them")
+            try require(
+                range.contains(length) && (lookback == 0 || range.contains(lookback)),
+                "attention chunks of \(length) with \(lookback) before them; they must be in \(range)")
         }
         try require(
             parameters.alibi.map { $0.slopes.count == heads.queryHeads } ?? true,

@@ -68,7 +68,8 @@ public final class CPUDevice: ComputeDevice {
     }
 
     public func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph {
-        try Lowering.lower(program, bindings: bindings, kernels: kernels, threadCount: threadCount,
+        try Lowering.lower(
+            program, bindings: bindings, kernels: kernels, threadCount: threadCount,
             attentionSegmentLength: attentionSegmentLength)
     }
 

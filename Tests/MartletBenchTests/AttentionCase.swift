@@ -225,7 +225,9 @@ extension AttentionCase {
             case 2: Int.random(in: 1...6, using: &random)
             default: Int.random(in: 7...70, using: &random)
             }
-        let context = Bool.random(using: &random) ? Int.random(in: 0...40, using: &random)
+        let context =
+            Bool.random(using: &random)
+            ? Int.random(in: 0...40, using: &random)
             : Int.random(in: 0...600, using: &random)
         let length = context + queryLength
         var sequence = Sequence(

@@ -52,7 +52,9 @@ import Testing
         let scale: Float = format.isEightBit ? 0.3 : 1
         for offset in 0..<blockSize {
             // From subnormal to overflow.
-            let key = (0..<headSize).map { _ in random.normal() * Float(sign: .plus, exponent: .random(in: -26...16, using: &random), significand: 1) }
+            let key = (0..<headSize).map { _ in
+                random.normal() * Float(sign: .plus, exponent: .random(in: -26...16, using: &random), significand: 1)
+            }
             let value = random.normals(headSize)
             martlet_write_cache(
                 key, value, cache.pointer(layer: 0), Int64(offset), Int64(headSize), Int64(blockSize),

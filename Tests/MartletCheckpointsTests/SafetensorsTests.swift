@@ -34,7 +34,8 @@ private let badFiles = [
     BadSafetensors("header of no JSON", .invalidMetadata, file("{\"a\":")),
     BadSafetensors("header of another shape", .invalidMetadata, file("[1]")),
     BadSafetensors("nested 100,000 deep", .invalidMetadata, file(String(repeating: "[", count: 100_000))),
-    BadSafetensors("nested in a metadata", .invalidMetadata, file("{\"__metadata__\":" + String(repeating: "{\"a\":", count: 600))),
+    BadSafetensors(
+        "nested in a metadata", .invalidMetadata, file("{\"__metadata__\":" + String(repeating: "{\"a\":", count: 600))),
     BadSafetensors("unknown type", .unsupportedTensorType, file("{\"a\":\(entry("F3"))}", data: four)),
     BadSafetensors("negative extent", .invalidDimensions, file("{\"a\":\(entry(shape: "[-1]"))}", data: four)),
     BadSafetensors(

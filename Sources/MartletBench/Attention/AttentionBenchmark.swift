@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 public import MartletAttention
 public import MartletCPU
 import MartletCompute
@@ -44,7 +45,10 @@ public final class AttentionBenchmark {
     private let layers: Int
     private let layersPerRun: Int
 
-    public init(_ workload: AttentionWorkload, on device: CPUDevice) throws {
+    /// - Parameter rotating: bytes of cache to go through, at least.
+    public init(
+        _ workload: AttentionWorkload, rotating bytes: Int = AttentionBenchmark.rotatedBytes, on device: CPUDevice
+    ) throws {
         self.device = device
         self.workload = workload
         let heads = workload.parameters.heads
@@ -53,7 +57,14 @@ public final class AttentionBenchmark {
                 layers: layers, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize,
                 blockSize: workload.blockSize, blockCount: workload.blockCount, format: workload.format)
         }
-        layers = (Self.rotatedBytes - 1) / max(1, try device.byteCount(of: layout(layers: 1))) + 1
+        layers = (bytes - 1) / max(1, try device.byteCount(of: layout(layers: 1))) + 1
+        let (needed, available) = (try device.byteCount(of: layout(layers: layers)), Self.memoryBytes)
+        guard needed < available else {
+            throw DeviceError(
+                code: .outOfMemory,
+                message:
+                    "the benchmark needs \(needed >> 20) MB of cache; this machine has \(available >> 20) MB in all")
+        }
         layersPerRun = workload.operations > Self.longLayer ? 1 : layers
         attention = try IsolatedAttention(
             workload.parameters, layout: layout(layers: layers),
@@ -63,6 +74,8 @@ public final class AttentionBenchmark {
             on: device)
         try fill()
     }
+
+    private static var memoryBytes: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
     /// Random numbers; few of them, over and over, because only their places matter.
     private func fill() throws {

@@ -98,7 +98,8 @@ struct AttentionCaseInputs {
         case "float8_e4m3fn": return .float8E4M3
         case "float8_e5m2": return .float8E5M2
         case let other?:
-            throw CheckpointError(.unsupportedTensorType, "case \(caseName): outputs of type \(other) are not supported")
+            throw CheckpointError(
+                .unsupportedTensorType, "case \(caseName): outputs of type \(other) are not supported")
         }
     }
 
@@ -123,7 +124,9 @@ struct AttentionCaseInputs {
     private static func sequences(
         _ file: SafetensorsFile, tokens: Int, layout: CacheLayout, _ name: String
     ) throws -> [IsolatedAttention.Sequence] {
-        func invalid(_ message: String) -> CheckpointError { CheckpointError(.invalidMetadata, "case \(name): \(message)") }
+        func invalid(_ message: String) -> CheckpointError {
+            CheckpointError(.invalidMetadata, "case \(name): \(message)")
+        }
         let lengths = try file.integers("seq_lens")
         let starts = try file.integers("cu_seqlens_q")
         let table = try file.integers("block_table")

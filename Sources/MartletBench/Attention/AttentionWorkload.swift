@@ -54,7 +54,8 @@ public struct AttentionWorkload: Sendable {
         let heads = parameters.heads
         return groups.reduce(0) { sum, group in
             let first = group.length - group.queryLength
-            let keys = parameters.visibility.visibleRange(of: first...max(first, group.length - 1), length: group.length)
+            let keys = parameters.visibility.visibleRange(
+                of: first...max(first, group.length - 1), length: group.length)
             return sum + keys.count * group.count
         } * heads.keyValueHeads * heads.headSize * 2 * format.byteCount
     }

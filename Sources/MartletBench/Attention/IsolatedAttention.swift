@@ -65,7 +65,8 @@ public final class IsolatedAttention {
     public func store(keys: [Float], values: [Float], slots: [Int64], layer: Int = 0) throws {
         let heads = parameters.heads
         let columns = heads.keyValueHeads * heads.headSize
-        precondition(keys.count == slots.count * columns && values.count == keys.count, "a row of K and V for each slot")
+        precondition(
+            keys.count == slots.count * columns && values.count == keys.count, "a row of K and V for each slot")
         let angles = Tensor("angles", rows: .tokens, columns: 0)
         let write = Kernel.rotaryAndCacheWrite(
             queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: layer)

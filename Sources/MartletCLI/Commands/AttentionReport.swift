@@ -93,7 +93,8 @@ struct AttentionReportEntry: Encodable {
     /// For people: decodes against what can be read, all else against what can be multiplied.
     static func table(_ entries: [AttentionReportEntry]) -> Table {
         var table = Table()
-        table.add("query x KV", "launch", "ms a layer (min … max)", "rate", "of block read", "of read in order", "of peak",
+        table.add(
+            "query x KV", "launch", "ms a layer (min … max)", "rate", "of block read", "of read in order", "of peak",
             "of parts")
         for entry in entries {
             func percent(_ value: Double, _ limit: Double) -> String { String(format: "%.0f %%", 100 * value / limit) }

@@ -72,7 +72,15 @@ struct BenchAttentionCommand: ParsableCommand {
             throw ValidationError("--num-iters must be 1 to 1000, --num-iters-warmup 0 to 1000")
         }
         guard window.map({ $0 > 0 }) ?? true else { throw ValidationError("--window must be positive") }
-        guard batchSize.values.allSatisfy({ $0 <= 4096 }) else { throw ValidationError("--batch-size is at most 4096") }
+        guard headSize % 8 == 0, (8...256).contains(headSize) else {
+            throw ValidationError("--head-size must be a multiple of 8 up to 256")
+        }
+        guard blockSize % 16 == 0, (16...1024).contains(blockSize) else {
+            throw ValidationError("--block-size must be a multiple of 16 up to 1024")
+        }
+        guard (queryLen.values.max() ?? 1) * (batchSize.values.max() ?? 1) + (beside?.query ?? 0) <= 1 << 16,
+            (batchSize.values.max() ?? 1) <= 4096
+        else { throw ValidationError("a step has at most 65536 query tokens and 4096 sequences") }
         for shape in shapes where shape.query > shape.keys {
             throw ValidationError("\(shape.query) query tokens need as many KV tokens, not \(shape.keys)")
         }
@@ -84,6 +92,12 @@ struct BenchAttentionCommand: ParsableCommand {
     }
 
     func run() throws {
+        if let outputJson {
+            let folder = URL(filePath: outputJson).deletingLastPathComponent().path
+            guard FileManager.default.isWritableFile(atPath: folder) else {
+                throw InputError("can't write \(outputJson): \(folder) is not a folder to write to")
+            }
+        }
         let device = try device.makeDevice()
         var entries: [AttentionReportEntry] = []
         for query in queryLen.values {
@@ -100,8 +114,10 @@ struct BenchAttentionCommand: ParsableCommand {
         if let outputJson {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            try encoder.encode(AttentionReport(device: device.name, command: self, results: entries))
-                .write(to: URL(filePath: outputJson))
+            let report = try encoder.encode(AttentionReport(device: device.name, command: self, results: entries))
+            do { try report.write(to: URL(filePath: outputJson)) } catch {
+                throw InputError("can't write \(outputJson)")
+            }
         }
     }
 
@@ -137,7 +153,8 @@ struct BenchAttentionCommand: ParsableCommand {
         init?(argument: String) {
             let parts = argument.split(separator: ",").map { Int($0) }
             values = parts.compactMap(\.self)
-            guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ (1...(1 << 22)).contains($0) }) else {
+            guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ (1...(1 << 22)).contains($0) })
+            else {
                 return nil
             }
         }

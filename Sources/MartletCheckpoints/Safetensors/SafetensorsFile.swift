@@ -70,7 +70,8 @@ public final class SafetensorsFile {
         let length = try cursor.read(UInt64.self, "the header's length")
         guard let count = Int(exactly: length), count <= largestHeader, count <= cursor.remaining else {
             throw CheckpointError(
-                .stringTooLong, "the header claims \(length) bytes; is this a safetensors file, and complete?", offset: 0)
+                .stringTooLong, "the header claims \(length) bytes; is this a safetensors file, and complete?",
+                offset: 0)
         }
         let start = cursor.offset
         try cursor.skip(count, "the header")
@@ -119,7 +120,8 @@ public final class SafetensorsFile {
         }
         guard offsets[1] - offsets[0] == byteCount else {
             throw CheckpointError(
-                .invalidDimensions, "tensor \(name) has \(offsets[1] - offsets[0]) bytes where its shape needs \(byteCount)"
+                .invalidDimensions,
+                "tensor \(name) has \(offsets[1] - offsets[0]) bytes where its shape needs \(byteCount)"
             )
         }
         return SafetensorsTensor(
