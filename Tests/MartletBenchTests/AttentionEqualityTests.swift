@@ -38,8 +38,9 @@ import Testing
                 let expected = try alone(sample, on: devices[0], &random)
                 for device in devices {
                     for way in ways(&random) {
-                        let found = try sample.run(way, on: device, &random)
-                        #expect(found == expected, "\(way), \(device.name), \(sample.parameters)")
+                        // Said as a Bool: a failure should name the way, not print all the numbers.
+                        let agrees = try sample.run(way, on: device, &random) == expected
+                        #expect(agrees, "\(way), \(device.name), \(sample.parameters)")
                     }
                 }
             }
@@ -72,8 +73,9 @@ import Testing
                 let expected = try alone(sample, on: devices[0], &random)
                 for device in devices {
                     for way in ways(&random) where way.largestChunk == 0 {
-                        let found = try sample.run(way, on: device, &random)
-                        #expect(found == expected, "\(way), \(device.name), \(sample.parameters)")
+                        // Said as a Bool: a failure should name the way, not print all the numbers.
+                        let agrees = try sample.run(way, on: device, &random) == expected
+                        #expect(agrees, "\(way), \(device.name), \(sample.parameters)")
                     }
                 }
             }
@@ -99,7 +101,8 @@ import Testing
         let device = try CPUDevice(threads: 2, attentionSegmentLength: 128)
         let expected = try sample.run(AttentionCase.Way(), on: device, &random)
         let chunked = try sample.run(AttentionCase.Way(splits: true, largestChunk: 1), on: device, &random)
-        #expect(chunked == expected)
+        let agrees = chunked == expected
+        #expect(agrees)
         for row in stride(from: 0, to: length, by: 37) {
             let columns = heads.outputColumns
             let found = expected[0][row * columns..<(row + 1) * columns].map { Double(Float(bitPattern: $0)) }
