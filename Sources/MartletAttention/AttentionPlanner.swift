@@ -92,10 +92,11 @@ public struct AttentionPlanner: Sendable {
     /// How many items a tile becomes.
     private func pieces(of tile: Tile, share: Int) -> Int {
         guard splits, geometry.parallelism > 1, share > 0 else { return 1 }
-        // A decode's item covers all KV heads, a prefill's is claimed once for each.
-        let work = tile.work * (tile.isDecode ? heads.keyValueHeads : 1)
-        return min(tile.segments.count, (work + share - 1) / share)
+        return min(tile.segments.count, (work(of: tile) + share - 1) / share)
     }
+
+    /// Of one claim: a decode's covers all KV heads, a prefill's one.
+    private func work(of tile: Tile) -> Int { tile.work * (tile.isDecode ? heads.keyValueHeads : 1) }
 
     private func append(_ tile: Tile, pieces: Int, to batch: BatchBuffers) {
         let segments = tile.segments
@@ -110,7 +111,7 @@ public struct AttentionPlanner: Sendable {
                 sequence: Int32(tile.sequence), firstRow: Int32(tile.rows.lowerBound),
                 rowCount: Int32(tile.rows.count), firstSegment: Int32(begin), segmentCount: Int32(end - begin),
                 firstPartial: Int32(partial), partialStride: Int32(isCut ? segments.count : 0),
-                work: tile.work * (end - begin) / segments.count)
+                work: work(of: tile) * (end - begin) / segments.count)
             if tile.isDecode {
                 batch.plan.decodes[batch.plan.decodeCount] = item
                 batch.plan.decodeCount += 1
@@ -129,10 +130,27 @@ public struct AttentionPlanner: Sendable {
     }
 
     /// Longest first: what is claimed last is short, so no worker is left alone with a long item.
+    ///
+    /// A heap sort, because the standard library's allocates.
     private static func sort(_ items: UnsafeMutableBufferPointer<AttentionItem>, _ count: Int) {
-        var used = UnsafeMutableBufferPointer(rebasing: items[..<count])
-        used.sort { first, second in
+        func isLonger(_ first: AttentionItem, _ second: AttentionItem) -> Bool {
             (second.work, first.firstRow, first.firstSegment) < (first.work, second.firstRow, second.firstSegment)
+        }
+        /// Sinks an item below those that are shorter, in a heap whose top is the shortest.
+        func sink(_ start: Int, _ end: Int) {
+            var parent = start
+            while 2 * parent + 1 < end {
+                var child = 2 * parent + 1
+                if child + 1 < end, isLonger(items[child], items[child + 1]) { child += 1 }
+                guard isLonger(items[parent], items[child]) else { return }
+                items.swapAt(parent, child)
+                parent = child
+            }
+        }
+        for start in stride(from: count / 2 - 1, through: 0, by: -1) { sink(start, count) }
+        for end in stride(from: count - 1, to: 0, by: -1) {
+            items.swapAt(0, end)
+            sink(0, end)
         }
     }
 }

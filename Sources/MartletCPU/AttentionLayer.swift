@@ -20,7 +20,7 @@ final class AttentionLayer {
     ) throws(DeviceError) {
         try Self.check(parameters, cache.layout)
         let (queryFormat, cacheFormat) = (parameters.queryFormat(beside: cache.layout.format), cache.layout.format)
-        let isWide = !Self.meetsInBFloat16(queryFormat) || !Self.meetsInBFloat16(cacheFormat)
+        let isWide = parameters.multipliesInFloat32(beside: cacheFormat)
         // Beside 8-bit queries the cache's codes are multiplied as they are; its scales go to scores and output.
         let isRaw = queryFormat.isEightBit && cacheFormat.isEightBit
         var scale = parameters.scale
@@ -65,7 +65,7 @@ final class AttentionLayer {
     var partialFloats: Int { Self.partialFloats(parameters.heads) }
 
     static func partialFloats(_ heads: AttentionHeads) -> Int {
-        heads.queryHeads * ((heads.headSize + 15) / 16 * 16 + 16)
+        heads.queryHeads * Int(martlet_partial_floats(Int64(heads.headSize)))
     }
 
     func withArguments<Result>(_ body: (UnsafePointer<MartletAttentionLayer>) -> Result) -> Result {
@@ -96,9 +96,6 @@ final class AttentionLayer {
             bias: hasBias ? UnsafePointer(batch.queryQueryBias.baseAddress) : nil,
             biasStride: Int64(batch.capacity.queryQueryBias), biasExtent: Int64(batch.queryQueryBiasExtent))
     }
-
-    /// Whether every number of the format is a bf16 number, so that products can be taken of those.
-    private static func meetsInBFloat16(_ format: FloatFormat) -> Bool { format == .bfloat16 || format.isEightBit }
 
     /// What each code of an 8-bit format stands for once it is scaled and rounded as the reference rounds it: bf16
     /// codes, or f32 where products are.
@@ -152,6 +149,16 @@ final class AttentionLayer {
 extension AttentionParameters {
     /// What queries are rounded to before they meet a cache of the given format.
     public func queryFormat(beside cache: FloatFormat) -> FloatFormat {
-        queryFormat ?? (cache == .bfloat16 || cache.isEightBit ? .bfloat16 : .float32)
+        queryFormat ?? (cache.fitsBFloat16 ? .bfloat16 : .float32)
     }
+
+    /// Whether products are taken in f32; they are taken in bf16 where it holds both queries and cache exactly.
+    public func multipliesInFloat32(beside cache: FloatFormat) -> Bool {
+        !queryFormat(beside: cache).fitsBFloat16 || !cache.fitsBFloat16
+    }
+}
+
+extension FloatFormat {
+    /// Whether every number of the format is a bf16 number.
+    fileprivate var fitsBFloat16: Bool { self == .bfloat16 || isEightBit }
 }

@@ -6,6 +6,7 @@ public import MartletCompute
 /// Runs of nothing but a limit's own operations, on the device's own threads and memory: what kernels are measured
 /// against. Whoever calls takes the time.
 extension CPUDevice {
+    /// What is multiplied.
     public enum Product: String, Sendable, CaseIterable {
         case float32, bfloat16, int8
     }

@@ -71,6 +71,7 @@ public struct ALiBi: Hashable, Sendable {
 
 /// Which keys a query sees: those that cause and scope both allow, and those that share a prefix range with it.
 public struct AttentionVisibility: Hashable, Sendable {
+    /// Which keys a query sees for their distance.
     public enum Scope: Hashable, Sendable {
         case all
         /// That many keys, the query's own included; where later keys are seen too, as many on either side.

@@ -35,6 +35,11 @@ private struct Coverage {
             for case let place? in places where !partials.insert(place).inserted { problem = "a partial is shared" }
         }
         if partials.contains(where: { $0 < 0 || $0 >= plan.partialCapacity }) { problem = "a partial has no room" }
+        if plan.prefillCount > plan.prefills.count || plan.decodeCount > plan.decodes.count
+            || plan.mergeCount > plan.merges.count || plan.partialCount > plan.partialCapacity
+        {
+            problem = "a buffer overflowed"
+        }
         if writes.contains(where: { $0 != 1 }) { problem = "an output is not written exactly once" }
     }
 
@@ -62,7 +67,7 @@ private struct Coverage {
     ]
 
     /// Random batches in any order, any capacity: every row is written once, every key that it sees lies in exactly
-    /// one segment of its items, and no buffer overflows (they trap).
+    /// one segment of its items, and no buffer overflows.
     @Test(arguments: 0..<8) func coversEveryVisibleKeyOnce(_ part: Int) {
         var random = SeededGenerator(UInt64(part))
         for _ in 0..<25 {

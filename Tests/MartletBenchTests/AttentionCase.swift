@@ -175,8 +175,8 @@ extension AttentionCase {
     static func random(_ features: Features = [], _ random: inout SeededGenerator) -> AttentionCase {
         func chance(_ outOf: Int) -> Bool { Int.random(in: 0..<outOf, using: &random) == 0 }
         let keyValueHeads = Int.random(in: 1...3, using: &random)
-        let groupSize = [1, 2, 3, 4, 5, 7, 8, 13].randomElement(using: &random) ?? 1
-        let headSize = [32, 40, 64, 64, 72, 80, 96, 128, 200, 256].randomElement(using: &random) ?? 64
+        let groupSize = [1, 2, 3, 4, 5, 7, 8, 13, 50].randomElement(using: &random) ?? 1
+        let headSize = [8, 24, 32, 40, 64, 64, 72, 80, 96, 128, 200, 256].randomElement(using: &random) ?? 64
         let heads = AttentionHeads(
             queryHeads: keyValueHeads * groupSize, keyValueHeads: keyValueHeads, headSize: headSize)
         var parameters = AttentionParameters(heads: heads, scale: 1 / Float(headSize).squareRoot())
@@ -201,7 +201,8 @@ extension AttentionCase {
         if chance(4) { parameters.queryFormat = FloatFormat.allCases.randomElement(using: &random) }
         if parameters.queryFormat?.isEightBit == true, chance(2) { parameters.queryScale = 0.75 }
         var sample = AttentionCase(
-            parameters: parameters, format: format, blockSize: [16, 32, 64, 128].randomElement(using: &random) ?? 16,
+            parameters: parameters, format: format,
+            blockSize: [16, 32, 64, 128, 256].randomElement(using: &random) ?? 16,
             sequences: [])
         if chance(3) { sample.sinks = random.normals(heads.queryHeads, scale: 2) }
         let hasRanges = features.contains(.wholeSections) && chance(2)

@@ -2,7 +2,8 @@
 //
 // The CPU's innermost loops. Raw pointers and sizes in, nothing allocated, nothing kept.
 // One portable source (the .inc files) is compiled once for each instruction set; a table of function
-// pointers is chosen at start. Every function here has a plain Swift twin in MartletCPU/Reference.
+// pointers is chosen at start. What computes has a plain Swift twin: in MartletCPU/Reference, attention's in
+// MartletAttention.
 
 #ifndef CMARTLETKERNELS_H
 #define CMARTLETKERNELS_H
@@ -60,7 +61,7 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 
 /// A layer's attention: what all work items of a launch share.
 typedef struct {
-    const uint8_t *cache;          ///< `[block][kvHead][K | V]`, a head's part as attention_cache.inc draws it
+    const uint8_t *cache;          ///< `[block][kvHead][K | V]`, a head's part as cache_layout.h draws it
     MartletFormat cacheFormat;
     MartletFormat queryFormat;     ///< what queries are rounded to
     MartletFormat outputFormat;    ///< what outputs are rounded to
@@ -99,7 +100,7 @@ typedef struct {
     int64_t sequenceLength;        ///< keys that exist
     int64_t firstSegment;
     int64_t segmentCount;
-    /// `[rows][partialStride][query heads][MARTLET_PARTIAL_FLOATS(headSize)]`, the item's first segment first;
+    /// `[rows][partialStride][query heads][martlet_partial_floats]`, the item's first segment first;
     /// null: the item holds all segments, folds them and writes the output.
     float *_Nullable partials;
     int64_t partialStride;
@@ -111,7 +112,7 @@ typedef struct {
 } MartletAttentionItem;
 
 /// Floats that a segment leaves for one query head: accumulator, maximum, sum.
-#define MARTLET_PARTIAL_FLOATS(headSize) (((headSize) + 15) / 16 * 16 + 16)
+static inline int64_t martlet_partial_floats(int64_t headSize) { return (headSize + 15) / 16 * 16 + 16; }
 
 /// What `multiply` multiplies.
 typedef enum __attribute__((enum_extensibility(closed))) {
@@ -167,7 +168,7 @@ typedef struct {
 const MartletKernelTable *martlet_kernels_portable(void);
 /// Null where the machine lacks AVX2, FMA or F16C.
 const MartletKernelTable *_Nullable martlet_kernels_avx2(void);
-/// Null where the machine lacks AVX-512 F, BW, DQ, VL, VNNI or BF16.
+/// Null where the machine lacks AVX-512 F, BW, DQ, VL, VBMI, VNNI or BF16.
 const MartletKernelTable *_Nullable martlet_kernels_avx512(void);
 
 /// Packs `columns` rows of a GGUF matrix (each `blocks` blocks of 32) into one panel; absent columns are zero.

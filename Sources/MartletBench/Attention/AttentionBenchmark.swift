@@ -7,6 +7,7 @@ import MartletCompute
 
 /// Times attention layers, and beside them the limits that they are up against, in turn.
 public final class AttentionBenchmark {
+    /// What one launch took.
     public struct Result: Sendable {
         /// Of one layer.
         public let timings: Timings
@@ -25,6 +26,7 @@ public final class AttentionBenchmark {
         public let multiply: Double
     }
 
+    /// What all launches of a workload took, and what the machine could do meanwhile.
     public struct Report: Sendable {
         public let workload: AttentionWorkload
         public let results: [(launch: AttentionLaunch, result: Result)]
@@ -36,8 +38,8 @@ public final class AttentionBenchmark {
 
     /// No cache of a processor holds so much.
     public static let rotatedBytes = 256 << 20
-    /// Beyond this, in operations, a layer takes long enough to be timed alone.
-    private static let longLayer = 1 << 30
+    /// A run goes through so many layers that it does about these, or through all.
+    private static let operationsPerRun = 1 << 30
 
     private let device: CPUDevice
     private let workload: AttentionWorkload
@@ -58,14 +60,18 @@ public final class AttentionBenchmark {
                 blockSize: workload.blockSize, blockCount: workload.blockCount, format: workload.format)
         }
         layers = (bytes - 1) / max(1, try device.byteCount(of: layout(layers: 1))) + 1
-        let (needed, available) = (try device.byteCount(of: layout(layers: layers)), Self.memoryBytes)
-        guard needed < available else {
+        // Activations in the workspace, and twice more while they are made and copied there.
+        let activations = workload.tokens * (heads.queryKeyValueColumns + heads.outputColumns) * 4 * 3
+        let (cache, available) = (try device.byteCount(of: layout(layers: layers)), Self.memoryBytes)
+        guard cache < available, activations < available - cache else {
             throw DeviceError(
                 code: .outOfMemory,
-                message:
-                    "the benchmark needs \(needed >> 20) MB of cache; this machine has \(available >> 20) MB in all")
+                message: """
+                    the benchmark needs \(cache >> 20) MB of cache and \(activations >> 20) MB of activations; this \
+                    machine has \(available >> 20) MB in all
+                    """)
         }
-        layersPerRun = workload.operations > Self.longLayer ? 1 : layers
+        layersPerRun = min(layers, max(1, Self.operationsPerRun / max(1, workload.operations)))
         attention = try IsolatedAttention(
             workload.parameters, layout: layout(layers: layers),
             capacity: BatchCapacity(
@@ -117,13 +123,16 @@ public final class AttentionBenchmark {
         var timings = launches.map { _ in Timings() }
         var (blockRead, sequentialRead, multiply) = (Timings(), Timings(), Timings())
         var (blockBytes, sequentialBytes, operations) = (0, 0, 0)
-        let product: CPUDevice.Product = isWide ? .float32 : .bfloat16
+        let product: CPUDevice.Product =
+            workload.parameters.multipliesInFloat32(beside: workload.format) ? .float32 : .bfloat16
         let planners = launches.map { attention.planner(splits: $0.splits(isFullGraph: true)) }
         for iteration in 0..<warmup + iterations {
-            let first = iteration * layersPerRun % layers
-            let range = first..<min(first + layersPerRun, layers)
             for (index, planner) in planners.enumerated() {
+                // Each launch goes on where the last one stopped, so that none finds a cache warmed for it.
+                let turn = (iteration * planners.count + index) % (layers / layersPerRun)
+                let range = turn * layersPerRun..<(turn + 1) * layersPerRun
                 planner.plan(attention.batch)
+                try attention.compile(layers: range)
                 if iteration < warmup {
                     try attention.runPlanned(layers: range)
                 } else {
@@ -138,7 +147,7 @@ public final class AttentionBenchmark {
             operations = multiply.measure { device.multiply(product, repetitions: 1 << 18) }
             progress(Double(iteration + 1) / Double(warmup + iterations))
         }
-        let count = Double(min(layersPerRun, layers))
+        let count = Double(layersPerRun)
         return Report(
             workload: workload,
             results: zip(launches, timings).map { launch, timings in
@@ -155,11 +164,5 @@ public final class AttentionBenchmark {
                 sequentialRead: Double(sequentialBytes) / sequentialRead.median,
                 multiply: Double(operations) / multiply.median),
             layers: layers, rotatedBytes: try device.byteCount(of: attention.cache.layout))
-    }
-
-    /// Whether products are taken in f32.
-    private var isWide: Bool {
-        let formats = [workload.parameters.queryFormat(beside: workload.format), workload.format]
-        return formats.contains { $0 == .float16 || $0 == .float32 }
     }
 }

@@ -11,6 +11,7 @@ public struct AttentionCaseDescription: Decodable, Sendable {
     public let absoluteTolerance: Double
     public let relativeTolerance: Double
 
+    /// The errors of one of the reference's runs.
     public struct Run: Decodable, Sendable {
         public let largest: Double
         public let rootMeanSquare: Double

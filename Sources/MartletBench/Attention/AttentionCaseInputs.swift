@@ -19,7 +19,10 @@ struct AttentionCaseInputs {
     /// `[tokens, queryHeads, headSize]`, in the output's own units.
     let exact: [Double]
 
-    init(_ file: SafetensorsFile, _ description: AttentionCaseDescription.Parameters, name: String) throws {
+    init(
+        _ file: SafetensorsFile, _ description: AttentionCaseDescription.Parameters, name: String,
+        for device: any ComputeDevice
+    ) throws {
         func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
             guard condition else { throw CheckpointError(.invalidMetadata, "case \(name): \(message())") }
         }
@@ -43,6 +46,8 @@ struct AttentionCaseInputs {
         try require(try format("v") == cacheFormat, "k and v differ in type")
         layout = CacheLayout(
             layers: 1, keyValueHeads: k[2], headSize: k[3], blockSize: k[1], blockCount: k[0], format: cacheFormat)
+        // Refuses sizes that can't be addressed before anything is reckoned with them.
+        _ = try device.byteCount(of: layout)
         outputFormat = try Self.outputFormat(description.outputType, name) ?? queryFormat
 
         var parameters = AttentionParameters(heads: heads, scale: description.scale)
@@ -66,6 +71,7 @@ struct AttentionCaseInputs {
         bias = try Self.bias(file, longest: sequences.map(\.queryLength).max() ?? 0, name)
         exact = try file.doubles("ref64")
         try require(try file.required("ref64").shape == q, "ref64 and q differ in shape")
+        try require(exact.allSatisfy(\.isFinite), "ref64 is not finite everywhere")
         // 8-bit tensors hold codes; the device is given the numbers and divides by the scales again.
         let (queryScale, keyScale, valueScale) = (parameters.queryScale, parameters.keyScale, parameters.valueScale)
         queries = try file.floats("q").map { $0 * queryScale }
@@ -127,16 +133,21 @@ struct AttentionCaseInputs {
         func invalid(_ message: String) -> CheckpointError {
             CheckpointError(.invalidMetadata, "case \(name): \(message)")
         }
+        // Small enough to calculate with, and larger than anything that is computed.
+        let range = 0...(1 << 30)
         let lengths = try file.integers("seq_lens")
         let starts = try file.integers("cu_seqlens_q")
         let table = try file.integers("block_table")
-        guard let columns = try file.required("block_table").shape.last, lengths.count + 1 == starts.count,
-            table.count == lengths.count * columns, starts.first == 0, starts.last == tokens
+        let shape = try file.required("block_table").shape
+        guard shape.count == 2, shape[0] == lengths.count, lengths.count + 1 == starts.count, starts.first == 0,
+            starts.last == tokens, (lengths + starts + [shape[1]]).allSatisfy(range.contains),
+            range.contains(layout.blockCount), shape[1] <= range.upperBound / layout.blockSize
         else { throw invalid("seq_lens, cu_seqlens_q and block_table don't fit each other") }
+        let columns = shape[1]
         let ranges = file.tensors["mm_prefix_range"] == nil ? [] : try file.integers("mm_prefix_range")
         let perSequence = lengths.isEmpty ? 0 : ranges.count / lengths.count / 2
-        guard ranges.count == perSequence * lengths.count * 2, ranges.allSatisfy({ (0..<1 << 30).contains($0) }) else {
-            throw invalid("mm_prefix_range must be [sequences, ranges, 2]")
+        guard ranges.count == perSequence * lengths.count * 2, ranges.allSatisfy(range.contains) else {
+            throw invalid("mm_prefix_range must be [sequences, ranges, 2] of positions")
         }
         return try lengths.indices.map { index in
             let (queryLength, length) = (starts[index + 1] - starts[index], lengths[index])
@@ -162,7 +173,7 @@ struct AttentionCaseInputs {
         guard let shape = file.tensors["qq_bias"]?.shape else { return [] }
         guard shape.count == 2 else { throw CheckpointError(.invalidMetadata, "case \(name): qq_bias is no matrix") }
         let values = try file.floats("qq_bias")
-        let extent = max(longest, 1)
+        let extent = min(longest, max(shape[0], shape[1]))
         return (0..<extent).map { row in
             (0..<extent).map { column in
                 row < shape[0] && column < shape[1] ? values[row * shape[1] + column] : 0

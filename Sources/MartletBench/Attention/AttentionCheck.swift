@@ -64,7 +64,8 @@ public struct AttentionCheck {
             throw CheckpointError(.invalidMetadata, "\(name): \(description.file) is not a file beside the manifest")
         }
         let path = directory.appending(path: description.file).path
-        let inputs = try AttentionCaseInputs(SafetensorsFile(path: path), description.parameters, name: name)
+        let inputs = try AttentionCaseInputs(
+            SafetensorsFile(path: path), description.parameters, name: name, for: device)
         let attention = try inputs.makeAttention(on: device)
         func compute(splits: Bool) throws -> [Float] {
             try attention.poisonOutputs()
@@ -110,16 +111,18 @@ public struct AttentionCheck {
         guard let reference else {
             // Without a clean run the case's own tolerance is all there is.
             let (absolute, relative) = (description.absoluteTolerance, description.relativeTolerance)
-            let tooFar = zip(output, inputs.exact).filter { abs(Double($0) - $1) > absolute + relative * abs($1) }
+            let tooFar = zip(output, inputs.exact).filter { !(abs(Double($0) - $1) <= absolute + relative * abs($1)) }
             return failures + (tooFar.isEmpty ? [] : ["\(tooFar.count) outputs are out of tolerance"])
         }
         let format = inputs.outputFormat
         let tooFar = zip(output, inputs.exact).filter { value, exact in
-            abs(Double(value) - exact) > 1.1 * reference.largest + format.ulp(at: exact) / 2
+            !(abs(Double(value) - exact) <= 1.1 * reference.largest + format.ulp(at: exact) / 2)
         }
         if !tooFar.isEmpty { failures.append("\(tooFar.count) outputs are too far from exact") }
         let factor = format == .float32 ? 1.5 : 1.1
-        if found.rootMeanSquare > factor * reference.rootMeanSquare { failures.append("the RMS error is too large") }
+        if !(found.rootMeanSquare <= factor * reference.rootMeanSquare) {
+            failures.append("the RMS error is too large")
+        }
         return failures
     }
 }

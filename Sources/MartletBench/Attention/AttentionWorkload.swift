@@ -19,6 +19,7 @@ public struct AttentionWorkload: Sendable {
         public var description: String { "\(count > 1 ? "\(count) of " : "")\(queryLength) x \(length)" }
     }
 
+    /// Where a sequence's cache blocks lie.
     public enum BlockOrder: String, Sendable, CaseIterable {
         /// Each sequence's blocks anywhere in the cache.
         case random

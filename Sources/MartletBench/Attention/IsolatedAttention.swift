@@ -51,7 +51,7 @@ public final class IsolatedAttention {
         let heads = parameters.heads
         queryKeyValue = Tensor("queryKeyValue", rows: .tokens, columns: heads.queryKeyValueColumns)
         output = Tensor("attended", rows: .tokens, columns: heads.outputColumns)
-        _ = try graph(0..<layout.layers)
+        try compile(layers: 0..<layout.layers)
     }
 
     /// A planner for this device and these heads.
@@ -153,6 +153,9 @@ public final class IsolatedAttention {
 
     /// Runs the planned step through some of the layers.
     public func runPlanned(layers: Range<Int>) throws { device.submit(try graph(layers), batch: batch).wait() }
+
+    /// Makes the graph of some of the layers ready, so that no run has to.
+    public func compile(layers: Range<Int>) throws { _ = try graph(layers) }
 
     private func graph(_ layers: Range<Int>) throws -> any ExecutionGraph {
         if let graph = graphs[layers] { return graph }

@@ -12,17 +12,19 @@ struct BenchAttentionCommand: ParsableCommand {
         commandName: "attention", abstract: "One attention layer, by query and KV length.",
         discussion: """
             Times a layer over 256 MB of cache or more, so that no processor cache holds it, and in turn with it a \
-            bare read of the same cache blocks, a read in order, and products from registers. Lists are separated by \
-            commas. --beside adds a sequence to each step, times the parts alone as well, and states what they take \
-            together as a multiple of their sum.
+            bare read of the same cache blocks, a read in order, and products from registers (GFLOP/s). Decodes are \
+            held against the reads, all else against the products. Lists are separated by commas. --beside adds a \
+            sequence to each step, times the parts alone as well, and states what they take together as a multiple \
+            of their sum ("of parts"). What fits a processor cache, a few KB a layer, may read faster than the bare \
+            read does.
             """)
 
     @OptionGroup var device: DeviceOptions
 
-    @Option(help: "Query tokens of a sequence: 1 is a decode, all of its KV tokens a whole prompt.")
+    @Option(help: "Query tokens of a sequence, up to 65536 a step: 1 is a decode, all of its KV tokens a whole prompt.")
     var queryLen = Numbers([1])
 
-    @Option(help: "KV tokens of a sequence, its query tokens included.")
+    @Option(help: "KV tokens of a sequence, its query tokens included; up to 4194304.")
     var kvLen = Numbers([16384])
 
     @Option(help: "Sequences in a step.")
@@ -52,7 +54,7 @@ struct BenchAttentionCommand: ParsableCommand {
     @Option(help: "Keys that a query sees, itself included; all by default.")
     var window: Int?
 
-    @Option(help: "Launches to time in turn.")
+    @Option(help: "Launches to time in turn: unified, split, auto.")
     var launch = Launches([.unified, .split])
 
     @Option(help: "Timed runs.")
@@ -179,7 +181,7 @@ struct BenchAttentionCommand: ParsableCommand {
         let keys: Int
         init(query: Int, keys: Int) { (self.query, self.keys) = (query, keys) }
         init?(argument: String) {
-            let parts = argument.split(separator: "x").compactMap { Int($0) }
+            let parts = argument.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
             guard parts.count == 2, parts.allSatisfy({ (1...(1 << 22)).contains($0) }) else { return nil }
             self.init(query: parts[0], keys: parts[1])
         }
