@@ -58,7 +58,7 @@ struct BenchAttentionCommand: ParsableCommand {
     var launch = Launches([.unified, .split])
 
     @Option(help: "Timed runs.")
-    var numIters = 9
+    var numIters = 15
 
     @Option(help: "Runs before them.")
     var numItersWarmup = 2
