@@ -29,7 +29,15 @@ struct CheckAttentionCommand: ParsableCommand {
         table.add("case", "unified max", "rms", "split max", "rms", "reference max", "rms", "verdict")
         var failed = 0
         for (name, description) in check.cases {
-            let outcome = try check.run(name, description, on: device)
+            let outcome: AttentionCheck.Outcome
+            do {
+                outcome = try check.run(name, description, on: device)
+            } catch {
+                // The others can still be checked.
+                failed += 1
+                table.add(name, "", "", "", "", "", "", "FAILED: \(error)")
+                continue
+            }
             if !outcome.passes { failed += 1 }
             func format(_ value: Double?) -> String { value.map { String(format: "%.3e", $0) } ?? "none" }
             table.add(
