@@ -30,11 +30,11 @@ let package = Package(
             name: "Martlet",
             dependencies: [
                 "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletText",
-                "MartletModels",
+                "MartletModels", .product(name: "DequeModule", package: "swift-collections"),
             ]),
         .target(
             name: "MartletBench",
-            dependencies: ["MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints"]),
+            dependencies: ["Martlet", "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints"]),
         .executableTarget(
             name: "MartletCLI",
             dependencies: [

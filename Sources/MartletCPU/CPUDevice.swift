@@ -14,15 +14,17 @@ public final class CPUDevice: ComputeDevice {
     let attentionSegmentLength: Int
     let kernels: MartletKernelTable
     let pool: WorkerPool
+    private let trace: TraceRecorder?
 
     /// - Parameters:
     ///   - threads: nil for one a processor that this process may run on.
     ///   - instructionSet: must be one that this machine runs; nil for the best.
     ///   - attentionSegmentLength: keys in a segment, a multiple of 64: long enough that folding costs little, short
     ///     enough to deal out a context of a thousand. Bits depend on it.
+    ///   - trace: what kernels do is recorded there, a lane a thread, the calling one first.
     public init(
         threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int16,
-        attentionSegmentLength: Int = 512
+        attentionSegmentLength: Int = 512, trace: TraceRecorder? = nil
     ) throws(DeviceError) {
         precondition(attentionSegmentLength > 0 && attentionSegmentLength % Int(MARTLET_ATTENTION_TILE) == 0)
         let chosen = instructionSet ?? .best
@@ -38,10 +40,14 @@ public final class CPUDevice: ComputeDevice {
         self.attentionSegmentLength = attentionSegmentLength
         self.kernels = kernels
         self.threadCount = threadCount
+        self.trace = trace
         pool = try WorkerPool(threadCount: threadCount)
+        trace?.addLanes((0..<threadCount).map { $0 == 0 ? "engine and worker 0" : "worker \($0)" })
     }
 
     public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }
+
+    public var freeMemory: Int? { FreeMemory.byteCount }
 
     public func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try PanelWeight.pack(tensor, on: pool) }
 
@@ -70,7 +76,7 @@ public final class CPUDevice: ComputeDevice {
     public func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph {
         try Lowering.lower(
             program, bindings: bindings, kernels: kernels, threadCount: threadCount,
-            attentionSegmentLength: attentionSegmentLength)
+            attentionSegmentLength: attentionSegmentLength, trace: trace)
     }
 
     public func submit(_ graph: any ExecutionGraph, batch: BatchBuffers) -> Completion {

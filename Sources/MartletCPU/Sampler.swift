@@ -10,6 +10,8 @@ import MartletCompute
 struct Sampler {
     private let kernels: MartletKernelTable
     private let vocabularySize: Int
+    /// `[vocabularySize]`: the row's logits after its edits.
+    private let edited: DeviceMemory
     /// `[vocabularySize]`: `e^((logit - maximum) / temperature)`, 0 for what is cut off.
     private let weights: DeviceMemory
     /// `[vocabularySize]`: `weight bits << 32 | ~id`, so that descending order is by weight, then by lowest id.
@@ -18,24 +20,90 @@ struct Sampler {
     init(kernels: MartletKernelTable, vocabularySize: Int) throws(DeviceError) {
         self.kernels = kernels
         self.vocabularySize = vocabularySize
+        edited = try DeviceMemory(byteCount: vocabularySize * 4)
         weights = try DeviceMemory(byteCount: vocabularySize * 4)
         candidates = try DeviceMemory(byteCount: vocabularySize * 8)
     }
 
-    func sample(_ logits: UnsafePointer<Float>, _ row: SamplingRow) -> SampledToken {
+    /// - Parameters:
+    ///   - edits: of the step; nil for none.
+    ///   - top: room for the row's `topLogprobs`.
+    func sample(
+        _ logits: UnsafePointer<Float>, _ row: SamplingRow, edits: LogitEdits? = nil,
+        top: UnsafeMutablePointer<TokenLogprob>? = nil
+    ) -> SampledToken {
         var result = SampledToken()
         var maximum: Float = 0
         let likeliest = kernels.argumentOfMaximum(logits, Int64(vocabularySize), &maximum)
         guard likeliest >= 0 else { return result }
-        let total = kernels.sumOfExponentials(logits, Int64(vocabularySize), maximum, 1, nil)
+        let total = log(kernels.sumOfExponentials(logits, Int64(vocabularySize), maximum, 1, nil))
         func logprob(_ token: Int) -> Float {
-            logits[token].isFinite ? Float(Double(logits[token] - maximum) - log(total)) : -.infinity
+            logits[token].isFinite ? Float(Double(logits[token] - maximum) - total) : -.infinity
         }
-        let token = row.temperature > 0 ? draw(logits, maximum, row) : Int(likeliest)
+        let token: Int
+        if row.editedSequence >= 0, let edits {
+            let edited = edit(logits, row, edits)
+            var editedMaximum: Float = 0
+            let best = kernels.argumentOfMaximum(edited, Int64(vocabularySize), &editedMaximum)
+            guard best >= 0 else {
+                result.token = SampledToken.nothingAllowed
+                return result
+            }
+            token = row.temperature > 0 ? draw(edited, editedMaximum, row) : Int(best)
+        } else {
+            token = row.temperature > 0 ? draw(logits, maximum, row) : Int(likeliest)
+        }
         result.token = Int32(token)
         result.logprob = logprob(token)
         if row.target >= 0 { result.targetLogprob = logprob(Int(row.target)) }
+        if let top, row.topLogprobs > 0 {
+            let found = selectLargest(Int(row.topLogprobs), of: logits, into: top)
+            for place in 0..<found { top[place].logprob = logprob(Int(top[place].token)) }
+        }
         return result
+    }
+
+    /// The logits with the sequence's edits and the row's penalties.
+    private func edit(
+        _ logits: UnsafePointer<Float>, _ row: SamplingRow, _ edits: LogitEdits
+    ) -> UnsafePointer<Float> {
+        let edited = edited.pointer(to: Float.self)
+        edited.update(from: logits, count: vocabularySize)
+        let sequence = Int(row.editedSequence)
+        if let mask = edits.mask(of: sequence) {
+            for token in 0..<vocabularySize where mask[token / 64] >> UInt64(token % 64) & 1 == 0 {
+                edited[token] = -.infinity
+            }
+        }
+        for bias in edits.biases(of: sequence) { edited[Int(bias.token)] += bias.bias }
+        for count in edits.counts(of: sequence) {
+            var logit = edited[Int(count.token)]
+            logit = logit > 0 ? logit / row.repetitionPenalty : logit * row.repetitionPenalty
+            if count.count > 0 { logit -= row.frequencyPenalty * Float(count.count) + row.presencePenalty }
+            edited[Int(count.token)] = logit
+        }
+        return UnsafePointer(edited)
+    }
+
+    /// The largest finite logits with their tokens, largest first, of equals the lowest id. Returns how many there are.
+    ///
+    /// - Complexity: O(vocabulary) where few displace another.
+    private func selectLargest(
+        _ limit: Int, of logits: UnsafePointer<Float>, into top: UnsafeMutablePointer<TokenLogprob>
+    ) -> Int {
+        var count = 0
+        for token in 0..<vocabularySize where count < limit || logits[token] > top[count - 1].logprob {
+            guard logits[token].isFinite else { continue }
+            var place = min(count, limit - 1)
+            while place > 0, logits[token] > top[place - 1].logprob {
+                top[place] = top[place - 1]
+                place -= 1
+            }
+            top[place] = TokenLogprob(token: Int32(token), logprob: logits[token])
+            count = min(count + 1, limit)
+        }
+        for place in count..<limit { top[place] = TokenLogprob(token: -1, logprob: -.infinity) }
+        return count
     }
 
     private func draw(_ logits: UnsafePointer<Float>, _ maximum: Float, _ row: SamplingRow) -> Int {
@@ -45,9 +113,7 @@ struct Sampler {
         let least = max(row.minP, .leastNonzeroMagnitude)
         let uniform = row.key.uniform(draw: 0)
         guard row.topK > 0 || row.topP < 1 else {
-            var total = 0.0
-            for token in 0..<vocabularySize where weights[token] >= least { total += Double(weights[token]) }
-            var rest = uniform * total
+            var rest = uniform * sumOfWeights(least: least)
             var last = 0
             for token in 0..<vocabularySize where weights[token] >= least {
                 last = token
@@ -60,40 +126,50 @@ struct Sampler {
     }
 
     private func drawFromLikeliest(_ row: SamplingRow, least: Float, uniform: Double) -> Int {
-        let sorted = likeliest(row, least: least)
-        func weight(_ index: Int) -> Double {
-            Double(Float(bitPattern: UInt32(truncatingIfNeeded: sorted[index] >> 32)))
+        var sorted = likeliest(row, least: least)
+        func weight(_ candidate: UInt64) -> Double {
+            Double(Float(bitPattern: UInt32(truncatingIfNeeded: candidate >> 32)))
         }
         let kept = row.topK > 0 ? min(sorted.count, Int(row.topK)) : sorted.count
-        var nucleus = kept
+        // Of the k likeliest where top-k cuts too, of everything otherwise.
+        var needed = Double.infinity
         if row.topP < 1 {
-            // Of the k likeliest where top-k cuts too, of everything otherwise.
-            let total = row.topK > 0 ? (0..<kept).reduce(0) { $0 + weight($1) } : sumOfWeights(least: least)
-            var sum = 0.0
-            nucleus =
-                (0..<kept).first { index in
-                    sum += weight(index)
-                    return sum >= Double(row.topP) * total
-                }.map { $0 + 1 } ?? kept
+            var total = 0.0
+            if row.topK > 0 {
+                for index in 0..<kept { total += weight(sorted[index]) }
+            } else {
+                total = sumOfWeights(least: least)
+            }
+            needed = Double(row.topP) * total
         }
-        var rest = uniform * (0..<nucleus).reduce(0) { $0 + weight($1) }
-        let chosen = (0..<nucleus).first { index in
-            rest -= weight(index)
-            return rest < 0
+        var nucleus = 0
+        var sum = 0.0
+        while nucleus < kept, sum < needed {
+            sum += weight(sorted[nucleus])
+            nucleus += 1
         }
-        return Int(~UInt32(truncatingIfNeeded: sorted[chosen ?? nucleus - 1]))
+        var rest = uniform * sum
+        var chosen = 0
+        while chosen < nucleus - 1 {
+            rest -= weight(sorted[chosen])
+            if rest < 0 { break }
+            chosen += 1
+        }
+        return Int(~UInt32(truncatingIfNeeded: sorted[chosen]))
     }
 
     private func sumOfWeights(least: Float) -> Double {
         let weights = weights.pointer(to: Float.self)
-        return (0..<vocabularySize).reduce(0) { weights[$1] >= least ? $0 + Double(weights[$1]) : $0 }
+        var sum = 0.0
+        for token in 0..<vocabularySize where weights[token] >= least { sum += Double(weights[token]) }
+        return sum
     }
 
     /// At least the `topK` likeliest, or those that make up `topP`, likeliest first.
     ///
     /// Gathers what lies above a threshold that falls until enough does, so that a few hundred candidates are sorted
     /// and not the vocabulary.
-    private func likeliest(_ row: SamplingRow, least: Float) -> UnsafeMutableBufferPointer<UInt64> {
+    private func likeliest(_ row: SamplingRow, least: Float) -> LargestFirst {
         let weights = weights.pointer(to: Float.self)
         let candidates = candidates.pointer(to: UInt64.self)
         let needed = row.topK > 0 ? 0 : Double(row.topP) * sumOfWeights(least: least)
@@ -109,11 +185,48 @@ struct Sampler {
             }
             let isEnough = row.topK > 0 ? count >= Int(row.topK) : sum >= needed
             if isEnough || threshold <= least {
-                var found = UnsafeMutableBufferPointer(start: candidates, count: count)
-                found.sort(by: >)
-                return found
+                return LargestFirst(UnsafeMutableBufferPointer(start: candidates, count: count))
             }
             threshold *= 0x1p-6
+        }
+    }
+}
+
+/// The elements of a buffer, largest first, sorted in place and only as far as they are asked for: a heap sort that
+/// stops early, and that allocates nothing.
+struct LargestFirst {
+    private let elements: UnsafeMutableBufferPointer<UInt64>
+    /// The first so many are a heap; behind it the largest ones, ascending.
+    private var heapCount: Int
+
+    init(_ elements: UnsafeMutableBufferPointer<UInt64>) {
+        self.elements = elements
+        heapCount = elements.count
+        for start in stride(from: heapCount / 2 - 1, through: 0, by: -1) { sink(start) }
+    }
+
+    var count: Int { elements.count }
+
+    /// - Complexity: O(log n) for each element after the last one asked for.
+    subscript(_ index: Int) -> UInt64 {
+        mutating get {
+            while elements.count - heapCount <= index {
+                heapCount -= 1
+                elements.swapAt(0, heapCount)
+                sink(0)
+            }
+            return elements[elements.count - 1 - index]
+        }
+    }
+
+    private func sink(_ start: Int) {
+        var parent = start
+        while 2 * parent + 1 < heapCount {
+            var child = 2 * parent + 1
+            if child + 1 < heapCount, elements[child + 1] > elements[child] { child += 1 }
+            guard elements[child] > elements[parent] else { return }
+            elements.swapAt(parent, child)
+            parent = child
         }
     }
 }

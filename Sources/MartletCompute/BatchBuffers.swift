@@ -14,13 +14,18 @@ public struct BatchCapacity: Hashable, Sendable {
     public var prefixRanges: Int
     /// Rows and columns of the query-query bias.
     public var queryQueryBias: Int
+    /// Likeliest tokens reported a logit row.
+    public var topLogprobs: Int
+    /// Changes to logits, a sequence.
+    public var logitEdits: LogitEdits.Capacity
 
     public init(
         tokens: Int, sequences: Int, blocksPerSequence: Int, logitRows: Int, partials: Int = 4096,
-        prefixRanges: Int = 0, queryQueryBias: Int = 0
+        prefixRanges: Int = 0, queryQueryBias: Int = 0, topLogprobs: Int = 0,
+        logitEdits: LogitEdits.Capacity = .none
     ) {
         precondition(tokens > 0 && sequences > 0 && blocksPerSequence > 0 && logitRows > 0)
-        precondition(partials >= 0 && prefixRanges >= 0 && queryQueryBias >= 0)
+        precondition(partials >= 0 && prefixRanges >= 0 && queryQueryBias >= 0 && topLogprobs >= 0)
         self.tokens = tokens
         self.sequences = sequences
         self.blocksPerSequence = blocksPerSequence
@@ -28,6 +33,8 @@ public struct BatchCapacity: Hashable, Sendable {
         self.partials = partials
         self.prefixRanges = prefixRanges
         self.queryQueryBias = queryQueryBias
+        self.topLogprobs = topLogprobs
+        self.logitEdits = logitEdits
     }
 }
 
@@ -73,6 +80,11 @@ public final class BatchBuffers {
     public let sampling: UnsafeMutableBufferPointer<SamplingRow>
     /// `[logitRows]`, written by the device.
     public let samples: UnsafeMutableBufferPointer<SampledToken>
+    /// `[logitRows, topLogprobs]`, written by the device: a row's likeliest tokens, likeliest first, as many as it asks
+    /// for; of equals the lowest id first. Where fewer logits are finite, the rest are tokens -1.
+    public let topLogprobs: UnsafeMutableBufferPointer<TokenLogprob>
+    /// By sequence of the step.
+    public let logitEdits: LogitEdits
     public var plan: AttentionPlan
 
     public init(capacity: BatchCapacity) {
@@ -86,6 +98,8 @@ public final class BatchBuffers {
         logitRows = .allocate(capacity.logitRows, 0)
         sampling = .allocate(capacity.logitRows, .greedy)
         samples = .allocate(capacity.logitRows, SampledToken())
+        topLogprobs = .allocate(capacity.logitRows * capacity.topLogprobs, TokenLogprob(token: -1, logprob: 0))
+        logitEdits = LogitEdits(capacity: capacity.logitEdits, sequences: capacity.sequences)
         prefixRanges = .allocate(capacity.sequences * capacity.prefixRanges, PrefixRange(first: 0, last: 0))
         queryQueryBias = .allocate(capacity.queryQueryBias * capacity.queryQueryBias, 0)
         plan = AttentionPlan(capacity: capacity)
@@ -101,6 +115,7 @@ public final class BatchBuffers {
         logitRows.deallocate()
         sampling.deallocate()
         samples.deallocate()
+        topLogprobs.deallocate()
         prefixRanges.deallocate()
         queryQueryBias.deallocate()
         plan.deallocate()

@@ -43,6 +43,8 @@ public struct ProgramBindings {
 public protocol ComputeDevice: AnyObject, Sendable {
     /// For people: kind and instruction set.
     var name: String { get }
+    /// Bytes that can still be allocated there; nil where that isn't known.
+    var freeMemory: Int? { get }
 
     /// Copies a matrix that linear layers and embeddings will read into the device's layout.
     func pack(_ tensor: HostTensor) throws -> any DeviceWeight

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How one row of logits becomes a token: temperature, then min-p, then top-k, then top-p, as vLLM orders them.
+/// How one row of logits becomes a token: edits and penalties, then temperature, min-p, top-k and top-p, as vLLM orders
+/// them.
 public struct SamplingRow: Equatable, Sendable {
     /// 0 is greedy: the largest logit, of equals the lowest id.
     public var temperature: Float
@@ -14,6 +15,16 @@ public struct SamplingRow: Equatable, Sendable {
     public var key: DrawKey
     /// A token whose logprob is reported beside the sample's; negative for none.
     public var target: Int32
+    /// How many of the likeliest tokens are reported, up to the batch's capacity.
+    public var topLogprobs: Int32 = 0
+    /// The sequence whose `LogitEdits` and penalties apply to this row; negative for none.
+    public var editedSequence: Int32 = -1
+    /// Divides a positive logit of a token that the sequence holds already, multiplies a negative one; 1 leaves it.
+    public var repetitionPenalty: Float = 1
+    /// Taken from the logit of a token that the answer holds already.
+    public var presencePenalty: Float = 0
+    /// Taken from it as many times as the answer holds it.
+    public var frequencyPenalty: Float = 0
 
     public init(
         temperature: Float, topK: Int32 = 0, topP: Float = 1, minP: Float = 0, key: DrawKey = DrawKey(),
@@ -62,11 +73,27 @@ public struct DrawKey: Hashable, Sendable {
     }
 }
 
+/// A token and its natural log-probability.
+public struct TokenLogprob: Equatable, Sendable {
+    public var token: Int32
+    public var logprob: Float
+
+    public init(token: Int32, logprob: Float) {
+        self.token = token
+        self.logprob = logprob
+    }
+}
+
 /// What the device says of one row. Logprobs are natural logarithms under the unmodified distribution
-/// (temperature 1, nothing cut off), as vLLM's `raw_logprobs`.
+/// (temperature 1, nothing edited or cut off), as vLLM's `raw_logprobs`.
 public struct SampledToken: Equatable, Sendable {
-    /// Negative where no logit of the row is finite.
-    public var token: Int32 = -1
+    /// No logit of the row is finite.
+    public static let notFinite: Int32 = -1
+    /// Edits left no token to choose.
+    public static let nothingAllowed: Int32 = -2
+
+    /// Negative where there is none, and then one of the above.
+    public var token: Int32 = SampledToken.notFinite
     public var logprob: Float = 0
     /// Logprob of `SamplingRow.target`, 0 without one.
     public var targetLogprob: Float = 0

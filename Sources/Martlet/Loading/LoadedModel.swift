@@ -14,7 +14,7 @@ public struct LoadedModel: Sendable {
     public let tokenizer: Tokenizer
     /// nil where the file has none.
     public let chatTemplate: ChatTemplate?
-    /// Tokens of prompt and answer together.
+    /// Tokens of prompt and answer together, as requests are held to them.
     public let maxModelLength: Int
     /// The device, for people.
     public let deviceName: String
@@ -22,6 +22,11 @@ public struct LoadedModel: Sendable {
     public let weightBytes: Int
     /// Bytes of the KV cache's address space; pages are touched as it fills.
     public let cacheBytes: Int
+    public let cacheBlocks: Int
+    /// Tokens that the cache's blocks hold together.
+    public let cacheTokens: Int
+    public let maxNumBatchedTokens: Int
+    public let maxNumSeqs: Int
     /// Seconds that loading took.
     public let loadSeconds: Double
 

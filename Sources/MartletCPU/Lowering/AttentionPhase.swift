@@ -11,6 +11,8 @@ struct AttentionPhase: Phase {
     let output: TensorRows
     let partials: UnsafeMutablePointer<Float>
 
+    var name: String { "attention" }
+
     /// Items differ in length: each is claimed alone, as long as the pool can count them.
     var chunkLimit: Int? { WorkerPool.maximumChunks }
 
@@ -45,6 +47,8 @@ struct AttentionMergePhase: Phase {
     let layer: AttentionLayer
     let output: TensorRows
     let partials: UnsafeMutablePointer<Float>
+
+    var name: String { "merge attention" }
 
     func itemCount(_ batch: BatchBuffers) -> Int { batch.plan.mergeCount * layer.parameters.heads.keyValueHeads }
 

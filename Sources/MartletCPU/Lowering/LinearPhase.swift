@@ -15,6 +15,7 @@ struct LinearPhase: Phase {
         let firstPanel: Int
     }
 
+    let name: String
     let kernels: MartletKernelTable
     let extent: RowExtent
     let parts: [Part]

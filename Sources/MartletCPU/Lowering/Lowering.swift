@@ -20,13 +20,14 @@ struct Lowering {
 
     static func lower(
         _ program: Program, bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int,
-        attentionSegmentLength: Int
+        attentionSegmentLength: Int, trace: TraceRecorder? = nil
     ) throws(DeviceError) -> CPUGraph {
         var lowering = try Lowering(
             bindings: bindings, kernels: kernels, threadCount: threadCount,
             attentionSegmentLength: attentionSegmentLength)
         for kernel in program.kernels { try lowering.append(kernel) }
-        return CPUGraph(phases: lowering.phases, workspace: lowering.workspace, threadCount: threadCount)
+        return CPUGraph(
+            phases: lowering.phases, workspace: lowering.workspace, threadCount: threadCount, trace: trace)
     }
 
     private init(
@@ -127,7 +128,8 @@ struct Lowering {
         }
         phases.append(
             LinearPhase(
-                kernels: kernels, extent: linear.input.rows, parts: parts, quantized: quantized, rounded: rounded,
+                name: "linear \(linear.output.name)", kernels: kernels, extent: linear.input.rows, parts: parts,
+                quantized: quantized, rounded: rounded,
                 output: try workspace.rows(of: linear.output), accumulates: linear.accumulates))
     }
 

@@ -4,6 +4,8 @@ import MartletCompute
 
 /// What lies between two barriers of a graph: independent items, dealt to threads in chunks.
 protocol Phase {
+    /// For traces and people.
+    var name: String { get }
     /// How many items the batch gives it.
     func itemCount(_ batch: BatchBuffers) -> Int
     /// More chunks balance better and cost more claims; nil leaves it to the graph.
@@ -27,6 +29,7 @@ extension RowExtent {
 /// Work on one row that reads and writes no other row's activations, so that several can follow each other on a row
 /// without a barrier.
 protocol RowOperation {
+    var name: String { get }
     func run(row: Int, batch: BatchBuffers)
 }
 
@@ -34,6 +37,8 @@ protocol RowOperation {
 struct RowsPhase: Phase {
     let extent: RowExtent
     var operations: [any RowOperation]
+
+    var name: String { operations.map(\.name).joined(separator: " + ") }
 
     func itemCount(_ batch: BatchBuffers) -> Int { extent.count(batch) }
 

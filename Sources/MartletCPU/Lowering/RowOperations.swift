@@ -5,6 +5,7 @@ import Glibc
 import MartletCompute
 
 struct EmbedRows: RowOperation {
+    let name = "embed"
     let table: PanelWeight
     let output: TensorRows
 
@@ -15,6 +16,7 @@ struct EmbedRows: RowOperation {
 
 /// Computed in f64 once a step and shared by all layers.
 struct RotaryAngleRows: RowOperation {
+    let name = "rotary angles"
     let inverseFrequencies: [Double]
     let output: TensorRows
 
@@ -29,6 +31,7 @@ struct RotaryAngleRows: RowOperation {
 }
 
 struct NormRows: RowOperation {
+    let name = "norm"
     let kernels: MartletKernelTable
     let input: TensorRows
     let weight: VectorWeight
@@ -43,6 +46,7 @@ struct NormRows: RowOperation {
 
 /// Writes a tensor's quantised copy.
 struct QuantizeRows: RowOperation {
+    let name = "quantize"
     let kernels: MartletKernelTable
     let input: TensorRows
     let output: MartletQuantizedRows
@@ -52,6 +56,7 @@ struct QuantizeRows: RowOperation {
 
 /// Writes a tensor's bf16 copy.
 struct RoundRows: RowOperation {
+    let name = "round"
     let kernels: MartletKernelTable
     let input: TensorRows
     let output: UnsafeMutablePointer<UInt16>
@@ -63,6 +68,7 @@ struct RoundRows: RowOperation {
 }
 
 struct GatedActivationRows: RowOperation {
+    let name = "gated activation"
     let kernels: MartletKernelTable
     let input: TensorRows
     let output: TensorRows
@@ -73,6 +79,7 @@ struct GatedActivationRows: RowOperation {
 }
 
 struct GatherRows: RowOperation {
+    let name = "gather"
     let input: TensorRows
     let output: TensorRows
 
@@ -83,6 +90,7 @@ struct GatherRows: RowOperation {
 
 /// Rotates a row's q and k, and writes its k and v to its slot.
 struct RotateAndWriteCacheRows: RowOperation {
+    let name = "rotate and write cache"
     let kernels: MartletKernelTable
     let queryKeyValue: TensorRows
     let angles: TensorRows

@@ -65,6 +65,25 @@ enum ReferenceKernels {
         values.filter(\.isFinite).reduce(0) { $0 + exp((Double($1) - Double(maximum)) * Double(factor)) }
     }
 
+    /// Logits after a mask, biases, and penalties by what the prompt and the answer hold.
+    static func edited(
+        _ logits: [Float], _ row: SamplingRow, allowed: Set<Int32>? = nil, biases: [TokenBias] = [],
+        prompt: [Int32] = [], answer: [Int32] = []
+    ) -> [Float] {
+        var logits = logits
+        for token in logits.indices {
+            let id = Int32(token)
+            if let allowed, !allowed.contains(id) { logits[token] = -.infinity }
+            for bias in biases where bias.token == id { logits[token] += bias.bias }
+            let count = answer.count { $0 == id }
+            if count > 0 || prompt.contains(id) {
+                logits[token] *= logits[token] > 0 ? 1 / row.repetitionPenalty : row.repetitionPenalty
+            }
+            logits[token] -= row.frequencyPenalty * Float(count) + (count > 0 ? row.presencePenalty : 0)
+        }
+        return logits
+    }
+
     /// The probability of each token under a row's parameters: temperature, min-p, top-k, top-p.
     static func probabilities(_ logits: [Float], _ row: SamplingRow) -> [Double] {
         guard let top = argumentOfMaximum(logits) else { return logits.map { _ in 0 } }

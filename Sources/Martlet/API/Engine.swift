@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+public import MartletText
+import Synchronization
+
+/// A loaded model that answers many requests at a time.
+///
+/// ```swift
+/// let engine = try await Engine.load("model.gguf")
+/// for try await piece in try engine.generate("Once upon a time") {
+///     print(piece.text, terminator: "")
+/// }
+/// ```
+///
+/// The model's state lives on a thread of its own. What a request is answered depends on itself alone, bit for bit,
+/// whatever else is served beside it. An engine that is let go of ends once it has served what it was asked.
+public final class Engine: Sendable {
+    public let model: LoadedModel
+    private let validator: RequestValidator
+    private let mailbox: Mailbox
+    private let counters: EngineCounters
+    private let watchdog: Watchdog
+    private let lifetime: EngineLifetime
+    private let nextID = Atomic<UInt64>(0)
+
+    /// Starts serving on a new thread.
+    ///
+    /// - Parameter makeLoop: called on that thread, which owns what it returns.
+    init(
+        model: LoadedModel, validator: RequestValidator, mailbox: Mailbox, counters: EngineCounters,
+        lifetime: EngineLifetime, watchdogSeconds: Double
+    ) {
+        self.model = model
+        self.validator = validator
+        self.mailbox = mailbox
+        self.counters = counters
+        self.lifetime = lifetime
+        watchdog = Watchdog(counters: counters, mailbox: mailbox, timeout: watchdogSeconds)
+        watchdog.start()
+    }
+
+    deinit {
+        mailbox.post(.stop)
+        watchdog.stop()
+    }
+
+    /// Loads a GGUF file.
+    ///
+    /// - Parameter progress: called from the engine's thread with the fraction loaded.
+    public static func load(
+        _ path: String, options: EngineOptions = EngineOptions(),
+        progress: (@Sendable (Double) -> Void)? = nil
+    ) async throws -> Engine {
+        try await start(options) { try ModelLoader(path: path, options: options).load(progress: progress) }
+    }
+
+    /// Serves what `load` returns, on a thread of its own that calls it.
+    static func start(
+        _ options: EngineOptions, load: @escaping @Sendable () throws -> LoadedEngine
+    ) async throws -> Engine {
+        let (mailbox, counters, lifetime) = (Mailbox(), EngineCounters(), EngineLifetime())
+        let (model, validator) = try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<(LoadedModel, RequestValidator), any Error>) in
+            let thread = Thread {
+                do {
+                    let loaded = try load()
+                    let loop = EngineLoop(
+                        scheduler: loaded.scheduler, runner: loaded.runner, mailbox: mailbox, counters: counters,
+                        trace: options.trace.map { EngineTrace($0) })
+                    continuation.resume(returning: (loaded.model, loaded.validator))
+                    loop.run()
+                } catch {
+                    continuation.resume(throwing: error)
+                }
+                lifetime.end()
+            }
+            thread.name = "martlet-engine"
+            thread.stackSize = 8 << 20
+            thread.start()
+        }
+        return Engine(
+            model: model, validator: validator, mailbox: mailbox, counters: counters, lifetime: lifetime,
+            watchdogSeconds: options.watchdogSeconds)
+    }
+
+    /// Generates from token ids. Cancelling the consuming task, or letting go of the stream, ends it within a step.
+    public func generate(_ request: GenerationRequest) throws(EngineError) -> GenerationStream {
+        try submit(validator.validate(request))
+    }
+
+    /// Continues a text. Control tokens that it spells are taken for text.
+    public func generate(
+        _ prompt: String, sampling: SamplingParameters = SamplingParameters()
+    ) throws -> GenerationStream {
+        let tokens = model.tokenizer.encode(prompt, addingBOS: true)
+        return try generate(GenerationRequest(promptTokens: tokens, sampling: sampling))
+    }
+
+    /// Answers a conversation, by the model's own chat template.
+    public func generate(
+        _ messages: [ChatMessage], sampling: SamplingParameters = SamplingParameters()
+    ) throws -> GenerationStream {
+        let tokens = try model.tokens(of: messages)
+        return try generate(GenerationRequest(promptTokens: tokens, sampling: sampling))
+    }
+
+    /// What the model thinks of tokens given all before them: one score for each token after `firstPosition`.
+    ///
+    /// - Parameter firstPosition: the first position whose next token is scored.
+    public func score(_ tokens: [Int32], from firstPosition: Int = 0) async throws -> [TokenScore] {
+        var sampling = SamplingParameters.greedy
+        sampling.maxTokens = 0
+        sampling.promptLogprobs = 0
+        let request = GenerationRequest(promptTokens: tokens, sampling: sampling)
+        guard tokens.isEmpty || (firstPosition >= 0 && firstPosition < tokens.count - 1) else {
+            throw EngineError(.invalidRequest, "position \(firstPosition) has no next token", field: "firstPosition")
+        }
+        var scores: [TokenScore] = []
+        for try await piece in try submit(validator.validate(request, firstScoredPosition: firstPosition)) {
+            scores += piece.promptScores
+        }
+        try Task.checkCancellation()
+        return scores
+    }
+
+    private func submit(_ request: ValidatedRequest) throws(EngineError) -> GenerationStream {
+        let promptTokens = request.promptTokens.count
+        let limits = validator.limits
+        guard !lifetime.isDraining else { throw EngineError(.stopped, "the engine is stopping") }
+        let requests = counters.requests.wrappingAdd(1, ordering: .relaxed).newValue
+        let tokens = counters.requestedPromptTokens.wrappingAdd(promptTokens, ordering: .relaxed).newValue
+        func withdraw() {
+            counters.requests.wrappingSubtract(1, ordering: .relaxed)
+            counters.requestedPromptTokens.wrappingSubtract(promptTokens, ordering: .relaxed)
+        }
+        guard requests <= limits.queuedRequests, tokens <= limits.queuedPromptTokens else {
+            withdraw()
+            throw EngineError(
+                .overloaded,
+                "\(requests - 1) requests of \(tokens - promptTokens) prompt tokens are waiting already; try again later"
+            )
+        }
+        let id = RequestID(nextID.wrappingAdd(1, ordering: .relaxed).newValue)
+        let channel = TokenChannel(
+            scores: request.scoredPositions.count, tokens: request.sampleCount * (request.maxTokens + 1),
+            topStride: max(request.answerLogprobs, request.promptLogprobs), unreadBytes: limits.unreadBytes)
+        watchdog.watch(channel, of: id)
+        guard mailbox.post(.add(id, request, channel)) else {
+            withdraw()
+            throw EngineError(.stopped, "the engine has stopped")
+        }
+        return GenerationStream(request, tokenizer: model.tokenizer, channel: channel) { [mailbox] sample in
+            mailbox.post(.cancel(id, sample: sample))
+        }
+    }
+
+    public var statistics: EngineStatistics { EngineStatistics(counters, blocks: model.cacheBlocks) }
+
+    public var health: EngineHealth {
+        if lifetime.hasEnded { return .stopped }
+        if watchdog.isStalled { return .stalled }
+        return lifetime.isDraining ? .draining : .ready
+    }
+
+    /// Refuses new requests, serves those it has, cancels what isn't finished in time, and returns when the engine's
+    /// thread has ended.
+    public func stop(drain: Duration = .seconds(30)) async {
+        lifetime.beginDraining()
+        mailbox.post(.stop)
+        let deadline = Task { [mailbox] in
+            try await Task.sleep(for: drain)
+            mailbox.post(.cancelAll(.stopped))
+        }
+        await lifetime.waitForEnd()
+        deadline.cancel()
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Why a request or an engine failed.
+public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
+    public struct Code: Hashable, Sendable {
+        private enum Name {
+            case invalidRequest, contextExceeded, noChatTemplate, notFinite, invalidOptions, overloaded, slowReader
+            case stepFailed, stalled, stopped
+        }
+        private let name: Name
+        private init(_ name: Name) { self.name = name }
+
+        /// A parameter is out of range; `field` names it.
+        public static let invalidRequest = Code(.invalidRequest)
+        /// The prompt doesn't fit the context.
+        public static let contextExceeded = Code(.contextExceeded)
+        public static let noChatTemplate = Code(.noChatTemplate)
+        /// The model's logits are not numbers: its weights are damaged.
+        public static let notFinite = Code(.notFinite)
+        public static let invalidOptions = Code(.invalidOptions)
+        /// More requests wait than the engine's limits allow. Try again later.
+        public static let overloaded = Code(.overloaded)
+        /// The reader left too much of its answer unread.
+        public static let slowReader = Code(.slowReader)
+        /// The device could not compute a step that the request was part of.
+        public static let stepFailed = Code(.stepFailed)
+        /// A step did not end for too long.
+        public static let stalled = Code(.stalled)
+        /// The engine stopped before the request was finished, or had when it came.
+        public static let stopped = Code(.stopped)
+    }
+
+    public let code: Code
+    public let message: String
+    /// The parameter at fault, by its name in the API.
+    public let field: String?
+
+    public init(_ code: Code, _ message: String, field: String? = nil) {
+        self.code = code
+        self.message = message
+        self.field = field
+    }
+
+    public var description: String { message }
+}
+
+extension EngineError {
+    /// Why a channel ended early; nil where it didn't.
+    init?(of end: ChannelEnd, detail: String) {
+        switch end {
+        case .open, .finished, .cancelled: return nil
+        case .slowReader: self.init(.slowReader, "the answer was not read while it was generated; it was cut off")
+        case .notFinite: self.init(.notFinite, "the model's logits are not finite; is the file damaged?")
+        case .nothingAllowed:
+            self.init(
+                .invalidRequest, "allowed_token_ids, bad_words and min_tokens together left no token to choose",
+                field: "allowed_token_ids")
+        case .stepFailed: self.init(.stepFailed, "the step could not be computed: \(detail)")
+        case .stalled: self.init(.stalled, "the engine made no progress for too long; the request was given up")
+        case .stopped: self.init(.stopped, "the engine has stopped")
+        }
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletAttention
+public import MartletCPU
+public import MartletCompute
+
+/// How an engine is set up. Names and meanings are vLLM's where it has them.
+public struct EngineOptions: Sendable {
+    /// nil for one a processor.
+    public var threads: Int?
+    /// nil for the best that the machine runs.
+    public var instructionSet: InstructionSet?
+    /// How finely activations are quantised before they meet quantised weights.
+    public var activations = ActivationPrecision.int16
+    /// Whether decodes get an attention kernel of their own.
+    public var attentionLaunch = AttentionLaunch.auto
+
+    /// Tokens of prompt and answer together; nil for what the model was trained for, or for what the KV cache holds
+    /// where that is less.
+    public var maxModelLength: Int?
+    /// Tokens in a block of the KV cache, a multiple of 16.
+    public var blockSize = 16
+    /// What the KV cache keeps.
+    public var kvCacheDtype = FloatFormat.bfloat16
+    /// Bytes of the KV cache; nil for a quarter of the memory that is free once the model is loaded, and no more than
+    /// `maxNumSeqs` sequences can use.
+    public var kvCacheMemoryBytes: Int?
+    /// Blocks of the KV cache, instead of bytes.
+    public var numBlocksOverride: Int?
+    /// Whether prompts share the cached beginnings of earlier ones.
+    public var enablePrefixCaching = true
+
+    /// Tokens computed in one step; longer prompts are read in chunks of this.
+    public var maxNumBatchedTokens = 512
+    /// Sequences that are computed at a time; never more than `maxNumBatchedTokens`.
+    public var maxNumSeqs = 32
+    /// Most tokens of one prompt in a step; 0 for no such bound.
+    public var longPrefillTokenThreshold = 0
+    public var schedulingPolicy = SchedulingPolicy.fcfs
+    /// Part of a step, in (0, 1], that prompts may take while answers are generated. A token counts for more the longer
+    /// its context, so that a step's length, which is what readers wait for between two tokens, stays about the same
+    /// in a long prompt.
+    public var prefillShare = 0.25
+
+    /// Seconds that a step may take before requests are given up.
+    public var watchdogSeconds = 120.0
+    public var limits = RequestLimits()
+    /// Where steps and kernels are recorded.
+    public var trace: TraceRecorder?
+
+    public init() {}
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What an engine is doing and has done, at one moment. Counts are since its start.
+public struct EngineStatistics: Equatable, Sendable {
+    /// Sequences that hold cache blocks.
+    public var running: Int
+    /// Sequences that don't yet, or no longer.
+    public var waiting: Int
+    public var blocks: Int
+    /// Blocks that nobody holds, those included that the prefix cache could give back into use.
+    public var freeBlocks: Int
+    public var steps: Int
+    public var preemptions: Int
+    /// Prompt tokens that were looked for in the prefix cache, and those found.
+    public var prefixCacheQueries: Int
+    public var prefixCacheHits: Int
+    public var promptTokens: Int
+    public var generatedTokens: Int
+    /// Requests that ended in an error.
+    public var failedRequests: Int
+
+    init(_ counters: EngineCounters, blocks: Int) {
+        running = counters.running.load(ordering: .relaxed)
+        waiting = counters.waiting.load(ordering: .relaxed)
+        self.blocks = blocks
+        freeBlocks = counters.freeBlocks.load(ordering: .relaxed)
+        steps = counters.steps.load(ordering: .relaxed)
+        preemptions = counters.preemptions.load(ordering: .relaxed)
+        prefixCacheQueries = counters.prefixCacheQueries.load(ordering: .relaxed)
+        prefixCacheHits = counters.prefixCacheHits.load(ordering: .relaxed)
+        promptTokens = counters.promptTokens.load(ordering: .relaxed)
+        generatedTokens = counters.generatedTokens.load(ordering: .relaxed)
+        failedRequests = counters.failedRequests.load(ordering: .relaxed)
+    }
+}
+
+/// Whether an engine takes requests.
+public enum EngineHealth: String, Sendable {
+    case ready
+    /// It serves what was asked before and ends.
+    case draining
+    /// A step hasn't ended for too long. What was asked has failed; should the step end after all, the engine is ready
+    /// again.
+    case stalled
+    case stopped
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCompute
+
+/// A piece of an answer, as soon as it is certain.
+public struct GenerationPiece: Equatable, Sendable {
+    /// Which of the request's samples it belongs to.
+    public var sample = 0
+    /// Whole characters; may be empty while one is incomplete, or while the text may become a stop string.
+    public var text = ""
+    public var tokens: [Int32] = []
+    /// Natural logarithms, one a token.
+    public var logprobs: [Float] = []
+    /// The likeliest tokens at each token's place, likeliest first, as many as the request asked for. The token itself
+    /// need not be among them.
+    public var topLogprobs: [[TokenLogprob]] = []
+    /// When each token was computed.
+    public var times: [ContinuousClock.Instant] = []
+    /// The prompt's next scores, if it asked for them: the first is the second token's.
+    public var promptScores: [TokenScore] = []
+    /// On a sample's last piece only.
+    public var summary: GenerationSummary?
+}
+
+/// How an answer ended, and what it took.
+public struct GenerationSummary: Equatable, Sendable {
+    public enum FinishReason: String, Sendable {
+        /// The model ended its answer, or a stop string or token did.
+        case stop
+        /// `maxTokens` or the end of the context.
+        case length
+    }
+
+    /// What ended an answer before the model did.
+    public enum StopReason: Equatable, Sendable {
+        case string(String)
+        case token(Int32)
+    }
+
+    public var finishReason: FinishReason
+    public var stopReason: StopReason?
+    public var promptTokens: Int
+    /// Of those, found in the prefix cache.
+    public var cachedTokens: Int
+    public var completionTokens: Int
+    /// From the request to its first token.
+    public var promptSeconds: Double
+    /// From the first token to the last.
+    public var generationSeconds: Double
+
+    public var promptTokensPerSecond: Double { promptSeconds > 0 ? Double(promptTokens) / promptSeconds : 0 }
+    /// Of the tokens after the first, which the prompt's last step yields.
+    public var generationTokensPerSecond: Double {
+        generationSeconds > 0 ? Double(completionTokens - 1) / generationSeconds : 0
+    }
+}
+
+/// What the model thinks of a given token.
+public struct TokenScore: Equatable, Sendable {
+    /// The token's natural log-probability after everything before it.
+    public var logprob: Float
+    /// The token that the model finds likeliest there.
+    public var likeliest: Int32
+    /// The likeliest tokens, likeliest first, as many as were asked for.
+    public var topLogprobs: [TokenLogprob] = []
+}
+
+/// A whole answer.
+public struct GeneratedAnswer: Equatable, Sendable {
+    public var text = ""
+    public var tokens: [Int32] = []
+    public var logprobs: [Float] = []
+    public var topLogprobs: [[TokenLogprob]] = []
+    /// nil where it was cancelled before its end.
+    public var summary: GenerationSummary?
+}

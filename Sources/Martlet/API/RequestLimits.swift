@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a request may ask for at most. Checked once, before it is admitted.
+public struct RequestLimits: Equatable, Sendable {
+    /// Samples of one prompt.
+    public var samples = 128
+    /// Likeliest tokens reported with each token.
+    public var logprobs = 20
+    /// Reported logprobs of a prompt's tokens, all positions together.
+    public var promptLogprobEntries = 1 << 20
+    public var stopStrings = 16
+    /// Bytes of UTF-8 in one of them.
+    public var stopStringBytes = 256
+    public var stopTokens = 128
+    public var logitBiases = 1024
+    public var badWords = 256
+    /// Tokens of one of them.
+    public var badWordTokens = 64
+    /// Requests that are served or wait to be.
+    public var queuedRequests = 1024
+    /// Tokens of their prompts, all together.
+    public var queuedPromptTokens = 1 << 24
+    public var cacheSaltBytes = 256
+    /// Bytes of an answer that nobody has read yet; whoever lets more pile up is cut off.
+    public var unreadBytes = 256 << 10
+
+    public init() {}
+
+    /// Entries of one sequence in a step's table of biases: its own, its bad words' last tokens, and the tokens that may
+    /// not end it yet.
+    func biasesPerSequence(endTokens: Int) -> Int { logitBiases + badWords + stopTokens + endTokens }
+}

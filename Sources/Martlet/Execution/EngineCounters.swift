@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Synchronization
+
+/// What the engine's thread lets others see of itself while it works, without a lock.
+final class EngineCounters: Sendable {
+    /// Turns of the engine's thread: who watches them sees whether it gets on.
+    let beats = Atomic<Int>(0)
+    /// Requests that were accepted and haven't ended, and the tokens of their prompts.
+    let requests = Atomic<Int>(0)
+    let requestedPromptTokens = Atomic<Int>(0)
+
+    let steps = Atomic<Int>(0)
+    let running = Atomic<Int>(0)
+    let waiting = Atomic<Int>(0)
+    let freeBlocks = Atomic<Int>(0)
+    let preemptions = Atomic<Int>(0)
+    let prefixCacheQueries = Atomic<Int>(0)
+    let prefixCacheHits = Atomic<Int>(0)
+    let promptTokens = Atomic<Int>(0)
+    let generatedTokens = Atomic<Int>(0)
+    let failedRequests = Atomic<Int>(0)
+
+    func publish(_ scheduler: borrowing Scheduler) {
+        running.store(scheduler.running.count, ordering: .relaxed)
+        waiting.store(scheduler.waitingCount, ordering: .relaxed)
+        freeBlocks.store(scheduler.pool.freeCount, ordering: .relaxed)
+        preemptions.store(scheduler.statistics.preemptions, ordering: .relaxed)
+        prefixCacheQueries.store(scheduler.statistics.prefixCacheQueries, ordering: .relaxed)
+        prefixCacheHits.store(scheduler.statistics.prefixCacheHits, ordering: .relaxed)
+        promptTokens.store(scheduler.statistics.promptTokens, ordering: .relaxed)
+        generatedTokens.store(scheduler.statistics.generatedTokens, ordering: .relaxed)
+        beats.wrappingAdd(1, ordering: .relaxed)
+    }
+}

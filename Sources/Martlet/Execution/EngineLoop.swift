@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+import Synchronization
+
+/// The engine's thread: takes commands, lets the scheduler plan a step, the runner compute it, and the readers know.
+///
+/// It owns the model's state, so nothing here is locked but the mailbox, once a step.
+final class EngineLoop {
+    private(set) var scheduler: Scheduler
+    private let runner: any StepRunner
+    private let mailbox: Mailbox
+    private let counters: EngineCounters
+    private let trace: EngineTrace?
+    private var output = StepOutput()
+    private var inbox: [EngineCommand] = []
+    private var active: [RequestID: ActiveRequest] = [:]
+    /// Requests whose readers left too much unread in the current step.
+    private var cutOff: [RequestID] = []
+    private var isStopping = false
+
+    private struct ActiveRequest {
+        let channel: TokenChannel
+        let promptTokens: Int
+        var unfinishedSamples: Int
+    }
+
+    init(
+        scheduler: Scheduler, runner: any StepRunner, mailbox: Mailbox, counters: EngineCounters,
+        trace: EngineTrace? = nil
+    ) {
+        self.scheduler = scheduler
+        self.runner = runner
+        self.mailbox = mailbox
+        self.counters = counters
+        self.trace = trace
+        counters.publish(scheduler)
+    }
+
+    /// Serves until it is told to stop and nothing is left to do.
+    func run() {
+        while scheduler.hasWork || !isStopping {
+            if scheduler.hasWork { mailbox.drain(into: &inbox) } else { mailbox.wait(into: &inbox) }
+            turn()
+        }
+        for command in mailbox.close() {
+            if case .add(_, let request, let channel) = command { refuse(request, channel) }
+        }
+        counters.publish(scheduler)
+    }
+
+    /// Does what the mailbox holds, and a step if there is work.
+    func turn(draining: Bool = false) {
+        if draining { mailbox.drain(into: &inbox) }
+        for command in inbox { handle(command) }
+        inbox.removeAll(keepingCapacity: true)
+        if scheduler.hasWork { step() }
+        counters.publish(scheduler)
+    }
+
+    var hasWork: Bool { scheduler.hasWork }
+
+    /// Sends all running sequences back to the queue.
+    func preemptAll() {
+        for sequence in scheduler.running { scheduler.preempt(sequence) }
+    }
+
+    private func handle(_ command: EngineCommand) {
+        switch command {
+        case .add(let id, let request, let channel):
+            // Its reader may have gone while it was on its way.
+            guard channel.end == .open else { return refuse(request, channel) }
+            active[id] = ActiveRequest(
+                channel: channel, promptTokens: request.promptTokens.count, unfinishedSamples: request.sampleCount)
+            scheduler.add(request, id: id)
+        case .cancel(let id, let sample):
+            scheduler.cancel(id, sample: sample)
+            if !scheduler.isServing(id) { end(id, .cancelled) }
+        case .cancelAll(let end):
+            for id in Array(active.keys) {
+                scheduler.cancel(id)
+                self.end(id, end)
+            }
+        case .stop: isStopping = true
+        }
+    }
+
+    private func refuse(_ request: ValidatedRequest, _ channel: TokenChannel) {
+        channel.close(.stopped)
+        forget(promptTokens: request.promptTokens.count)
+    }
+
+    private func step() {
+        let start = trace?.now
+        let hasPlan = trace.span(\.schedule) {
+            scheduler.schedule()
+            return !scheduler.plan.isEmpty
+        }
+        guard hasPlan else { return }
+        let values = scheduler.plan.traceValues
+        do {
+            try runner.run(scheduler.plan, into: &output)
+            trace.span(\.update) { update() }
+        } catch {
+            fail(error)
+        }
+        counters.steps.wrappingAdd(1, ordering: .relaxed)
+        if let trace, let start { trace.record(\.step, from: start, values) }
+    }
+
+    private func update() {
+        let now = ContinuousClock.now
+        scheduler.update(output) { deliver($0, now) }
+        for id in cutOff {
+            scheduler.cancel(id)
+            end(id, .slowReader)
+        }
+        cutOff.removeAll(keepingCapacity: true)
+    }
+
+    private func deliver(_ event: SchedulerEvent, _ now: ContinuousClock.Instant) {
+        switch event {
+        case .scored(let sequence, let row):
+            let event = TokenEvent(
+                kind: .scored, sample: 0, token: row.sampled.token, logprob: row.sampled.targetLogprob, time: now)
+            push(event, output.topLogprobs[row.top], of: sequence)
+        case .token(let sequence, let row):
+            let event = TokenEvent(
+                kind: .token, sample: Int32(sequence.sampleIndex), token: row.sampled.token,
+                logprob: row.sampled.logprob, time: now)
+            push(event, output.topLogprobs[row.top], of: sequence)
+        case .finished(let sequence, let finish):
+            let kind: TokenEvent.Kind =
+                switch finish {
+                case .stop: .stopped
+                case .length: .reachedLength
+                }
+            push(TokenEvent(kind: kind, sample: Int32(sequence.sampleIndex), time: now), [], of: sequence)
+            let id = sequence.requestID
+            active[id]?.unfinishedSamples -= 1
+            if active[id]?.unfinishedSamples == 0 { end(id, .finished) }
+        case .failed(let id, .notFinite): end(id, .notFinite)
+        case .failed(let id, .nothingAllowed): end(id, .nothingAllowed)
+        }
+    }
+
+    private func push(_ event: TokenEvent, _ top: ArraySlice<TokenLogprob>, of sequence: SequenceState) {
+        let id = sequence.requestID
+        guard let channel = active[id]?.channel else { return }
+        if sequence.answerCount == 1 { channel.cachedTokens.store(sequence.cachedCount, ordering: .relaxed) }
+        if !channel.push(event, top: top), !cutOff.contains(id) { cutOff.append(id) }
+    }
+
+    private func fail(_ error: any Error) {
+        scheduler.failStep { id in
+            active[id]?.channel.close(.stepFailed, failure: "\(error)")
+            end(id, .stepFailed)
+        }
+    }
+
+    private func end(_ id: RequestID, _ end: ChannelEnd) {
+        guard let request = active.removeValue(forKey: id) else { return }
+        if end != .finished, end != .cancelled { counters.failedRequests.wrappingAdd(1, ordering: .relaxed) }
+        forget(promptTokens: request.promptTokens)
+        request.channel.close(end)
+    }
+
+    private func forget(promptTokens: Int) {
+        counters.requests.wrappingSubtract(1, ordering: .relaxed)
+        counters.requestedPromptTokens.wrappingSubtract(promptTokens, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+
+/// The spans of the engine's own thread: what a step is made of.
+final class EngineTrace {
+    let recorder: TraceRecorder
+    let step: TraceRecorder.Name
+    let schedule: TraceRecorder.Name
+    let prepare: TraceRecorder.Name
+    let plan: TraceRecorder.Name
+    let body: TraceRecorder.Name
+    let head: TraceRecorder.Name
+    let update: TraceRecorder.Name
+
+    init(_ recorder: TraceRecorder) {
+        self.recorder = recorder
+        step = recorder.name("step", values: ["tokens", "sequences", "decodes"])
+        schedule = recorder.name("schedule")
+        prepare = recorder.name("prepare")
+        plan = recorder.name("plan attention")
+        body = recorder.name("body")
+        head = recorder.name("head")
+        update = recorder.name("update")
+    }
+
+    var now: UInt64 { TraceRecorder.now() }
+
+    func record(
+        _ name: KeyPath<EngineTrace, TraceRecorder.Name>, from start: UInt64, _ values: TraceRecorder.Values = (0, 0, 0)
+    ) {
+        recorder.record(self[keyPath: name], lane: 0, start: start, end: now, values: values)
+    }
+}
+
+extension EngineTrace? {
+    /// Records how long `body` takes, if there is a trace.
+    func span<Result>(
+        _ name: KeyPath<EngineTrace, TraceRecorder.Name>, _ body: () throws -> Result
+    ) rethrows -> Result {
+        guard let self else { return try body() }
+        let start = self.now
+        defer { self.record(name, from: start) }
+        return try body()
+    }
+}
+
+extension StepPlan {
+    /// Tokens, sequences, decodes.
+    var traceValues: TraceRecorder.Values {
+        (Int32(clamping: tokenCount), Int32(clamping: entries.count), Int32(clamping: decodeCount))
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import Synchronization
+
+/// What is asked of the engine's thread.
+enum EngineCommand: Sendable {
+    case add(RequestID, ValidatedRequest, TokenChannel)
+    /// Ends a request, or one of its samples. Those that are finished are not meant.
+    case cancel(RequestID, sample: Int?)
+    /// Ends all requests.
+    case cancelAll(ChannelEnd)
+    /// Serves what was asked before, then ends.
+    case stop
+}
+
+/// Commands on their way to the engine's thread, in order.
+final class Mailbox: Sendable {
+    private struct State {
+        var commands: [EngineCommand] = []
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
+    private let arrived = DispatchSemaphore(value: 0)
+
+    /// False where nobody reads it any more.
+    @discardableResult func post(_ command: EngineCommand) -> Bool {
+        let isOpen = state.withLock { state in
+            if !state.isClosed { state.commands.append(command) }
+            return !state.isClosed
+        }
+        if isOpen { arrived.signal() }
+        return isOpen
+    }
+
+    /// Moves what has come into an empty array.
+    func drain(into commands: inout [EngineCommand]) {
+        state.withLock { swap(&$0.commands, &commands) }
+    }
+
+    /// The same, but waits for a command. May return without one.
+    func wait(into commands: inout [EngineCommand]) {
+        arrived.wait()
+        drain(into: &commands)
+    }
+
+    /// Refuses what is posted from now on; returns what came before.
+    func close() -> [EngineCommand] {
+        state.withLock { state in
+            state.isClosed = true
+            defer { state.commands = [] }
+            return state.commands
+        }
+    }
+}

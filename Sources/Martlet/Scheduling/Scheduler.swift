@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Decides who computes how many tokens in each step, and who holds which blocks of the KV cache.
+///
+/// A state machine without clock, thread or device: requests are added and cancelled, `schedule` plans a step,
+/// `update` takes what the step found out. The same calls give the same plans.
+///
+/// A step is filled in this order: running sequences that wait for one token only; running prompts; waiting sequences.
+/// Who finds no block preempts whoever comes last, and that one computes its tokens anew later on.
+package struct Scheduler {
+    package let configuration: SchedulerConfiguration
+    package internal(set) var pool: BlockPool
+    package internal(set) var plan = StepPlan()
+    package internal(set) var statistics = SchedulerStatistics()
+    /// By order.
+    package internal(set) var running: [SequenceState] = []
+    var waiting = WaitingQueue()
+    /// The samples of each request that aren't finished.
+    var requests: [RequestID: [SequenceState]] = [:]
+    private var arrivals: UInt64 = 0
+
+    package init(configuration: SchedulerConfiguration, pool: BlockPool) {
+        self.configuration = configuration
+        self.pool = pool
+        running.reserveCapacity(configuration.maxNumSeqs)
+        plan.entries.reserveCapacity(configuration.maxNumSeqs)
+    }
+
+    package var hasWork: Bool { !requests.isEmpty }
+    /// Whether a sample of the request isn't finished.
+    package func isServing(_ id: RequestID) -> Bool { requests[id] != nil }
+    package var waitingCount: Int { waiting.count }
+
+    /// Tokens that the longest sequence may have: what its blocks hold, and one that is never computed.
+    package static func maxLength(blockCount: Int, blockSize: Int) -> Int { blockCount * blockSize + 1 }
+
+    /// Queues a request's samples.
+    ///
+    /// - Precondition: the id is new, and the pool could hold one of the samples.
+    package mutating func add(_ request: ValidatedRequest, id: RequestID) {
+        precondition(requests[id] == nil, "two requests with one id")
+        precondition(
+            request.promptTokens.count + request.maxTokens
+                <= Self.maxLength(blockCount: pool.blockCount, blockSize: pool.blockSize), "it can never fit")
+        requests[id] = (0..<request.sampleCount).map { index in
+            arrivals += 1
+            let order = SchedulingOrder(
+                priority: configuration.policy == .priority ? request.priority : 0, arrival: arrivals)
+            let sequence = SequenceState(
+                request: request, requestID: id, sampleIndex: index, order: order, blockSize: pool.blockSize)
+            waiting.insert(sequence)
+            return sequence
+        }
+    }
+
+    /// Ends a request, or one of its samples, without an event. Unknown ids are ignored: it may just have finished.
+    package mutating func cancel(_ id: RequestID, sample: Int? = nil) {
+        for sequence in requests[id] ?? [] where sample == nil || sample == sequence.sampleIndex { remove(sequence) }
+    }
+
+    /// Plans the next step into `plan`; empty where there is nothing to do.
+    package mutating func schedule() {
+        plan.removeAll()
+        var step = Step(budget: configuration.maxNumBatchedTokens, prefillWork: .infinity)
+        scheduleRunning(&step, decodes: true)
+        if plan.decodeCount > 0 { step.prefillWork = configuration.prefillWork }
+        scheduleRunning(&step, decodes: false)
+        // Whoever was just preempted shall have the blocks that become free.
+        if !step.hasPreempted { admitWaiting(&step) }
+    }
+
+    /// What is left of a step while it is planned.
+    private struct Step {
+        var budget: Int
+        /// What prompts may still cost.
+        var prefillWork: Double
+        var hasPreempted = false
+    }
+
+    private mutating func scheduleRunning(_ step: inout Step, decodes: Bool) {
+        var place = 0
+        while place < running.count, step.budget > 0 {
+            let sequence = running[place]
+            place += 1
+            guard (sequence.remainingCount == 1) == decodes else { continue }
+            let count = decodes ? 1 : chunk(of: sequence, step)
+            guard count > 0 else { continue }
+            // Those that are preempted come after this one, so the places before it stay as they are.
+            guard allocate(for: sequence, count: count, &step) else { continue }
+            append(sequence, count, isDecode: decodes && sequence.answerCount > 0, &step)
+        }
+    }
+
+    /// Prompt tokens that the step has room for.
+    private func chunk(of sequence: SequenceState, _ step: Step) -> Int {
+        guard step.budget > 0, step.prefillWork > 0 else { return 0 }
+        var count = min(sequence.remainingCount, step.budget)
+        if configuration.longPrefillTokenThreshold > 0 { count = min(count, configuration.longPrefillTokenThreshold) }
+        guard step.prefillWork < .infinity else { return count }
+        return min(count, configuration.tokenCount(costing: step.prefillWork, context: sequence.computedCount))
+    }
+
+    private mutating func append(_ sequence: SequenceState, _ count: Int, isDecode: Bool, _ step: inout Step) {
+        plan.entries.append(ScheduledSequence(sequence: sequence, tokenCount: count, isDecode: isDecode))
+        plan.tokenCount += count
+        step.budget -= count
+        if isDecode {
+            plan.decodeCount += 1
+        } else {
+            step.prefillWork -= configuration.work(of: count, context: sequence.computedCount)
+        }
+    }
+
+    /// Gets the blocks for a running sequence's next tokens. False where it was preempted itself.
+    private mutating func allocate(for sequence: SequenceState, count: Int, _ step: inout Step) -> Bool {
+        while !extendTable(of: sequence, count: count) {
+            step.hasPreempted = true
+            guard let last = running.last, last !== sequence else {
+                preempt(sequence)
+                return false
+            }
+            if let place = plan.entries.firstIndex(where: { $0.sequence === last }) {
+                let entry = plan.entries.remove(at: place)
+                plan.tokenCount -= entry.tokenCount
+                step.budget += entry.tokenCount
+                if entry.isDecode { plan.decodeCount -= 1 }
+            }
+            preempt(last)
+        }
+        return true
+    }
+
+    /// False where the pool can't give all the blocks; those that it could stay with the sequence.
+    private mutating func extendTable(of sequence: SequenceState, count: Int) -> Bool {
+        while sequence.blockTable.count * pool.blockSize < sequence.computedCount + count {
+            guard let block = pool.allocate(after: sequence.blockTable.last) else { return false }
+            sequence.blockTable.append(block)
+        }
+        return true
+    }
+
+    /// Sends a running sequence back to the queue, without its blocks.
+    package mutating func preempt(_ sequence: SequenceState) {
+        guard sequence.isRunning else { return }
+        statistics.preemptions += 1
+        release(sequence)
+        waiting.insert(sequence)
+    }
+
+    /// Takes a running sequence's blocks and its place.
+    mutating func release(_ sequence: SequenceState) {
+        if let place = running.firstIndex(where: { $0 === sequence }) { running.remove(at: place) }
+        pool.release(sequence.blockTable)
+        sequence.forgetComputation()
+    }
+
+    private mutating func admitWaiting(_ step: inout Step) {
+        var place = 0
+        while place < waiting.count, running.count < configuration.maxNumSeqs, step.budget > 0, step.prefillWork > 0 {
+            let sequence = waiting[place]
+            let leader = leader(of: sequence)
+            if let leader, leader.computedCount < shareableCount(of: sequence) {
+                // Its sibling is about to compute the prompt for it.
+                place += 1
+                continue
+            }
+            // As a whole or not at all: a prompt that is read to its middle only to be preempted was read in vain.
+            guard blocksNeeded(by: sequence, leader: leader) <= pool.freeCount else { return }
+            waiting.remove(at: place)
+            sequence.isRunning = true
+            running.insert(sequence, at: running.firstIndex { sequence.order < $0.order } ?? running.count)
+            takeSharedBlocks(for: sequence, leader: leader)
+            let count = chunk(of: sequence, step)
+            let hasBlocks = extendTable(of: sequence, count: count)
+            precondition(hasBlocks, "blocks were counted before")
+            append(sequence, count, isDecode: false, &step)
+        }
+    }
+
+    /// The sample that computes the prompt for a sequence that hasn't begun.
+    private func leader(of sequence: SequenceState) -> SequenceState? {
+        guard sequence.sampleIndex > 0, sequence.answerCount == 0, let first = requests[sequence.requestID]?.first,
+            first.sampleIndex == 0
+        else { return nil }
+        return first
+    }
+
+    /// Tokens at the beginning of a prompt whose blocks samples share: whole blocks, and never the last token, whose
+    /// logits each of them needs.
+    private func shareableCount(of sequence: SequenceState) -> Int {
+        (sequence.tokens.count - 1) / pool.blockSize * pool.blockSize
+    }
+
+    /// Free blocks that it takes until it has its next token.
+    private func blocksNeeded(by sequence: SequenceState, leader: SequenceState?) -> Int {
+        let all = (sequence.computedCount + sequence.remainingCount + pool.blockSize - 1) / pool.blockSize
+        let limit = shareableCount(of: sequence) / pool.blockSize
+        if leader != nil { return all - limit }
+        guard sequence.request.readsPrefixCache else { return all }
+        let cached = pool.cachedPrefix(of: sequence.tokens, salt: sequence.request.cacheSalt, limit: limit)
+        return all - cached.blocks + cached.free
+    }
+
+    private mutating func takeSharedBlocks(for sequence: SequenceState, leader: SequenceState?) {
+        let limit = shareableCount(of: sequence) / pool.blockSize
+        if sequence.request.readsPrefixCache || leader != nil {
+            pool.takePrefix(of: sequence.tokens, limit: limit, chain: &sequence.chain, into: &sequence.blockTable)
+        }
+        let cached = sequence.blockTable.count * pool.blockSize
+        if sequence.request.readsPrefixCache, sequence.answerCount == 0, leader == nil {
+            statistics.prefixCacheQueries += sequence.tokens.count
+            statistics.prefixCacheHits += cached
+            sequence.cachedCount = cached
+        }
+        if let leader, sequence.blockTable.count < limit {
+            // Not found in the cache, so what follows can't be found there either.
+            sequence.chain.isBroken = true
+            for block in leader.blockTable[sequence.blockTable.count..<limit] {
+                pool.retain(block)
+                sequence.blockTable.append(block)
+            }
+        }
+        sequence.computedCount = sequence.blockTable.count * pool.blockSize
+    }
+}
+
+/// What a scheduler has counted since its start, in tokens where nothing else is said.
+package struct SchedulerStatistics: Equatable, Sendable {
+    /// Times that a sequence was sent back.
+    package var preemptions = 0
+    /// Prompt tokens looked for in the prefix cache.
+    package var prefixCacheQueries = 0
+    package var prefixCacheHits = 0
+    /// Of prompts that were read, cached ones included.
+    package var promptTokens = 0
+    package var generatedTokens = 0
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A request, by the number the engine gave it.
+package struct RequestID: Hashable, Sendable {
+    package let number: UInt64
+    package init(_ number: UInt64) { self.number = number }
+}
+
+/// Who comes first: the lower priority number, then whoever came first.
+package struct SchedulingOrder: Comparable, Sendable {
+    package let priority: Int
+    package let arrival: UInt64
+
+    package static func < (left: SchedulingOrder, right: SchedulingOrder) -> Bool {
+        (left.priority, left.arrival) < (right.priority, right.arrival)
+    }
+}
+
+/// One sample of a request: its tokens, how many of them the cache holds, and the blocks that hold them.
+///
+/// Only the scheduler changes it; whoever runs a step reads it.
+package final class SequenceState {
+    package let request: ValidatedRequest
+    package let requestID: RequestID
+    package let sampleIndex: Int
+    package let order: SchedulingOrder
+    /// Of prompt and answer.
+    package private(set) var tokens: [Int32]
+    /// Tokens whose K and V are in the blocks.
+    package internal(set) var computedCount = 0
+    /// Blocks for the computed tokens and for those that the current step computes.
+    package internal(set) var blockTable: [Int32] = []
+    package internal(set) var chain: PrefixCache.Chain
+    package internal(set) var isRunning = false
+    /// Counts for penalties; nil where the request asks for none.
+    package let history: TokenHistory?
+    /// Tokens found in the prefix cache when it was first admitted.
+    package internal(set) var cachedCount = 0
+
+    init(
+        request: ValidatedRequest, requestID: RequestID, sampleIndex: Int, order: SchedulingOrder, blockSize: Int
+    ) {
+        self.request = request
+        self.requestID = requestID
+        self.sampleIndex = sampleIndex
+        self.order = order
+        tokens = request.promptTokens
+        chain = PrefixCache.Chain(salt: request.cacheSalt)
+        history = request.hasPenalties ? TokenHistory(prompt: request.promptTokens) : nil
+        // A step allocates nothing, so there is room for all of it from the start.
+        let length = request.promptTokens.count + request.maxTokens
+        tokens.reserveCapacity(length)
+        blockTable.reserveCapacity((length + blockSize - 1) / blockSize)
+    }
+
+    package var promptCount: Int { request.promptTokens.count }
+    package var answerCount: Int { tokens.count - promptCount }
+    /// Whether the prompt is only scored: then nobody needs its last token computed.
+    private var isScoredOnly: Bool { request.maxTokens == 0 }
+    /// Tokens to compute before the next one is known.
+    package var remainingCount: Int { max(1, tokens.count - (isScoredOnly ? 1 : 0)) - computedCount }
+
+    /// The positions among those of a step whose logits are wanted for the prompt's sake.
+    package func scoredPositions(_ range: Range<Int>) -> Range<Int> {
+        guard sampleIndex == 0, answerCount == 0 else { return range.lowerBound..<range.lowerBound }
+        return range.clamped(to: request.scoredPositions)
+    }
+
+    /// Whether a step that computes up to `end` ends in a new token.
+    package func samples(upTo end: Int) -> Bool { end == tokens.count && !isScoredOnly }
+
+    /// Whether its answer so far ends in these tokens.
+    package func endsIn(_ ending: ArraySlice<Int32>) -> Bool {
+        ending.count <= answerCount && tokens[(tokens.count - ending.count)...] == ending
+    }
+
+    func append(_ token: Int32) {
+        tokens.append(token)
+        history?.count(token)
+    }
+
+    /// Back to nothing computed. Its tokens stay.
+    func forgetComputation() {
+        computedCount = 0
+        blockTable.removeAll(keepingCapacity: true)
+        chain = PrefixCache.Chain(salt: request.cacheSalt)
+        isRunning = false
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import MartletCompute
+
+/// One sequence's share of a step.
+package struct ScheduledSequence {
+    package let sequence: SequenceState
+    /// Tokens to compute, from the first one that isn't yet.
+    package let tokenCount: Int
+    /// Whether it only waits for its answer's next token.
+    package let isDecode: Bool
+}
+
+/// Who computes how many tokens in a step: from the scheduler to whoever runs it.
+package struct StepPlan {
+    package internal(set) var entries: [ScheduledSequence] = []
+    package internal(set) var tokenCount = 0
+    /// Sequences among the entries that only wait for their next token.
+    package internal(set) var decodeCount = 0
+
+    package var isEmpty: Bool { entries.isEmpty }
+
+    package init() {}
+
+    mutating func removeAll() {
+        entries.removeAll(keepingCapacity: true)
+        tokenCount = 0
+        decodeCount = 0
+    }
+}
+
+/// What a step found out: for each entry of the plan in order, first the scores of its prompt's positions, then its new
+/// token.
+package struct StepOutput {
+    package struct Row {
+        /// Place of the sequence's entry in the plan.
+        package let entry: Int
+        /// The position whose next token it is about.
+        package let position: Int
+        package let isSample: Bool
+        package var sampled: SampledToken
+        /// Its likeliest tokens, in `topLogprobs`.
+        package var top: Range<Int>
+
+        package init(
+            entry: Int, position: Int, isSample: Bool, sampled: SampledToken = SampledToken(), top: Range<Int> = 0..<0
+        ) {
+            self.entry = entry
+            self.position = position
+            self.isSample = isSample
+            self.sampled = sampled
+            self.top = top
+        }
+    }
+
+    package var rows: [Row] = []
+    package var topLogprobs: [TokenLogprob] = []
+
+    package init() {}
+
+    package mutating func removeAll() {
+        rows.removeAll(keepingCapacity: true)
+        topLogprobs.removeAll(keepingCapacity: true)
+    }
+}
+
+/// Computes the steps that a scheduler plans.
+package protocol StepRunner: AnyObject {
+    /// - Parameter output: emptied and filled with the rows that the entries ask for.
+    func run(_ plan: StepPlan, into output: inout StepOutput) throws
+}

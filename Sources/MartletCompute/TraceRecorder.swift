@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FoundationEssentials
+import Glibc
+
+/// What threads did when: spans of time by lane, one lane a thread, in memory that is set aside at the start.
+///
+/// Unchecked because each lane's spans are written by its thread alone, and read once those threads are at rest.
+public final class TraceRecorder: @unchecked Sendable {
+    /// A kind of span.
+    public struct Name: Hashable, Sendable {
+        fileprivate let index: Int32
+    }
+
+    /// Numbers that a span carries, under the names that its kind gives them.
+    public typealias Values = (Int32, Int32, Int32)
+
+    private struct Span {
+        var name: Name
+        var start: UInt64
+        var end: UInt64
+        var values: Values
+    }
+
+    private struct Lane {
+        let name: String
+        let spans: UnsafeMutablePointer<Span>
+        var count = 0
+        var dropped = 0
+    }
+
+    /// Spans that a lane holds; further ones are counted and dropped.
+    public let capacity: Int
+    private var lanes: [Lane] = []
+    private var names: [(name: String, values: [String])] = []
+
+    /// - Parameter capacity: spans of each thread, 40 bytes each where they are used.
+    public init(capacity: Int = 1 << 21) { self.capacity = capacity }
+
+    deinit {
+        for lane in lanes { lane.spans.deallocate() }
+    }
+
+    /// Adds lanes. Before anything is recorded.
+    public func addLanes(_ names: [String]) {
+        for name in names { lanes.append(Lane(name: name, spans: .allocate(capacity: capacity))) }
+    }
+
+    /// A kind of span and what its values are called, up to three. Before anything is recorded.
+    public func name(_ name: String, values: [String] = []) -> Name {
+        if let known = names.firstIndex(where: { $0.name == name }) { return Name(index: Int32(known)) }
+        names.append((name, values))
+        return Name(index: Int32(names.count - 1))
+    }
+
+    /// Nanoseconds since some time in the past.
+    public static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    /// By the lane's own thread.
+    public func record(_ name: Name, lane: Int, start: UInt64, end: UInt64, values: Values = (0, 0, 0)) {
+        guard lanes[lane].count < capacity else {
+            lanes[lane].dropped += 1
+            return
+        }
+        (lanes[lane].spans + lanes[lane].count).initialize(
+            to: Span(name: name, start: start, end: end, values: values))
+        lanes[lane].count += 1
+    }
+
+    /// Makes the lane's last span longer, if it began at `start` and is of that kind: parts of one piece of work.
+    public func extend(_ name: Name, lane: Int, start: UInt64, end: UInt64, value: Int32) -> Bool {
+        guard lanes[lane].count > 0 else { return false }
+        let last = lanes[lane].spans + (lanes[lane].count - 1)
+        guard last.pointee.name == name, last.pointee.start == start else { return false }
+        last.pointee.end = end
+        last.pointee.values.0 += value
+        return true
+    }
+
+    public var droppedCount: Int { lanes.reduce(0) { $0 + $1.dropped } }
+
+    /// Durations in nanoseconds of each kind of span in a lane, in order.
+    public func durations(lane: Int) -> [String: [UInt64]] {
+        var result: [String: [UInt64]] = [:]
+        for index in 0..<lanes[lane].count {
+            let span = lanes[lane].spans[index]
+            result[names[Int(span.name.index)].name, default: []].append(span.end - span.start)
+        }
+        return result
+    }
+
+    /// Writes what Chrome's `about:tracing` and Perfetto read: complete events, in microseconds.
+    ///
+    /// Once no thread records any more.
+    public func write(to path: String) throws {
+        guard let file = fopen(path, "w") else { throw TraceError(path: path, code: errno) }
+        let origin = lanes.compactMap { $0.count > 0 ? $0.spans[0].start : nil }.min() ?? 0
+        func microseconds(_ time: UInt64) -> String {
+            let nanoseconds = time < origin ? 0 : time - origin
+            let fraction = String(nanoseconds % 1000)
+            return "\(nanoseconds / 1000).\(String(repeating: "0", count: 3 - fraction.count))\(fraction)"
+        }
+        var isFirst = true
+        func put(_ line: String) {
+            fputs(isFirst ? "[\n\(line)" : ",\n\(line)", file)
+            isFirst = false
+        }
+        for (number, lane) in lanes.enumerated() {
+            put(#"{"name":"thread_name","ph":"M","pid":1,"tid":\#(number),"args":{"name":"\#(lane.name)"}}"#)
+            for index in 0..<lane.count {
+                let span = lane.spans[index]
+                let (name, labels) = names[Int(span.name.index)]
+                let values = [span.values.0, span.values.1, span.values.2]
+                let arguments = zip(labels, values).map { "\"\($0)\":\($1)" }.joined(separator: ",")
+                let duration = microseconds(origin + (span.end - span.start))
+                put(
+                    #"{"name":"\#(name)","ph":"X","pid":1,"tid":\#(number),"ts":\#(microseconds(span.start)),"#
+                        + #""dur":\#(duration),"args":{\#(arguments)}}"#)
+            }
+        }
+        fputs(isFirst ? "[]\n" : "\n]\n", file)
+        let isWritten = ferror(file) == 0
+        guard fclose(file) == 0, isWritten else { throw TraceError(path: path, code: errno) }
+    }
+}
+
+/// A trace that could not be written.
+public struct TraceError: Error, CustomStringConvertible {
+    let path: String
+    let code: Int32
+    public var description: String { "can't write \(path): \(String(cString: strerror(code)))" }
+}

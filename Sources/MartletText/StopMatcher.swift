@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Finds the first of several strings in a text that arrives in pieces, and holds back what may become one.
+///
+/// Works on UTF-8; since stop strings are whole characters, so is everything it lets through.
+public struct StopMatcher: Sendable {
+    /// What is certain after a piece.
+    public struct Match: Equatable, Sendable {
+        /// Text that no stop string can be part of any more; all before the match, if there is one.
+        public var text: String
+        /// The string that was found, by its place among those looked for.
+        public var stop: Int?
+    }
+
+    private let stops: [[UInt8]]
+    private let includesStop: Bool
+    /// The end of the text so far, held back.
+    private var held: [UInt8] = []
+
+    /// - Parameters:
+    ///   - stops: in UTF-8, none empty.
+    ///   - includesStop: whether the string that was found is part of the text.
+    public init(stops: [[UInt8]], includesStop: Bool = false) {
+        precondition(stops.allSatisfy { !$0.isEmpty })
+        self.stops = stops
+        self.includesStop = includesStop
+    }
+
+    /// Takes the next piece. Where several strings end up in the text, the one that begins first counts, of those the
+    /// first in the list.
+    ///
+    /// - Complexity: O(piece + held) times the strings' lengths.
+    public mutating func append(_ piece: String) -> Match {
+        guard !stops.isEmpty else { return Match(text: piece) }
+        held.append(contentsOf: piece.utf8)
+        for start in held.indices {
+            for (index, stop) in stops.enumerated() where held[start...].starts(with: stop) {
+                let end = includesStop ? start + stop.count : start
+                defer { held.removeAll() }
+                return Match(text: String(decoding: held[..<end], as: UTF8.self), stop: index)
+            }
+        }
+        let keep = lengthOfPossibleStop()
+        defer { held.removeFirst(held.count - keep) }
+        return Match(text: String(decoding: held.dropLast(keep), as: UTF8.self))
+    }
+
+    /// Lets text through that is not looked at.
+    public mutating func skip(_ piece: String) -> String {
+        defer { held.removeAll() }
+        return String(decoding: held, as: UTF8.self) + piece
+    }
+
+    /// What was held back: no more text will come.
+    public mutating func finish() -> String { skip("") }
+
+    /// Bytes at the end that are the beginning of a stop string.
+    private func lengthOfPossibleStop() -> Int {
+        let longest = stops.reduce(0) { max($0, $1.count) } - 1
+        return stride(from: min(longest, held.count), to: 0, by: -1).first { length in
+            stops.contains { $0.starts(with: held.suffix(length)) }
+        } ?? 0
+    }
+}
+
+extension StopMatcher.Match {
+    init(text: String) { self.init(text: text, stop: nil) }
+}
