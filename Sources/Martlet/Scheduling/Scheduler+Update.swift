@@ -55,6 +55,7 @@ extension Scheduler {
                     sequence.append(row.sampled.token)
                     emit(.token(sequence, row))
                 } else {
+                    sequence.scoredEnd = row.position + 1
                     emit(.scored(sequence, row))
                 }
             }

@@ -30,6 +30,7 @@ package struct Scheduler {
     /// Whether a sample of the request isn't finished.
     package func isServing(_ id: RequestID) -> Bool { requests[id] != nil }
     package var waitingCount: Int { waiting.count }
+    package var waitingSequences: [SequenceState] { (0..<waiting.count).map { waiting[$0] } }
 
     /// Tokens that the longest sequence may have: what its blocks hold, and one that is never computed.
     package static func maxLength(blockCount: Int, blockSize: Int) -> Int { blockCount * blockSize + 1 }

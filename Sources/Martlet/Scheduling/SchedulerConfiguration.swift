@@ -29,10 +29,10 @@ package struct SchedulerConfiguration: Sendable {
     }
 
     /// Work that prompts may bring to a step with decodes, in tokens without context.
-    var prefillWork: Double { max(1, Double(maxNumBatchedTokens) * prefillShare) }
+    package var prefillWork: Double { max(1, Double(maxNumBatchedTokens) * prefillShare) }
 
     /// What computing tokens behind a context costs, in tokens without one.
-    func work(of count: Int, context: Int) -> Double {
+    package func work(of count: Int, context: Int) -> Double {
         Double(count) * (1 + (Double(context) + Double(count) / 2) / Double(doublingContext))
     }
 

@@ -32,6 +32,8 @@ package final class SequenceState {
     package internal(set) var blockTable: [Int32] = []
     package internal(set) var chain: PrefixCache.Chain
     package internal(set) var isRunning = false
+    /// Behind the last position whose score is known: a preempted prompt isn't scored twice.
+    package internal(set) var scoredEnd = 0
     /// Counts for penalties; nil where the request asks for none.
     package let history: TokenHistory?
     /// Tokens found in the prefix cache when it was first admitted.
@@ -63,7 +65,8 @@ package final class SequenceState {
     /// The positions among those of a step whose logits are wanted for the prompt's sake.
     package func scoredPositions(_ range: Range<Int>) -> Range<Int> {
         guard sampleIndex == 0, answerCount == 0 else { return range.lowerBound..<range.lowerBound }
-        return range.clamped(to: request.scoredPositions)
+        let first = max(request.scoredPositions.lowerBound, scoredEnd)
+        return range.clamped(to: first..<max(first, request.scoredPositions.upperBound))
     }
 
     /// Whether a step that computes up to `end` ends in a new token.

@@ -7,7 +7,7 @@ import Martlet
 struct CheckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Holds this engine against another's results.",
-        subcommands: [CheckTextCommand.self, CheckAttentionCommand.self])
+        subcommands: [CheckTextCommand.self, CheckAttentionCommand.self, CheckSchedulerCommand.self])
 }
 
 struct CheckTextCommand: AsyncParsableCommand {

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Martlet
+
+/// What holds between any two steps, and of any plan.
+struct SchedulerInvariants {
+    /// The first that doesn't hold.
+    static func violation(_ scheduler: borrowing Scheduler) -> String? {
+        let pool = scheduler.pool
+        var holders = [Int](repeating: 0, count: pool.blockCount)
+        var first: [Int32: (sequence: SequenceState, place: Int)] = [:]
+        for sequence in scheduler.running {
+            if sequence.blockTable.count * pool.blockSize < sequence.computedCount { return "blocks are missing" }
+            for (place, block) in sequence.blockTable.enumerated() {
+                holders[Int(block)] += 1
+                guard let other = first[block] else {
+                    first[block] = (sequence, place)
+                    continue
+                }
+                let range = 0..<(place + 1) * pool.blockSize
+                guard other.place == place, other.sequence !== sequence,
+                    min(sequence.computedCount, other.sequence.computedCount) >= range.upperBound,
+                    sequence.tokens[range] == other.sequence.tokens[range]
+                else { return "block \(block) is in two tables, and not for the same full tokens" }
+            }
+        }
+        for block in 0..<pool.blockCount where holders[block] != pool.holderCount(of: Int32(block)) {
+            return "block \(block) is in \(holders[block]) tables and counts \(pool.holderCount(of: Int32(block)))"
+        }
+        let free = pool.freeBlocks
+        if free.count != pool.freeCount || Set(free).count != free.count { return "the free list is broken" }
+        if free.contains(where: { holders[Int($0)] > 0 }) { return "a block in use is free" }
+        if free.count + holders.count(where: { $0 > 0 }) != pool.blockCount { return "a block is lost" }
+        for block in 0..<Int32(pool.blockCount) where pool.prefixCache.holds(block) {
+            if let parent = pool.prefixCache.parent(of: block), !pool.prefixCache.holds(parent) {
+                return "block \(block) is cached behind one that isn't"
+            }
+        }
+        return violation(ofQueues: scheduler)
+    }
+
+    private static func violation(ofQueues scheduler: borrowing Scheduler) -> String? {
+        let waiting = scheduler.waitingSequences
+        if waiting.contains(where: { $0.isRunning || !$0.blockTable.isEmpty || $0.computedCount > 0 }) {
+            return "a waiting sequence holds something"
+        }
+        if !scheduler.running.allSatisfy(\.isRunning) { return "a running sequence doesn't know it" }
+        for queue in [waiting, scheduler.running]
+        where zip(queue, queue.dropFirst()).contains(where: { $1.order < $0.order }) {
+            return "a queue is out of order"
+        }
+        if scheduler.running.count > scheduler.configuration.maxNumSeqs { return "too many sequences run" }
+        return nil
+    }
+
+    /// Of a plan that was just made.
+    static func violation(ofPlan scheduler: borrowing Scheduler, preemptions: Int) -> String? {
+        let (plan, configuration) = (scheduler.plan, scheduler.configuration)
+        if plan.tokenCount > configuration.maxNumBatchedTokens { return "the budget is exceeded" }
+        if plan.entries.reduce(0, { $0 + $1.tokenCount }) != plan.tokenCount { return "tokens are miscounted" }
+        if plan.entries.count(where: \.isDecode) != plan.decodeCount { return "decodes are miscounted" }
+        if Set(plan.entries.map { ObjectIdentifier($0.sequence) }).count != plan.entries.count { return "one twice" }
+        var work = 0.0
+        var largest = 0.0
+        for entry in plan.entries {
+            let sequence = entry.sequence
+            guard sequence.isRunning, (1...sequence.remainingCount).contains(entry.tokenCount) else {
+                return "an entry has \(entry.tokenCount) of \(sequence.remainingCount) tokens"
+            }
+            let threshold = configuration.longPrefillTokenThreshold
+            if threshold > 0, entry.tokenCount > threshold { return "a chunk is over the threshold" }
+            if !entry.isDecode, sequence.remainingCount > 1 {
+                work += configuration.work(of: entry.tokenCount, context: sequence.computedCount)
+                largest = max(largest, configuration.work(of: 1, context: sequence.tokens.count))
+            }
+        }
+        if plan.decodeCount > 0, work > configuration.prefillWork + largest { return "prompts take too much of a step" }
+        if scheduler.hasWork, plan.isEmpty { return "there is work, and nobody gets any" }
+        // Budget is never short for those who wait for one token.
+        let planned = Set(plan.entries.map { ObjectIdentifier($0.sequence) })
+        if scheduler.running.contains(where: { $0.remainingCount == 1 && !planned.contains(ObjectIdentifier($0)) }) {
+            return "an answer is kept waiting"
+        }
+        if let first = scheduler.running.first, !planned.contains(ObjectIdentifier(first)),
+            plan.tokenCount < configuration.maxNumBatchedTokens, preemptions == scheduler.statistics.preemptions,
+            plan.decodeCount == 0
+        {
+            return "whoever comes first gets nothing"
+        }
+        return nil
+    }
+}

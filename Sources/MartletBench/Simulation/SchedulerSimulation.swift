@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Random histories of the engine's scheduler and its blocks, without a model, a clock or threads.
+///
+/// After each step it is checked that blocks are neither lost nor given out twice, that nobody reads another's cache,
+/// that budgets hold and someone always gets on; at the end that every request got just the answer it would have got
+/// alone. A failure names its seed, which brings it back.
+public enum SchedulerSimulation {
+    /// What happened, so that one can tell that something did.
+    public struct Summary: Equatable, Sendable {
+        public var histories = 0
+        public var steps = 0
+        public var requests = 0
+        public var refused = 0
+        public var cancelled = 0
+        public var failed = 0
+        public var tokens = 0
+        public var preemptions = 0
+        /// Prompt tokens found in the prefix cache.
+        public var cachedTokens = 0
+
+        static func += (left: inout Summary, right: Summary) {
+            left.histories += right.histories
+            left.steps += right.steps
+            left.requests += right.requests
+            left.refused += right.refused
+            left.cancelled += right.cancelled
+            left.failed += right.failed
+            left.tokens += right.tokens
+            left.preemptions += right.preemptions
+            left.cachedTokens += right.cachedTokens
+        }
+    }
+
+    /// Runs the histories of seeds that follow each other.
+    ///
+    /// - Parameter progress: called now and then with the number done.
+    public static func run(
+        histories: Int, firstSeed: UInt64, progress: (Int) -> Void = { _ in }
+    ) throws(SimulationFailure) -> Summary {
+        var summary = Summary()
+        for index in 0..<histories {
+            var history = SchedulerHistory(seed: firstSeed &+ UInt64(index))
+            try history.run()
+            summary += history.summary
+            if index % 100 == 99 { progress(index + 1) }
+        }
+        return summary
+    }
+}
