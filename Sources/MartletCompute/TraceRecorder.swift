@@ -83,14 +83,13 @@ public final class TraceRecorder: @unchecked Sendable {
 
     public var droppedCount: Int { lanes.reduce(0) { $0 + $1.dropped } }
 
-    /// Durations in nanoseconds of each kind of span in a lane, in order.
-    public func durations(lane: Int) -> [String: [UInt64]] {
-        var result: [String: [UInt64]] = [:]
+    /// Calls `body` with each span of a lane, in the order in which they ended. Once no thread records any more.
+    public func forEachSpan(lane: Int, _ body: (_ name: String, _ time: Range<UInt64>, _ values: Values) -> Void) {
+        guard lane < lanes.count else { return }
         for index in 0..<lanes[lane].count {
             let span = lanes[lane].spans[index]
-            result[names[Int(span.name.index)].name, default: []].append(span.end - span.start)
+            body(names[Int(span.name.index)].name, span.start..<max(span.start, span.end), span.values)
         }
-        return result
     }
 
     /// Writes what Chrome's `about:tracing` and Perfetto read: complete events, in microseconds.

@@ -94,12 +94,7 @@ struct BenchAttentionCommand: ParsableCommand {
     }
 
     func run() throws {
-        if let outputJson {
-            let folder = URL(filePath: outputJson).deletingLastPathComponent().path
-            guard FileManager.default.isWritableFile(atPath: folder) else {
-                throw InputError("can't write \(outputJson): \(folder) is not a folder to write to")
-            }
-        }
+        if let outputJson { try Terminal.requireWritable(outputJson) }
         let device = try device.makeDevice()
         var entries: [AttentionReportEntry] = []
         for query in queryLen.values {
@@ -114,12 +109,8 @@ struct BenchAttentionCommand: ParsableCommand {
         Terminal.write("\(kvCacheDtype.rawValue) cache, \(blocks.rawValue) blocks of \(blockSize)\n")
         Terminal.write(AttentionReportEntry.table(entries).text)
         if let outputJson {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-            let report = try encoder.encode(AttentionReport(device: device.name, command: self, results: entries))
-            do { try report.write(to: URL(filePath: outputJson)) } catch {
-                throw InputError("can't write \(outputJson)")
-            }
+            try Terminal.writeJSON(
+                AttentionReport(device: device.name, command: self, results: entries), to: outputJson)
         }
     }
 
@@ -146,21 +137,6 @@ struct BenchAttentionCommand: ParsableCommand {
         let report = try AttentionBenchmark(workload, on: device)
             .run(launches: launch.values, iterations: numIters, warmup: numItersWarmup) { bar.show($0) }
         return report.results.map { AttentionReportEntry(report, launch: $0.launch, $0.result) }
-    }
-
-    /// A list of positive numbers.
-    struct Numbers: ExpressibleByArgument {
-        let values: [Int]
-        init(_ values: [Int]) { self.values = values }
-        init?(argument: String) {
-            let parts = argument.split(separator: ",").map { Int($0) }
-            values = parts.compactMap(\.self)
-            guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ (1...(1 << 22)).contains($0) })
-            else {
-                return nil
-            }
-        }
-        var defaultValueDescription: String { values.map(String.init).joined(separator: ",") }
     }
 
     /// A list of launches.

@@ -2,8 +2,8 @@
 
 import ArgumentParser
 
-struct BenchCommand: ParsableCommand {
+struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures how fast this machine computes, beside its own limits.",
-        subcommands: [BenchAttentionCommand.self])
+        subcommands: [BenchThroughputCommand.self, BenchAttentionCommand.self])
 }

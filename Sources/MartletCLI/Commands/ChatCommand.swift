@@ -21,15 +21,18 @@ struct ChatCommand: AsyncParsableCommand {
     @OptionGroup var sampling: SamplingOptions
 
     func run() async throws {
-        let engine = try await load.loadEngine()
+        let session = try await load.loadEngine()
+        try await converse(with: session.engine)
+        try await session.finish()
+    }
+
+    private func converse(with engine: Engine) async throws {
         var conversation = Conversation(
             system: system, maxModelLength: engine.model.maxModelLength, answerLength: sampling.maxTokens)
         // Fail now, not at the first question, if there is no template.
         _ = try engine.model.tokens(of: conversation.messages + [.user("")])
         let interrupt = Interrupt()
-        Terminal.note(
-            "\(engine.model.name.escapingControlCharacters) on \(engine.model.deviceName). Ctrl-C stops an answer; /exit leaves."
-        )
+        Terminal.note("Ctrl-C stops an answer; /exit leaves.")
         while true {
             if Terminal.inputIsTerminal { Terminal.write("> ") }
             guard let line = readLine() else { break }
@@ -57,7 +60,7 @@ struct ChatCommand: AsyncParsableCommand {
                 Terminal.note(
                     "note: the conversation outgrew the context; its oldest \(forgotten) messages are forgotten")
             }
-            let stream = try engine.generate(next.messages, sampling: sampling.parameters)
+            let stream = try engine.generate(next.messages, sampling: sampling.parameters(engine.model.tokenizer))
             let task = Task { try await Terminal.stream(stream) }
             let text = try await interrupt.cancelling(task)
             if task.isCancelled { Terminal.write("\n") }

@@ -25,7 +25,8 @@ struct PerplexityCommand: AsyncParsableCommand {
     func run() async throws {
         let perplexity = try Perplexity(contextLength: context)
         let text = try Terminal.readFile(file)
-        let engine = try await load.loadEngine()
+        let session = try await load.loadEngine()
+        let engine = session.engine
         let result = try await perplexity.evaluate(text, on: engine) { result in
             Terminal.note(String(format: "window %d: %.4f", result.windows, result.perplexity))
         }

@@ -19,6 +19,9 @@ struct RunCommand: AsyncParsableCommand {
     @Option(help: "A system message, put before the prompt.")
     var system: String?
 
+    @Option(name: .customLong("n"), help: "Answers to draw, side by side.")
+    var count = 1
+
     @OptionGroup var sampling: SamplingOptions
 
     func validate() throws {
@@ -28,13 +31,27 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let prompt = prompt == "-" ? try Terminal.readInput() : prompt
         guard prompt.contains(where: { !$0.isWhitespace }) else { throw InputError("the prompt is empty") }
-        let engine = try await load.loadEngine()
+        let session = try await load.loadEngine()
+        let stream = try answer(prompt, on: session.engine)
+        if count == 1 {
+            _ = try await Terminal.stream(stream)
+        } else {
+            for (index, answer) in try await stream.answers().enumerated() {
+                Terminal.write("--- \(index + 1) of \(count)\n\(answer.text)\n")
+                if let summary = answer.summary { Terminal.note(summary.line) }
+            }
+        }
+        try await session.finish()
+    }
+
+    private func answer(_ prompt: String, on engine: Engine) throws -> GenerationStream {
+        var parameters = sampling.parameters(engine.model.tokenizer)
+        parameters.n = count
         if raw || engine.model.chatTemplate == nil {
             if !raw { Terminal.note("note: the model has no chat template; continuing the prompt as it stands") }
-            _ = try await Terminal.stream(engine.generate(prompt, sampling: sampling.parameters))
-        } else {
-            let messages = (system.map { [ChatMessage.system($0)] } ?? []) + [.user(prompt)]
-            _ = try await Terminal.stream(engine.generate(messages, sampling: sampling.parameters))
+            return try engine.generate(prompt, sampling: parameters)
         }
+        let messages = (system.map { [ChatMessage.system($0)] } ?? []) + [.user(prompt)]
+        return try engine.generate(messages, sampling: parameters)
     }
 }

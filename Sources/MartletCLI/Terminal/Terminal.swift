@@ -42,6 +42,22 @@ enum Terminal {
         return String(decoding: data, as: UTF8.self)
     }
 
+    /// Refuses now what could not be written at the end.
+    static func requireWritable(_ path: String) throws {
+        let folder = URL(filePath: path).deletingLastPathComponent().path
+        guard FileManager.default.isWritableFile(atPath: folder) else {
+            throw InputError("can't write \(path): \(folder) is not a folder to write to")
+        }
+    }
+
+    /// Writes a value as JSON, for other tools.
+    static func writeJSON(_ value: some Encodable, to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        let data = try encoder.encode(value)
+        do { try data.write(to: URL(filePath: path)) } catch { throw InputError("can't write \(path)") }
+    }
+
     /// Streams an answer and says at the end how fast it was. Returns its text.
     static func stream(_ answer: GenerationStream) async throws -> String {
         var text = ""
@@ -61,7 +77,8 @@ extension GenerationSummary {
     /// One line for people.
     var line: String {
         func rate(_ value: Double) -> String { String(format: "%.1f tokens/s", value) }
-        return "prompt: \(promptTokens) tokens, \(rate(promptTokensPerSecond)) | "
+        let cached = cachedTokens > 0 ? " (\(cachedTokens) cached)" : ""
+        return "prompt: \(promptTokens) tokens\(cached), \(rate(promptTokensPerSecond)) | "
             + "answer: \(completionTokens) tokens, \(rate(generationTokensPerSecond)) | \(finishReason.rawValue)"
     }
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Martlet
+
+/// How much an engine gets done when all requests are there from the start.
+public struct ThroughputBenchmark: Sendable {
+    public let workload: ThroughputWorkload
+    /// Samples of each request.
+    public let samples: Int
+    public let seed: UInt64
+
+    public init(_ workload: ThroughputWorkload, samples: Int = 1, seed: UInt64 = 0) {
+        self.workload = workload
+        self.samples = samples
+        self.seed = seed
+    }
+
+    /// - Parameter progress: called with the number of requests done.
+    public func run(on engine: Engine, progress: @escaping @Sendable (Int) -> Void) async throws -> ThroughputReport {
+        let before = engine.statistics
+        let clock = ContinuousClock()
+        let start = clock.now
+        let streams = try workload.requests.map { try engine.generate(request($0)) }
+        let outcomes = try await withThrowingTaskGroup(of: Outcome.self) { group in
+            for stream in streams { group.addTask { try await Self.read(stream, since: start) } }
+            var outcomes: [Outcome] = []
+            for try await outcome in group {
+                outcomes.append(outcome)
+                progress(outcomes.count)
+            }
+            return outcomes
+        }
+        let seconds = (clock.now - start) / .seconds(1)
+        let after = engine.statistics
+        let outputTokens = outcomes.reduce(0) { $0 + $1.tokens }
+        let inputTokens = workload.requests.reduce(0) { $0 + $1.promptTokens.count }
+        return ThroughputReport(
+            elapsedTime: seconds, numRequests: workload.requests.count, totalNumTokens: inputTokens + outputTokens,
+            requestsPerSecond: Double(workload.requests.count) / seconds,
+            tokensPerSecond: Double(inputTokens + outputTokens) / seconds, totalInputTokens: inputTokens,
+            totalOutputTokens: outputTokens, outputThroughput: Double(outputTokens) / seconds,
+            timeToFirstToken: Milliseconds(outcomes.map(\.firstToken)),
+            interTokenLatency: Milliseconds(outcomes.flatMap(\.gaps)), steps: after.steps - before.steps,
+            preemptions: after.preemptions - before.preemptions,
+            prefixCacheHits: after.prefixCacheHits - before.prefixCacheHits)
+    }
+
+    private func request(_ request: ThroughputWorkload.Request) -> GenerationRequest {
+        var sampling = SamplingParameters()
+        sampling.n = samples
+        sampling.seed = seed
+        sampling.maxTokens = request.outputLength
+        sampling.ignoresEndTokens = true
+        return GenerationRequest(promptTokens: request.promptTokens, sampling: sampling)
+    }
+
+    /// Times in seconds.
+    private struct Outcome: Sendable {
+        var tokens = 0
+        var firstToken = 0.0
+        var gaps: [Double] = []
+    }
+
+    private static func read(_ stream: GenerationStream, since start: ContinuousClock.Instant) async throws -> Outcome {
+        var outcome = Outcome()
+        var last: [Int: ContinuousClock.Instant] = [:]
+        for try await piece in stream {
+            for time in piece.times {
+                if outcome.tokens == 0 { outcome.firstToken = (time - start) / .seconds(1) }
+                outcome.tokens += 1
+                if let last = last[piece.sample] { outcome.gaps.append((time - last) / .seconds(1)) }
+                last[piece.sample] = time
+            }
+        }
+        return outcome
+    }
+}
+
+/// Figures under vLLM's names, and some of our own.
+public struct ThroughputReport: Encodable, Sendable {
+    public var elapsedTime: Double
+    public var numRequests: Int
+    public var totalNumTokens: Int
+    public var requestsPerSecond: Double
+    /// Of prompts and answers.
+    public var tokensPerSecond: Double
+    public var totalInputTokens: Int
+    public var totalOutputTokens: Int
+    public var outputThroughput: Double
+    /// From the start of all requests, so time in the queue counts.
+    public var timeToFirstToken: Milliseconds
+    public var interTokenLatency: Milliseconds
+    public var steps: Int
+    public var preemptions: Int
+    /// Prompt tokens.
+    public var prefixCacheHits: Int
+
+    private enum Key: String, CodingKey {
+        case elapsedTime = "elapsed_time"
+        case numRequests = "num_requests"
+        case totalNumTokens = "total_num_tokens"
+        case requestsPerSecond = "requests_per_second"
+        case tokensPerSecond = "tokens_per_second"
+        case totalInputTokens = "total_input_tokens"
+        case totalOutputTokens = "total_output_tokens"
+        case outputThroughput = "output_throughput"
+        case meanTTFT = "mean_ttft_ms"
+        case medianTTFT = "median_ttft_ms"
+        case p95TTFT = "p95_ttft_ms"
+        case p99TTFT = "p99_ttft_ms"
+        case meanITL = "mean_itl_ms"
+        case medianITL = "median_itl_ms"
+        case p95ITL = "p95_itl_ms"
+        case p99ITL = "p99_itl_ms"
+        case steps
+        case preemptions = "num_preemptions"
+        case prefixCacheHits = "prefix_cache_hits"
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: Key.self)
+        try container.encode(elapsedTime, forKey: .elapsedTime)
+        try container.encode(numRequests, forKey: .numRequests)
+        try container.encode(totalNumTokens, forKey: .totalNumTokens)
+        try container.encode(requestsPerSecond, forKey: .requestsPerSecond)
+        try container.encode(tokensPerSecond, forKey: .tokensPerSecond)
+        try container.encode(totalInputTokens, forKey: .totalInputTokens)
+        try container.encode(totalOutputTokens, forKey: .totalOutputTokens)
+        try container.encode(outputThroughput, forKey: .outputThroughput)
+        // Where every answer has one token, there is nothing between two.
+        try container.encodeIfPresent(timeToFirstToken.mean, forKey: .meanTTFT)
+        try container.encodeIfPresent(timeToFirstToken.percentile(50), forKey: .medianTTFT)
+        try container.encodeIfPresent(timeToFirstToken.percentile(95), forKey: .p95TTFT)
+        try container.encodeIfPresent(timeToFirstToken.percentile(99), forKey: .p99TTFT)
+        try container.encodeIfPresent(interTokenLatency.mean, forKey: .meanITL)
+        try container.encodeIfPresent(interTokenLatency.percentile(50), forKey: .medianITL)
+        try container.encodeIfPresent(interTokenLatency.percentile(95), forKey: .p95ITL)
+        try container.encodeIfPresent(interTokenLatency.percentile(99), forKey: .p99ITL)
+        try container.encode(steps, forKey: .steps)
+        try container.encode(preemptions, forKey: .preemptions)
+        try container.encode(prefixCacheHits, forKey: .prefixCacheHits)
+    }
+}
+
+/// A set of durations, for their statistics.
+public struct Milliseconds: Sendable {
+    private let sorted: [Double]
+
+    public init(_ seconds: [Double]) { sorted = seconds.map { $0 * 1e3 }.sorted() }
+
+    /// nil of none.
+    public var mean: Double? { sorted.isEmpty ? nil : sorted.reduce(0, +) / Double(sorted.count) }
+
+    /// The smallest that so many of a hundred don't exceed; nil of none.
+    public func percentile(_ percent: Double) -> Double? {
+        guard !sorted.isEmpty else { return nil }
+        let rank = Int((percent / 100 * Double(sorted.count)).rounded(.up))
+        return sorted[min(max(rank, 1), sorted.count) - 1]
+    }
+
+    public var maximum: Double? { sorted.last }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Martlet
+import MartletAttention
+import MartletCPU
+import MartletCompute
+
+extension InstructionSet: ExpressibleByArgument {
+    public init?(argument: String) {
+        guard let match = Self.allCases.first(where: { $0.rawValue.lowercased() == argument.lowercased() }) else {
+            return nil
+        }
+        self = match
+    }
+}
+
+extension ActivationPrecision: ExpressibleByArgument {}
+extension AttentionLaunch: ExpressibleByArgument {}
+
+extension FloatFormat: ExpressibleByArgument {
+    /// vLLM's spellings for `--kv-cache-dtype`.
+    public init?(argument: String) {
+        switch argument.lowercased() {
+        case "auto", "bf16": self = .bfloat16
+        case "half": self = .float16
+        case "float": self = .float32
+        case "fp8": self = .float8E4M3
+        case let other: self.init(rawValue: other)
+        }
+    }
+}
+
+extension SchedulingPolicy: ExpressibleByArgument {}
+
+/// A number of bytes as vLLM reads it: `4g` is four thousand million, `4G` is 4 * 2^30.
+struct ByteCount: ExpressibleByArgument {
+    let value: Int
+
+    init?(argument: String) {
+        let units: [Character: Double] = [
+            "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "K": 0x1p10, "M": 0x1p20, "G": 0x1p30, "T": 0x1p40,
+        ]
+        let unit = argument.last.flatMap { units[$0] }
+        guard let number = Double(unit == nil ? argument : String(argument.dropLast())),
+            let value = Int(exactly: (number * (unit ?? 1)).rounded()), value >= 0
+        else { return nil }
+        self.value = value
+    }
+}
+
+/// A list of positive numbers.
+struct Numbers: ExpressibleByArgument {
+    let values: [Int]
+    init(_ values: [Int]) { self.values = values }
+    init?(argument: String) {
+        let parts = argument.split(separator: ",").map { Int($0) }
+        values = parts.compactMap(\.self)
+        guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ (1...(1 << 22)).contains($0) })
+        else {
+            return nil
+        }
+    }
+    var defaultValueDescription: String { values.map(String.init).joined(separator: ",") }
+}
+
+/// A list of token ids.
+struct TokenIDs: ExpressibleByArgument {
+    let values: [Int32]
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int32($0) }
+        values = parts.compactMap(\.self)
+        guard !values.isEmpty, values.count == parts.count else { return nil }
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import MartletCPU
+
+/// The options of every command that computes.
+struct DeviceOptions: ParsableArguments {
+    @Option(help: "Threads; all processors by default.")
+    var threads: Int?
+
+    @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
+    var instructionSet: InstructionSet?
+
+    /// A device for commands without a model.
+    func makeDevice() throws -> CPUDevice { try CPUDevice(threads: threads, instructionSet: instructionSet) }
+}

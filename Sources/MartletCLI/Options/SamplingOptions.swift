@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Martlet
+import MartletText
+
+/// How answers are drawn, and when they end.
+struct SamplingOptions: ParsableArguments {
+    @Option(help: "Draws the same answer again; random by default.")
+    var seed: UInt64?
+
+    @Option(parsing: .unconditional, help: "0 always takes the likeliest token; higher is more varied.")
+    var temperature: Float = 0.7
+
+    @Option(parsing: .unconditional, help: "Keeps the likeliest tokens whose probabilities reach this sum.")
+    var topP: Float = 0.9
+
+    @Option(parsing: .unconditional, help: "Keeps this many of the likeliest tokens; 0 keeps all.")
+    var topK = 0
+
+    @Option(parsing: .unconditional, help: "Keeps tokens at least this fraction as likely as the likeliest.")
+    var minP: Float = 0
+
+    @Option(parsing: .unconditional, help: "Above 1 discourages tokens that prompt or answer hold already.")
+    var repetitionPenalty: Float = 1
+
+    @Option(parsing: .unconditional, help: "Discourages tokens that the answer holds already.")
+    var presencePenalty: Float = 0
+
+    @Option(parsing: .unconditional, help: "The same, once for each time that it holds them.")
+    var frequencyPenalty: Float = 0
+
+    @Option(
+        help: ArgumentHelp("Adds to a token's logit; may be given several times.", valueName: "token=bias"))
+    var logitBias: [LogitBias] = []
+
+    @Option(help: ArgumentHelp("Tokens to draw from, and no others: 1,2,3.", valueName: "ids"))
+    var allowedTokenIds: TokenIDs?
+
+    @Option(help: ArgumentHelp("A text that the answer must not hold; may be given several times.", valueName: "text"))
+    var badWords: [String] = []
+
+    @Option(parsing: .unconditional, help: "Ends the answer after this many tokens.")
+    var maxTokens: Int?
+
+    @Option(parsing: .unconditional, help: "Lets nothing end the answer before this many tokens.")
+    var minTokens = 0
+
+    @Option(help: ArgumentHelp("A text that ends the answer; may be given several times.", valueName: "text"))
+    var stop: [String] = []
+
+    @Option(help: ArgumentHelp("Tokens that end the answer: 1,2,3.", valueName: "ids"))
+    var stopTokenIds: TokenIDs?
+
+    @Flag(name: .customLong("ignore-eos"), help: "Goes on where the model would end its answer.")
+    var ignoreEOS = false
+
+    /// - Parameter tokenizer: for the words that are banned.
+    func parameters(_ tokenizer: Tokenizer) -> SamplingParameters {
+        var parameters = SamplingParameters()
+        parameters.seed = seed
+        parameters.temperature = temperature
+        parameters.topP = topP
+        parameters.topK = topK
+        parameters.minP = minP
+        parameters.repetitionPenalty = repetitionPenalty
+        parameters.presencePenalty = presencePenalty
+        parameters.frequencyPenalty = frequencyPenalty
+        for bias in logitBias { parameters.logitBias[bias.token] = bias.bias }
+        parameters.allowedTokenIDs = allowedTokenIds?.values
+        parameters.badWords = tokenizer.badWordTokens(badWords)
+        parameters.maxTokens = maxTokens
+        parameters.minTokens = minTokens
+        parameters.stop = stop
+        parameters.stopTokenIDs = stopTokenIds?.values ?? []
+        parameters.ignoresEndTokens = ignoreEOS
+        return parameters
+    }
+}
+
+/// `token=bias`.
+struct LogitBias: ExpressibleByArgument {
+    let token: Int32
+    let bias: Float
+
+    init?(argument: String) {
+        let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
+        guard parts.count == 2, let token = Int32(parts[0]), let bias = Float(parts[1]) else { return nil }
+        self.token = token
+        self.bias = bias
+    }
+}
