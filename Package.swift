@@ -55,7 +55,9 @@ let package = Package(
             name: "MartletTextTests", dependencies: ["MartletText", "MartletTestSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "MartletModelsTests", dependencies: ["MartletModels", "MartletTestSupport"]),
+        .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(
-            name: "MartletTests", dependencies: ["Martlet", "MartletTestSupport"], resources: [.copy("Fixtures")]),
+            name: "MartletTests", dependencies: ["Martlet", "MartletTestSupport", "AllocationCounter"],
+            resources: [.copy("Fixtures")]),
     ]
 )

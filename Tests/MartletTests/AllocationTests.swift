@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AllocationCounter
+import MartletTestSupport
+import Testing
+
+@testable import Martlet
+
+@Suite struct AllocationTests {
+    /// Answers under way, with everything that a request may ask for: a step allocates nothing.
+    @Test(arguments: [1, 2]) func aSteadyDecodeStepAllocatesNothing(_ threads: Int) throws {
+        var model = TinyModel()
+        model.contextLength = 1024
+        let file = try model.write()
+        let engine = try ManualEngine(file.path) {
+            $0.threads = threads
+            $0.maxNumSeqs = 8
+        }
+        let requests: [GenerationRequest] = [
+            .random(20, answer: 200),
+            .random(600, answer: 200) { $0.temperature = 0.8 },
+            .random(5, answer: 200) { ($0.temperature, $0.topP, $0.logprobs) = (1, 0.9, 5) },
+            .random(5, answer: 200) { ($0.temperature, $0.topK, $0.minP) = (1, 40, 0.01) },
+            .random(9, answer: 200) {
+                ($0.logitBias, $0.minTokens, $0.stopTokenIDs) = ([3: 1], 150, [7])
+                ($0.allowedTokenIDs, $0.badWords) = (Array(0..<200), [[1, 2]])
+            },
+            .random(5, answer: 200) { ($0.n, $0.temperature) = (3, 1) },
+        ]
+        let submissions = try requests.map { try engine.submit($0) }
+        // Prompts are read, and every block of 16 tokens has been begun once.
+        for _ in 0..<40 { engine.turn() }
+        #expect(engine.loop.scheduler.running.count == 8 && engine.loop.scheduler.plan.isEmpty)
+        let before = martlet_allocation_count()
+        for _ in 0..<100 { engine.turn() }
+        let allocations = martlet_allocation_count() - before
+        if before >= 0 { #expect(allocations == 0) }
+        for submission in submissions { #expect(submission.read().tokens.allSatisfy { $0.count > 100 }) }
+    }
+
+    /// The counter would see an allocation.
+    @Test func theCounterCounts() {
+        let before = martlet_allocation_count()
+        let array = [Int](unsafeUninitializedCapacity: 1000) { $1 = $0.count }
+        #expect(before < 0 || martlet_allocation_count() > before)
+        #expect(array.count >= 1000)
+    }
+}
