@@ -74,8 +74,9 @@ final class EngineLoop {
                 channel: channel, promptTokens: request.promptTokens.count, unfinishedSamples: request.sampleCount)
             scheduler.add(request, id: id)
         case .cancel(let id, let sample):
-            scheduler.cancel(id, sample: sample)
-            if !scheduler.isServing(id) { end(id, .cancelled) }
+            active[id]?.unfinishedSamples -= scheduler.cancel(id, sample: sample)
+            // Whoever ends his samples one by one still wants to read what the others were told.
+            if !scheduler.isServing(id) { end(id, sample == nil ? .cancelled : .finished) }
         case .cancelAll(let end):
             for id in Array(active.keys) {
                 scheduler.cancel(id)

@@ -55,8 +55,12 @@ package struct Scheduler {
     }
 
     /// Ends a request, or one of its samples, without an event. Unknown ids are ignored: it may just have finished.
-    package mutating func cancel(_ id: RequestID, sample: Int? = nil) {
-        for sequence in requests[id] ?? [] where sample == nil || sample == sequence.sampleIndex { remove(sequence) }
+    ///
+    /// - Returns: how many samples ended.
+    @discardableResult package mutating func cancel(_ id: RequestID, sample: Int? = nil) -> Int {
+        let ended = (requests[id] ?? []).filter { sample == nil || sample == $0.sampleIndex }
+        for sequence in ended { remove(sequence) }
+        return ended.count
     }
 
     /// Plans the next step into `plan`; empty where there is nothing to do.

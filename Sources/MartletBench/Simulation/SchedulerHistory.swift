@@ -79,7 +79,9 @@ struct SchedulerHistory {
         let shared = Int.random(in: 0...length, using: &random)
         let prompt =
             (prompts.randomElement(using: &random) ?? []).prefix(shared)
-            + (0..<length - shared).map { _ in Int32.random(in: 1..<Int32(SimulatedModel.vocabularySize), using: &random) }
+            + (0..<length - shared).map { _ in
+                Int32.random(in: 1..<Int32(SimulatedModel.vocabularySize), using: &random)
+            }
         var request = GenerationRequest(promptTokens: Array(prompt))
         request.sampling.n = random.oneIn(4) ? Int.random(in: 2...5, using: &random) : 1
         request.sampling.maxTokens = Int.random(in: 1...30, using: &random)
@@ -198,7 +200,9 @@ struct SchedulerHistory {
             return take(finish, of: sequence)
         case .failed(let id, _):
             summary.failed += 1
-            if model.failsSequence == nil || expected.removeValue(forKey: id) == nil { return "it failed for no reason" }
+            if model.failsSequence == nil || expected.removeValue(forKey: id) == nil {
+                return "it failed for no reason"
+            }
         }
         return nil
     }
@@ -208,7 +212,9 @@ struct SchedulerHistory {
         guard let expectation = expected[id], !expectation.finished[sample] else { return "it ended twice" }
         let answer = expectation.answers[sample]
         guard expectation.received[sample] == answer.count else { return "it ended too early" }
-        guard (answer.last == SimulatedModel.endToken) == (finish == .stop) else { return "it ended for another reason" }
+        guard (answer.last == SimulatedModel.endToken) == (finish == .stop) else {
+            return "it ended for another reason"
+        }
         if sample == 0, expectation.scored != expectation.request.scoredPositions.count { return "scores are missing" }
         expected[id]?.finished[sample] = true
         if expected[id]?.finished.allSatisfy({ $0 }) == true { expected[id] = nil }

@@ -85,7 +85,8 @@ final class SimulatedModel: StepRunner {
         }
         if sequence.samples(upTo: range.upperBound) {
             var row = StepOutput.Row(entry: index, position: range.upperBound - 1, isSample: true)
-            row.sampled.token = failsSequence == index ? SampledToken.notFinite : next(after: hash, sample: sequence.sampleIndex)
+            row.sampled.token =
+                failsSequence == index ? SampledToken.notFinite : next(after: hash, sample: sequence.sampleIndex)
             output.rows.append(row)
         }
     }

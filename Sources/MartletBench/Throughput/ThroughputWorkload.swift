@@ -60,7 +60,9 @@ public struct ThroughputWorkload: Sendable {
             else { continue }
             requests.append(Request(promptTokens: prompt, outputLength: length))
         }
-        guard !requests.isEmpty else { throw WorkloadError(description: "\(path) has no conversation of a usable length") }
+        guard !requests.isEmpty else {
+            throw WorkloadError(description: "\(path) has no conversation of a usable length")
+        }
         return ThroughputWorkload(requests: requests)
     }
 }

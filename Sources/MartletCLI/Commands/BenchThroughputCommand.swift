@@ -32,7 +32,8 @@ struct BenchThroughputCommand: AsyncParsableCommand {
     var outputLen: Numbers?
 
     @Option(
-        name: [.long, .customLong("random-prefix-len")], help: "Tokens that all random prompts begin with, before theirs.")
+        name: [.long, .customLong("random-prefix-len")],
+        help: "Tokens that all random prompts begin with, before theirs.")
     var prefixLen = 0
 
     @Option(help: "Where prompts come from: random or sharegpt.")
@@ -61,7 +62,8 @@ struct BenchThroughputCommand: AsyncParsableCommand {
         guard (datasetName == .sharegpt) == (datasetPath != nil) else {
             throw ValidationError("--dataset-name sharegpt and --dataset-path go together")
         }
-        if datasetName == .sharegpt, inputLen != nil || prefixLen > 0 || outputLen.map({ $0.values.count > 1 }) ?? false {
+        if datasetName == .sharegpt, inputLen != nil || prefixLen > 0 || outputLen.map({ $0.values.count > 1 }) ?? false
+        {
             throw ValidationError("a data set brings its own prompts; --output-len may be one number")
         }
     }

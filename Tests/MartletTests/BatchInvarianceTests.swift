@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletAttention
+import MartletTestSupport
+import Testing
+
+@testable import Martlet
+
+/// The promise: an answer's bits depend on its own request alone.
+@Suite struct BatchInvarianceTests {
+    enum Cache: CaseIterable { case cold, warm, off }
+
+    /// One way of serving the same requests.
+    struct Circumstances: CustomTestStringConvertible, Sendable {
+        var others: Int
+        var launch: AttentionLaunch
+        var budget: Int
+        var cache: Cache
+        var isPreempted: Bool
+        var threads: Int
+
+        var testDescription: String {
+            "among \(others), \(launch), \(budget) tokens a step, cache \(cache), "
+                + "\(isPreempted ? "" : "not ")preempted, \(threads) threads"
+        }
+
+        static let all = AttentionLaunch.allCases.filter { $0 != .auto }.flatMap { launch in
+            [16, 64, 2048].flatMap { budget in
+                Cache.allCases.flatMap { cache in
+                    [1, 2].flatMap { threads in
+                        [0, 16].flatMap { others in
+                            [false, true].map { isPreempted in
+                                Circumstances(
+                                    others: others, launch: launch, budget: budget, cache: cache,
+                                    isPreempted: isPreempted, threads: threads)
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Over a segment of attention and many blocks: greedy, drawn with everything that changes logits, and scored.
+    static let targets: [GenerationRequest] = [
+        .random(530, seed: 11, answer: 24) { $0.logprobs = 3 },
+        .random(77, seed: 12, answer: 24) {
+            ($0.n, $0.seed, $0.temperature, $0.topP, $0.topK) = (2, 9, 4, 0.95, 100)
+            ($0.repetitionPenalty, $0.presencePenalty, $0.frequencyPenalty) = (1.2, 0.3, 0.2)
+            ($0.logitBias, $0.badWords) = ([5: 2, 6: -3], [[1, 2]])
+        },
+        .random(90, seed: 13, answer: 8) { ($0.promptLogprobs, $0.logprobs) = (2, 2) },
+    ]
+
+    static func model() throws -> TemporaryFile {
+        var model = TinyModel()
+        model.contextLength = 1024
+        model.hasBias = true
+        return try model.write()
+    }
+
+    @Test func theWholeProductGivesTheSameBits() throws {
+        #expect(Circumstances.all.count == 144)
+        let file = try Self.model()
+        let expected = try serve(Circumstances.all[0], file.path).outcomes
+        for outcome in expected {
+            #expect(outcome.end == .finished && outcome.tokens.allSatisfy { $0.count >= 8 })
+        }
+        #expect(expected[2].scores.count == 89)
+        for circumstances in Circumstances.all {
+            let (outcomes, statistics) = try serve(circumstances, file.path)
+            for (outcome, expected) in zip(outcomes, expected) {
+                #expect(outcome == expected, "\(circumstances.testDescription)")
+            }
+            // What the circumstances promise did happen.
+            #expect((statistics.preemptions > 0) == circumstances.isPreempted)
+            // The scored prompt is never taken from the cache; the others are preempted into it at the most.
+            if circumstances.cache == .warm { #expect(statistics.prefixCacheHits > 500) }
+            if circumstances.cache == .off { #expect(statistics.prefixCacheHits == 0) }
+        }
+    }
+
+    private func serve(
+        _ circumstances: Circumstances, _ path: String
+    ) throws -> (outcomes: [ManualEngine.Outcome], statistics: SchedulerStatistics) {
+        let engine = try ManualEngine(path) {
+            $0.threads = circumstances.threads
+            $0.attentionLaunch = circumstances.launch
+            $0.maxNumBatchedTokens = circumstances.budget
+            $0.enablePrefixCaching = circumstances.cache != .off
+            $0.numBlocksOverride = 1024
+        }
+        if circumstances.cache == .warm {
+            for target in Self.targets { _ = try engine.submit(target) }
+            engine.finish()
+        }
+        // Some before it and some after it, of all lengths; some draw, some end sooner.
+        let others = (0..<circumstances.others).map { index in
+            GenerationRequest.random(1 + index * index * 2 % 300, seed: 100 + UInt64(index), answer: 3 + index * 3) {
+                ($0.temperature, $0.seed) = (index % 2 == 0 ? 0 : 4, 7)
+            }
+        }
+        for other in others.prefix(circumstances.others / 2) { _ = try engine.submit(other) }
+        let submissions = try Self.targets.map { try engine.submit($0) }
+        for other in others.dropFirst(circumstances.others / 2) { _ = try engine.submit(other) }
+        var turns = 0
+        var preemptedAnswers = 0
+        repeat {
+            engine.turn()
+            turns += 1
+            // Once while prompts are read, and once while each of the targets is answered.
+            let answered = submissions.count { submission in
+                (4..<24).contains(submission.read().tokens[0].count)
+            }
+            if circumstances.isPreempted, turns == 2 || answered > preemptedAnswers {
+                preemptedAnswers = max(preemptedAnswers, answered)
+                engine.loop.preemptAll()
+            }
+        } while engine.loop.hasWork
+        #expect(engine.freeBlocks == engine.blocks)
+        return (submissions.map { $0.read() }, engine.loop.scheduler.statistics)
+    }
+
+    /// A pool too small for all of them preempts by itself, again and again.
+    @Test(arguments: [1, 2]) func aTinyPoolChangesNothing(_ threads: Int) throws {
+        let file = try Self.model()
+        func answers(blocks: Int, together: Bool) throws -> (outcomes: [ManualEngine.Outcome], preemptions: Int) {
+            let engine = try ManualEngine(file.path) {
+                ($0.threads, $0.numBlocksOverride, $0.maxModelLength) = (threads, blocks, 192)
+            }
+            let submissions = try (0..<12).map { index in
+                let submission = try engine.submit(
+                    .random(20 + index * 7, seed: UInt64(index % 5), answer: 60) { ($0.temperature, $0.seed) = (4, 3) })
+                if !together { engine.finish() }
+                return submission
+            }
+            engine.finish()
+            return (submissions.map { $0.read() }, engine.loop.scheduler.statistics.preemptions)
+        }
+        let alone = try answers(blocks: 200, together: false)
+        let crowded = try answers(blocks: 14, together: true)
+        #expect(alone.outcomes == crowded.outcomes)
+        #expect(alone.preemptions == 0 && crowded.preemptions > 3)
+    }
+
+    /// Parallel samples are those that would be drawn one request at a time.
+    @Test func samplesAreIndependent() throws {
+        let file = try Self.model()
+        func outcome(_ samples: Int) throws -> ManualEngine.Outcome {
+            let engine = try ManualEngine(file.path)
+            let submission = try engine.submit(
+                .random(70, answer: 30) { ($0.n, $0.temperature, $0.seed) = (samples, 5, 5) })
+            engine.finish()
+            return submission.read()
+        }
+        let five = try outcome(5)
+        #expect(Set(five.tokens).count == 5)
+        for count in 1...4 {
+            let fewer = try outcome(count)
+            #expect(fewer.tokens == Array(five.tokens.prefix(count)))
+            #expect(fewer.logprobs == Array(five.logprobs.prefix(count)))
+        }
+    }
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import Foundation
+import MartletCompute
+import MartletTestSupport
+import Testing
+
+@testable import Martlet
+
+/// A runner that does what a test wants before it lets the real one compute.
+private final class ScriptedRunner: StepRunner {
+    struct Fault: Error, CustomStringConvertible { let description = "the device is on fire" }
+
+    private let runner: any StepRunner
+    private let before: (StepPlan) throws -> Void
+    private let after: (StepPlan, inout StepOutput) -> Void
+
+    init(
+        _ runner: any StepRunner, before: @escaping (StepPlan) throws -> Void = { _ in },
+        after: @escaping (StepPlan, inout StepOutput) -> Void = { _, _ in }
+    ) {
+        self.runner = runner
+        self.before = before
+        self.after = after
+    }
+
+    func run(_ plan: StepPlan, into output: inout StepOutput) throws {
+        try before(plan)
+        try runner.run(plan, into: &output)
+        after(plan, &output)
+    }
+}
+
+@Suite struct EngineIsolationTests {
+    private func loaded(_ change: (inout EngineOptions) -> Void = { _ in }) throws -> LoadedEngine {
+        let file = try TinyModel().write()
+        var options = EngineOptions()
+        options.threads = 1
+        change(&options)
+        return try ModelLoader(path: file.path, options: options).load()
+    }
+
+    /// A row whose logits are no numbers ends its own request, and changes no bit of its neighbours'.
+    @Test func oneRequestsFailureTouchesNoOther() throws {
+        let requests = (0..<5).map { GenerationRequest.random(10 + $0, seed: UInt64($0), answer: 20) }
+        let healthy = ManualEngine(try loaded())
+        let expected = try requests.map { try healthy.submit($0) }
+        healthy.finish()
+        let parts = try loaded()
+        let engine = ManualEngine(
+            parts,
+            runner: ScriptedRunner(
+                parts.runner,
+                after: { plan, output in
+                    for index in output.rows.indices
+                    where plan.entries[output.rows[index].entry].sequence.answerCount == 7 {
+                        if plan.entries[output.rows[index].entry].sequence.requestID == RequestID(3) {
+                            output.rows[index].sampled.token = SampledToken.notFinite
+                        }
+                    }
+                }))
+        let submissions = try requests.map { try engine.submit($0) }
+        engine.finish()
+        for (index, submission) in submissions.enumerated() {
+            let outcome = submission.read()
+            if index == 2 {
+                #expect(outcome.end == .notFinite && outcome.tokens[0].count == 7)
+            } else {
+                #expect(outcome == expected[index].read() && outcome.end == .finished)
+            }
+        }
+        #expect(engine.freeBlocks == engine.blocks)
+        #expect(engine.counters.failedRequests.load(ordering: .relaxed) == 1)
+        #expect(engine.counters.requests.load(ordering: .relaxed) == 0)
+    }
+
+    /// A step that can't be computed ends those that are in it; who waits is served.
+    @Test func aFailedStepEndsThoseInItOnly() throws {
+        let parts = try loaded { $0.maxNumSeqs = 2 }
+        var steps = 0
+        let engine = ManualEngine(
+            parts,
+            runner: ScriptedRunner(
+                parts.runner,
+                before: { _ in
+                    steps += 1
+                    if steps == 4 { throw ScriptedRunner.Fault() }
+                }))
+        let submissions = try (0..<4).map { try engine.submit(.random(10, seed: UInt64($0), answer: 8)) }
+        engine.finish()
+        let ends = submissions.map { $0.read().end }
+        #expect(ends == [.stepFailed, .stepFailed, .finished, .finished])
+        #expect(submissions[0].channel.failureText == "the device is on fire")
+        #expect(engine.freeBlocks == engine.blocks)
+    }
+
+    /// Whoever doesn't read is cut off; his neighbour reads on.
+    @Test func slowReadersAreCutOff() throws {
+        let engine = ManualEngine(try loaded())
+        let slow = try engine.submit(.random(10, answer: 200), unreadBytes: 0)
+        let other = try engine.submit(.random(10, seed: 2, answer: 200), unreadBytes: 0)
+        repeat {
+            engine.turn()
+            other.read()
+        } while engine.loop.hasWork
+        #expect(slow.channel.end == .slowReader)
+        #expect(slow.read().tokens[0].count == 16)
+        #expect(other.outcome.end == .finished && other.outcome.tokens[0].count == 200)
+        #expect(engine.freeBlocks == engine.blocks)
+    }
+
+    /// Waiting, in the middle of the prompt, in the middle of the answer: blocks are free one turn later.
+    @Test func cancellingFreesBlocksWithinAStep() throws {
+        for turns in [0, 2, 12] {
+            let engine = ManualEngine(try loaded { $0.maxNumBatchedTokens = 16 })
+            let submission = try engine.submit(.random(100, answer: 50) { $0.n = 2 })
+            for _ in 0..<turns { engine.turn() }
+            #expect((engine.freeBlocks < engine.blocks) == (turns > 0))
+            engine.mailbox.post(.cancel(submission.id, sample: nil))
+            engine.turn()
+            #expect(engine.freeBlocks == engine.blocks && !engine.loop.hasWork)
+            #expect(submission.channel.end == .cancelled)
+            // Again, and one that never was.
+            engine.mailbox.post(.cancel(submission.id, sample: 1))
+            engine.mailbox.post(.cancel(RequestID(99), sample: nil))
+            engine.turn()
+            #expect(engine.counters.requests.load(ordering: .relaxed) == 0)
+        }
+    }
+
+    /// One of several samples can be ended; the others go on.
+    @Test func samplesAreCancelledOneByOne() throws {
+        let engine = ManualEngine(try loaded())
+        let submission = try engine.submit(.random(40, answer: 30) { $0.n = 3 })
+        for _ in 0..<6 { engine.turn() }
+        engine.mailbox.post(.cancel(submission.id, sample: 0))
+        engine.finish()
+        let outcome = submission.read()
+        #expect(outcome.end == .finished)
+        #expect(outcome.tokens[0].count < 30 && outcome.tokens[1].count == 30 && outcome.tokens[2].count == 30)
+        #expect(engine.freeBlocks == engine.blocks)
+    }
+
+    /// Samples hold the prompt's full blocks once.
+    @Test(arguments: [true, false]) func samplesShareThePromptsBlocks(_ cachesPrefixes: Bool) throws {
+        let engine = ManualEngine(try loaded { $0.enablePrefixCaching = cachesPrefixes })
+        _ = try engine.submit(.random(100, answer: 8) { $0.n = 5 })
+        for _ in 0..<3 { engine.turn() }
+        #expect(engine.loop.scheduler.running.count == 5)
+        // Six full blocks for all, and one or two for the rest of each.
+        #expect(engine.blocks - engine.freeBlocks == 6 + 5)
+        engine.finish()
+        #expect(engine.freeBlocks == engine.blocks)
+    }
+}
+
+@Suite struct EngineLifecycleTests {
+    private let path: String
+    private let file: TemporaryFile
+
+    init() throws {
+        file = try TinyModel().write()
+        path = file.path
+    }
+
+    private func engine(
+        _ change: (inout EngineOptions) -> Void = { _ in },
+        runner: (@Sendable (any StepRunner) -> any StepRunner)? = nil
+    ) async throws -> Engine {
+        var options = EngineOptions()
+        options.threads = 1
+        change(&options)
+        return try await Engine.start(options) { [path, options] in
+            let loaded = try ModelLoader(path: path, options: options).load()
+            return LoadedEngine(
+                model: loaded.model, validator: loaded.validator, scheduler: loaded.scheduler,
+                runner: runner?(loaded.runner) ?? loaded.runner)
+        }
+    }
+
+    /// Waits, for a while, until something holds.
+    private func eventually(_ condition: () -> Bool) async throws -> Bool {
+        for _ in 0..<2000 where !condition() { try await Task.sleep(for: .milliseconds(5)) }
+        return condition()
+    }
+
+    @Test(.timeLimit(.minutes(1))) func stoppingServesWhatWasAsked() async throws {
+        let engine = try await engine()
+        let streams = try (0..<4).map { try engine.generate(.random(20, seed: UInt64($0), answer: 100)) }
+        #expect(engine.health == .ready)
+        await engine.stop()
+        #expect(engine.health == .stopped)
+        for stream in streams { #expect(try await stream.answers()[0].tokens.count == 100) }
+        #expect(throws: EngineError.self) { try engine.generate(.random(2, answer: 2)) }
+        await engine.stop()
+    }
+
+    /// What isn't finished in time is cancelled.
+    @Test(.timeLimit(.minutes(1))) func stoppingDoesNotWaitForEver() async throws {
+        let engine = try await engine(
+            runner: { ScriptedRunner($0, before: { _ in usleep(20_000) }) })
+        let stream = try engine.generate(.random(20, answer: 200))
+        await engine.stop(drain: .milliseconds(100))
+        let error = await #expect(throws: EngineError.self) { _ = try await stream.answers() }
+        #expect(error?.code == .stopped)
+        #expect(engine.statistics.freeBlocks == engine.statistics.blocks)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aStuckStepFailsItsRequestsAndReadiness() async throws {
+        let gate = DispatchSemaphore(value: 0)
+        let engine = try await engine(
+            { $0.watchdogSeconds = 0.4 },
+            runner: { ScriptedRunner($0, before: { plan in if plan.tokenCount == 33 { gate.wait() } }) })
+        let error = await #expect(throws: EngineError.self) {
+            _ = try await engine.generate(.random(33, answer: 5)).answers()
+        }
+        #expect(error?.code == .stalled && engine.health == .stalled)
+        gate.signal()
+        #expect(try await eventually { engine.health == .ready })
+        #expect(try await engine.generate(.random(20, answer: 5)).answers()[0].tokens.count == 5)
+        #expect(engine.statistics.freeBlocks == engine.statistics.blocks)
+    }
+
+    @Test(.timeLimit(.minutes(1))) func moreThanTheQueueHoldsIsRefused() async throws {
+        let engine = try await engine { ($0.limits.queuedRequests, $0.limits.queuedPromptTokens) = (3, 100) }
+        let streams = try (0..<3).map { _ in try engine.generate(.random(10, answer: 200)) }
+        let error = #expect(throws: EngineError.self) { try engine.generate(.random(10, answer: 1)) }
+        #expect(error?.code == .overloaded)
+        for stream in streams { _ = try await stream.answers() }
+        #expect(throws: EngineError.self) { try engine.generate(.random(101, answer: 1)) }
+        #expect(try await engine.generate(.random(10, answer: 1)).answers().count == 1)
+    }
+
+    /// Ending the reading task, or dropping the stream, ends the request.
+    @Test(.timeLimit(.minutes(1))) func whoStopsReadingEndsTheRequest() async throws {
+        let engine = try await engine()
+        for round in 0..<20 {
+            let stream = try engine.generate(.random(10, answer: 240))
+            let task = Task {
+                var count = 0
+                for try await piece in stream { count += piece.tokens.count }
+                return count
+            }
+            if round % 2 == 0 { try await Task.sleep(for: .milliseconds(1)) }
+            task.cancel()
+            _ = try await task.value
+            _ = try engine.generate(.random(10, answer: 240))
+        }
+        #expect(try await eventually { engine.statistics.freeBlocks == engine.statistics.blocks })
+        #expect(try await eventually { engine.statistics.running + engine.statistics.waiting == 0 })
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aStreamIsReadOnce() async throws {
+        let stream = try await engine().generate(.random(10, answer: 3))
+        _ = try await stream.answers()
+        await #expect(throws: EngineError.self) { _ = try await stream.answers() }
+    }
+
+    /// Many at once over the public interface: each gets what it gets alone.
+    @Test(.timeLimit(.minutes(1))) func concurrentReadersGetTheirOwnAnswers() async throws {
+        let engine = try await engine { $0.threads = 2 }
+        let requests = (0..<40).map { index in
+            GenerationRequest.random(5 + index, seed: UInt64(index), answer: 30) {
+                ($0.temperature, $0.seed) = (3, UInt64(index))
+            }
+        }
+        let together = try await withThrowingTaskGroup(of: (Int, GeneratedAnswer).self) { group in
+            for (index, request) in requests.enumerated() {
+                group.addTask { (index, try await engine.generate(request).answers()[0]) }
+            }
+            return try await group.reduce(into: [Int: GeneratedAnswer]()) { $0[$1.0] = $1.1 }
+        }
+        for (index, request) in requests.enumerated() {
+            let alone = try await engine.generate(request).answers()[0]
+            #expect(together[index]?.tokens == alone.tokens && together[index]?.logprobs == alone.logprobs)
+            #expect(together[index]?.text == alone.text)
+        }
+    }
+}
