@@ -48,7 +48,7 @@ let package = Package(
         .testTarget(name: "MartletCPUTests", dependencies: ["MartletCPU", "MartletTestSupport"]),
         .testTarget(name: "MartletAttentionTests", dependencies: ["MartletAttention", "MartletTestSupport"]),
         .testTarget(
-            name: "MartletBenchTests", dependencies: ["MartletBench", "MartletCPU", "MartletTestSupport"],
+            name: "MartletBenchTests", dependencies: ["Martlet", "MartletBench", "MartletCPU", "MartletTestSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "MartletTestSupport"]),
         .testTarget(

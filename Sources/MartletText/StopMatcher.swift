@@ -31,7 +31,7 @@ public struct StopMatcher: Sendable {
     ///
     /// - Complexity: O(piece + held) times the strings' lengths.
     public mutating func append(_ piece: String) -> Match {
-        guard !stops.isEmpty else { return Match(text: piece) }
+        guard !stops.isEmpty else { return Match(text: piece, stop: nil) }
         held.append(contentsOf: piece.utf8)
         for start in held.indices {
             for (index, stop) in stops.enumerated() where held[start...].starts(with: stop) {
@@ -42,7 +42,7 @@ public struct StopMatcher: Sendable {
         }
         let keep = lengthOfPossibleStop()
         defer { held.removeFirst(held.count - keep) }
-        return Match(text: String(decoding: held.dropLast(keep), as: UTF8.self))
+        return Match(text: String(decoding: held.dropLast(keep), as: UTF8.self), stop: nil)
     }
 
     /// Lets text through that is not looked at.
@@ -61,8 +61,4 @@ public struct StopMatcher: Sendable {
             stops.contains { $0.starts(with: held.suffix(length)) }
         } ?? 0
     }
-}
-
-extension StopMatcher.Match {
-    init(text: String) { self.init(text: text, stop: nil) }
 }

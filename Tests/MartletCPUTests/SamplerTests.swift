@@ -94,4 +94,100 @@ import Testing
         #expect(seen.allSatisfy { $0 >= 0 && $0 < 1 })
         #expect(abs(seen.reduce(0, +) / 2_000 - 0.5) < 0.03)
     }
+
+    /// Masks, biases and penalties, in their order, against the twin; drawn tokens follow.
+    @Test func editsAreThoseOfTheTwin() throws {
+        var random = SeededGenerator(4)
+        let size = 150
+        let sampler = try sampler(size)
+        let batch = BatchBuffers(
+            capacity: BatchCapacity(
+                tokens: 1, sequences: 3, blocksPerSequence: 1, logitRows: 1,
+                logitEdits: LogitEdits.Capacity(biases: 200, counts: size, vocabularySize: size)))
+        func tokens(_ limit: Int) -> [Int32] {
+            (0..<Int.random(in: 0...limit, using: &random)).map { _ in Int32.random(in: 0..<Int32(size), using: &random)
+            }
+        }
+        for round in 0..<400 {
+            let logits = random.normals(size, scale: 3)
+            let sequence = round % 3
+            let (prompt, answer) = (tokens(40), tokens(40))
+            let allowed: Set<Int32>? = round % 4 == 0 ? Set(tokens(100) + [3]) : nil
+            var biases = tokens(50).map { TokenBias(token: $0, bias: random.normal() * 4) }
+            if round % 5 == 0 { biases += tokens(30).map { TokenBias(token: $0, bias: -.infinity) } }
+            var row = SamplingRow.greedy
+            row.editedSequence = Int32(sequence)
+            (row.repetitionPenalty, row.presencePenalty, row.frequencyPenalty) = (1.5, 0.7, -0.25)
+
+            let edits = batch.logitEdits
+            edits.clear(sequence)
+            if let allowed {
+                var words = [UInt64](repeating: 0, count: edits.capacity.maskWords)
+                for token in allowed { words[Int(token) / 64] |= 1 << UInt64(token % 64) }
+                edits.setMask(words, of: sequence)
+            }
+            for bias in biases { edits.append(bias, to: sequence) }
+            let counts = Set(prompt + answer).map { token in
+                TokenCount(token: token, count: Int32(answer.count { $0 == token }))
+            }
+            counts.withUnsafeBufferPointer { edits.setCounts($0, of: sequence) }
+
+            let expected = ReferenceKernels.edited(
+                logits, row, allowed: allowed, biases: biases, prompt: prompt, answer: answer)
+            let result = sampler.sample(logits, row, edits: edits)
+            let best = ReferenceKernels.argumentOfMaximum(expected)
+            #expect(result.token == best.map { Int32($0.index) } ?? SampledToken.nothingAllowed)
+            guard best != nil else { continue }
+            // The logprob is that of the logits before they were edited.
+            let total = log(ReferenceKernels.sumOfExponentials(logits, maximum: 0, factor: 1))
+            #expect(abs(Double(result.logprob) - Double(logits[Int(result.token)]) + total) < 1e-4)
+            row.temperature = 2
+            row.key = DrawKey(seed: UInt64(round))
+            let drawn = sampler.sample(logits, row, edits: edits).token
+            #expect(drawn >= 0 && expected[Int(drawn)].isFinite)
+        }
+        var row = SamplingRow.greedy
+        row.editedSequence = 0
+        batch.logitEdits.clear(0)
+        batch.logitEdits.setMask(Array(repeating: 0, count: batch.logitEdits.capacity.maskWords), of: 0)
+        let result = sampler.sample(random.normals(size), row, edits: batch.logitEdits)
+        #expect(result.token == SampledToken.nothingAllowed)
+    }
+
+    @Test func theLikeliestAreReported() throws {
+        var random = SeededGenerator(8)
+        for size in [1, 5, 64, 1000] {
+            let sampler = try sampler(size)
+            for limit in [1, 2, 20] {
+                // Few values, so that many are equal; some no numbers.
+                var logits = (0..<size).map { _ in Float(Int.random(in: 0..<30, using: &random)) }
+                if size > 5 { (logits[1], logits[3]) = (.nan, .infinity) }
+                var row = SamplingRow.greedy
+                row.topLogprobs = Int32(limit)
+                var top = [TokenLogprob](repeating: TokenLogprob(token: 99, logprob: 99), count: limit)
+                let sampled = top.withUnsafeMutableBufferPointer { buffer in
+                    sampler.sample(logits, row, top: buffer.baseAddress)
+                }
+                let order = logits.indices.filter { logits[$0].isFinite }
+                    .sorted { (-logits[$0], $0) < (-logits[$1], $1) }.prefix(limit)
+                #expect(top.prefix(order.count).map(\.token) == order.map(Int32.init))
+                #expect(top[0].logprob == sampled.logprob && top[0].token == sampled.token)
+                #expect(top.dropFirst(order.count).allSatisfy { $0.token == -1 })
+            }
+        }
+    }
+
+    @Test func largestFirstSorts() {
+        var random = SeededGenerator(2)
+        for count in [0, 1, 2, 3, 10, 999] {
+            var values = (0..<count).map { _ in UInt64.random(in: 0..<50, using: &random) }
+            let sorted = values.sorted(by: >)
+            values.withUnsafeMutableBufferPointer { buffer in
+                var largest = LargestFirst(buffer)
+                // Out of order too: what is sorted stays so.
+                if count > 5 { #expect(largest[5] == sorted[5]) }
+                for index in 0..<count { #expect(largest[index] == sorted[index]) }
+            }
+        }
+    }
 }

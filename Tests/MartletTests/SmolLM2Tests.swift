@@ -80,6 +80,58 @@ import Testing
         #expect(abs(result.perplexity / 15.9289 - 1) < 0.005)
     }
 
+    /// The real model, one circumstance at a time: the same tokens, the same bits.
+    @Test func answersDependOnTheirRequestsAlone() async throws {
+        let text = try String(contentsOf: Self.root.appending(path: "LICENSE"), encoding: .utf8)
+        let tokenizer = try await Self.model.value.model.tokenizer
+        let long = Array(tokenizer.encode(text).prefix(560))
+        func requests() -> [GenerationRequest] {
+            [(long, Float(0), 12), (Array(long[40..<100]), Float(0.8), 24)].map { prompt, temperature, count in
+                var sampling = SamplingParameters()
+                (sampling.temperature, sampling.seed, sampling.maxTokens) = (temperature, 11, count)
+                (sampling.ignoresEndTokens, sampling.logprobs) = (true, 3)
+                return GenerationRequest(promptTokens: prompt, sampling: sampling)
+            }
+        }
+        /// Everything but what it took.
+        func answers(
+            beside others: Int = 0, warm: Bool = false, _ change: (inout EngineOptions) -> Void = { _ in }
+        ) async throws -> (answers: [GeneratedAnswer], statistics: EngineStatistics) {
+            var options = EngineOptions()
+            change(&options)
+            let engine = try await Engine.load(Self.path, options: options)
+            if warm { for request in requests() { _ = try await engine.generate(request).answers() } }
+            var sampling = SamplingParameters.greedy
+            (sampling.maxTokens, sampling.ignoresEndTokens) = (40, true)
+            let neighbours = try (0..<others).map { index in
+                try engine.generate(
+                    GenerationRequest(promptTokens: Array(long[index * 7..<index * 7 + 30 + index]), sampling: sampling)
+                )
+            }
+            let streams = try requests().map { try engine.generate($0) }
+            var answers: [GeneratedAnswer] = []
+            for stream in streams { answers.append(try await stream.answers()[0]) }
+            for index in answers.indices { answers[index].summary = nil }
+            let statistics = engine.statistics
+            withExtendedLifetime(neighbours) {}
+            return (answers, statistics)
+        }
+        let expected = try await answers().answers
+        #expect(expected.map(\.tokens.count) == [12, 24])
+        #expect(try await answers(beside: 16).answers == expected)
+        #expect(try await answers { $0.attentionLaunch = .unified }.answers == expected)
+        #expect(try await answers { $0.maxNumBatchedTokens = 16 }.answers == expected)
+        #expect(try await answers { $0.maxNumBatchedTokens = 64 }.answers == expected)
+        #expect(try await answers { $0.maxNumBatchedTokens = 2048 }.answers == expected)
+        #expect(try await answers { $0.enablePrefixCaching = false }.answers == expected)
+        #expect(try await answers { $0.threads = 1 }.answers == expected)
+        let warm = try await answers(warm: true)
+        #expect(warm.answers == expected && warm.statistics.prefixCacheHits > 500)
+        // A cache too small for all of them.
+        let crowded = try await answers(beside: 16) { ($0.numBlocksOverride, $0.maxModelLength) = (48, 640) }
+        #expect(crowded.answers == expected && crowded.statistics.preemptions > 0)
+    }
+
     @Test func answersAQuestion() async throws {
         let engine = try await Self.model.value
         var sampling = SamplingParameters.greedy

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import Martlet
+
+@Suite struct BlockPoolTests {
+    private func tokens(_ count: Int, from first: Int32 = 0) -> [Int32] { (0..<Int32(count)).map { first + $0 } }
+
+    /// Takes as many blocks as the tokens need, one behind the other.
+    private func take(_ count: Int, from pool: inout BlockPool) -> [Int32] {
+        var table: [Int32] = []
+        for _ in 0..<count { if let block = pool.allocate(after: table.last) { table.append(block) } }
+        return table
+    }
+
+    /// A computed sequence of its own blocks, known to the cache.
+    private func store(_ tokens: [Int32], salt: String = "", in pool: inout BlockPool) -> [Int32] {
+        var chain = PrefixCache.Chain(salt: salt)
+        var table: [Int32] = []
+        pool.takePrefix(of: tokens, limit: tokens.count / pool.blockSize, chain: &chain, into: &table)
+        while table.count * pool.blockSize < tokens.count {
+            guard let block = pool.allocate(after: table.last) else { break }
+            table.append(block)
+        }
+        pool.register(tokens, computedCount: tokens.count, chain: &chain, table: &table)
+        return table
+    }
+
+    private func find(_ tokens: [Int32], salt: String = "", in pool: inout BlockPool) -> [Int32] {
+        var chain = PrefixCache.Chain(salt: salt)
+        var table: [Int32] = []
+        pool.takePrefix(of: tokens, limit: 100, chain: &chain, into: &table)
+        return table
+    }
+
+    @Test func blocksComeInAscendingRuns() {
+        var pool = BlockPool(blockCount: 12, blockSize: 4)
+        let first = take(4, from: &pool)
+        let second = take(4, from: &pool)
+        #expect(first == [0, 1, 2, 3] && second == [4, 5, 6, 7])
+        pool.release(first)
+        // Empty again, so used again first.
+        #expect(take(3, from: &pool) == [0, 1, 2])
+        pool.release(second)
+        #expect(take(6, from: &pool).first == 4)
+        #expect(pool.freeCount == 3)
+    }
+
+    @Test func anEmptyPoolSaysSo() {
+        var pool = BlockPool(blockCount: 2, blockSize: 4)
+        #expect(take(3, from: &pool).count == 2)
+        #expect(pool.allocate() == nil && pool.freeCount == 0)
+    }
+
+    @Test func beginningsAreFoundAndShared() {
+        var pool = BlockPool(blockCount: 8, blockSize: 4)
+        let table = store(tokens(10), in: &pool)
+        #expect(table.count == 3)
+        // Two full blocks; what follows differs.
+        let other = find(tokens(9) + [77, 78, 79], in: &pool)
+        #expect(other == Array(table.prefix(2)))
+        #expect(pool.holderCount(of: table[0]) == 2 && pool.holderCount(of: table[2]) == 1)
+        #expect(find([5] + tokens(9), in: &pool).isEmpty)
+        #expect(find(tokens(8), salt: "x", in: &pool).isEmpty)
+        pool.release(table)
+        #expect(pool.freeCount == 6)
+        pool.release(other)
+        #expect(pool.freeCount == 8)
+        // Nobody holds them, and they are there still.
+        #expect(pool.cachedPrefix(of: tokens(8), salt: "", limit: 9).blocks == 2)
+        #expect(pool.cachedPrefix(of: tokens(8), salt: "", limit: 9).free == 2)
+        #expect(pool.cachedPrefix(of: tokens(8), salt: "", limit: 1).blocks == 1)
+    }
+
+    @Test func theLeastRecentlyUsedIsForgottenFirstFromItsEnd() {
+        var pool = BlockPool(blockCount: 6, blockSize: 4)
+        let old = store(tokens(8), in: &pool)
+        let young = store(tokens(8, from: 50), in: &pool)
+        pool.release(old)
+        pool.release(young)
+        // Two empty ones, then the old one's last block.
+        #expect(take(2, from: &pool).allSatisfy { $0 >= 4 })
+        #expect(pool.allocate() == old[1])
+        #expect(find(tokens(8), in: &pool) == [old[0]])
+        #expect(find(tokens(8, from: 50), in: &pool) == young)
+    }
+
+    /// Two that computed the same go on with one block.
+    @Test func twinsAreMerged() {
+        var pool = BlockPool(blockCount: 8, blockSize: 4)
+        var chains = [PrefixCache.Chain(), PrefixCache.Chain()]
+        var tables = [take(2, from: &pool), take(2, from: &pool)]
+        for index in 0..<2 {
+            pool.register(tokens(8), computedCount: 8, chain: &chains[index], table: &tables[index])
+        }
+        #expect(tables[0] == tables[1] && pool.freeCount == 6)
+        #expect(pool.holderCount(of: tables[0][0]) == 2)
+    }
+
+    @Test func onlyFullBlocksAreRegistered() {
+        var pool = BlockPool(blockCount: 8, blockSize: 4)
+        var chain = PrefixCache.Chain()
+        var table = take(2, from: &pool)
+        pool.register(tokens(8), computedCount: 7, chain: &chain, table: &table)
+        #expect(chain.length == 1 && pool.prefixCache.holds(table[0]) && !pool.prefixCache.holds(table[1]))
+    }
+
+    @Test func withoutACacheNothingIsFound() {
+        var pool = BlockPool(blockCount: 8, blockSize: 4, cachesPrefixes: false)
+        pool.release(store(tokens(8), in: &pool))
+        #expect(find(tokens(8), in: &pool).isEmpty)
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletTestSupport
+import Testing
+
+@testable import MartletText
+
+@Suite struct StopMatcherTests {
+    private func matcher(_ stops: [String], includesStop: Bool = false) -> StopMatcher {
+        StopMatcher(stops: stops.map { Array($0.utf8) }, includesStop: includesStop)
+    }
+
+    @Test func holdsBackWhatMayBecomeAStop() {
+        var matcher = matcher(["END", "nd!"])
+        #expect(matcher.append("the E") == .init(text: "the ", stop: nil))
+        #expect(matcher.append("N") == .init(text: "", stop: nil))
+        #expect(matcher.append("d") == .init(text: "ENd", stop: nil))
+        #expect(matcher.append(" and") == .init(text: " a", stop: nil))
+        #expect(matcher.append("! more") == .init(text: "", stop: 1))
+    }
+
+    @Test func theEarliestCounts() {
+        var first = matcher(["world", "lo w"])
+        #expect(first.append("hello world") == .init(text: "hel", stop: 1))
+        var including = matcher(["lo w"], includesStop: true)
+        #expect(including.append("hello world") == .init(text: "hello w", stop: 0))
+    }
+
+    @Test func finishingLetsItThrough() {
+        var matcher = matcher(["stop"])
+        #expect(matcher.append("st").text == "")
+        #expect(matcher.skip("op") == "stop")
+        #expect(matcher.append("sto").text == "")
+        #expect(matcher.finish() == "sto" && matcher.finish() == "")
+        var none = self.matcher([])
+        #expect(none.append("x") == .init(text: "x", stop: nil))
+    }
+
+    /// However a text is cut, it ends before the first stop string, and nothing is lost.
+    @Test func agreesWithLookingAtTheWholeText() {
+        var random = SeededGenerator(3)
+        let alphabet = ["a", "b", "ä", "🙂"]
+        func text(_ range: ClosedRange<Int>) -> String {
+            (0..<Int.random(in: range, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "" }
+                .joined()
+        }
+        for _ in 0..<3000 {
+            let stops = (0..<Int.random(in: 0...3, using: &random)).map { _ in text(1...4) }
+            let whole = text(0...30)
+            let bytes = Array(whole.utf8)
+            let end = bytes.indices.first { start in
+                stops.contains { bytes[start...].starts(with: Array($0.utf8)) }
+            }
+            var matcher = matcher(stops)
+            var out = ""
+            var stopped = false
+            var rest = Substring(whole)
+            while !rest.isEmpty, !stopped {
+                let piece = rest.prefix(Int.random(in: 1...4, using: &random))
+                rest = rest.dropFirst(piece.count)
+                let match = matcher.append(String(piece))
+                out += match.text
+                stopped = match.stop != nil
+            }
+            if !stopped { out += matcher.finish() }
+            #expect(stopped == (end != nil))
+            #expect(Array(out.utf8) == Array(bytes[..<(end ?? bytes.count)]))
+        }
+    }
+}
