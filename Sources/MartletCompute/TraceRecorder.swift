@@ -3,7 +3,8 @@
 import FoundationEssentials
 import Glibc
 
-/// What threads did when: spans of time by lane, one lane a thread, in memory that is set aside at the start.
+/// What threads did when: spans of time by lane, one lane a thread, in memory that is set aside at the start. One device
+/// records into it.
 ///
 /// Unchecked because each lane's spans are written by its thread alone, and read once those threads are at rest.
 public final class TraceRecorder: @unchecked Sendable {
@@ -43,6 +44,7 @@ public final class TraceRecorder: @unchecked Sendable {
 
     /// Adds lanes. Before anything is recorded.
     public func addLanes(_ names: [String]) {
+        precondition(lanes.isEmpty, "a trace is of one device")
         for name in names { lanes.append(Lane(name: name, spans: .allocate(capacity: capacity))) }
     }
 

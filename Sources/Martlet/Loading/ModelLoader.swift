@@ -88,8 +88,7 @@ struct ModelLoader {
             blocksPerSequence: (maxModelLength + options.blockSize - 1) / options.blockSize,
             logitRows: min(64, options.maxNumBatchedTokens), topLogprobs: options.limits.logprobs,
             logitEdits: LogitEdits.Capacity(
-                biases: options.limits.biasesPerSequence(endTokens: endTokens), counts: maxModelLength,
-                vocabularySize: model.vocabularySize))
+                biases: options.limits.biasesPerSequence(endTokens: endTokens), counts: min(maxModelLength, model.vocabularySize), vocabularySize: model.vocabularySize))
     }
 
     private func packWeights(
