@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import AllocationCounter
+import Glibc
 import MartletTestSupport
 import Testing
 
@@ -36,6 +37,35 @@ import Testing
         let allocations = martlet_allocation_count() - before
         if before >= 0 { #expect(allocations == 0) }
         for submission in submissions { #expect(submission.read().tokens.allSatisfy { $0.count > 100 }) }
+    }
+
+    /// Nor does waking those who wait for their next token, but for a queue of the executor's that grows now and then.
+    @Test func readersCostTheEnginesThreadNothing() async throws {
+        let file = try TinyModel().write()
+        let engine = try ManualEngine(file.path)
+        let submission = try engine.submit(.random(20, answer: 150))
+        let channel = submission.channel
+        let reader = Task {
+            var count = 0
+            while count < 150 {
+                await channel.wait()
+                while channel.peek()?.kind == .token {
+                    _ = channel.take()
+                    count += 1
+                }
+            }
+            return count
+        }
+        var allocations: Int64 = 0
+        for turn in 0..<150 {
+            // Long enough that the reader waits again, mostly.
+            usleep(300)
+            let before = martlet_allocation_count()
+            engine.turn()
+            if (30..<140).contains(turn), before >= 0 { allocations += martlet_allocation_count() - before }
+        }
+        #expect(await reader.value == 150)
+        #expect(allocations <= 4, "of 110 steps")
     }
 
     /// The counter would see an allocation.

@@ -88,7 +88,8 @@ struct ModelLoader {
             blocksPerSequence: (maxModelLength + options.blockSize - 1) / options.blockSize,
             logitRows: min(64, options.maxNumBatchedTokens), topLogprobs: options.limits.logprobs,
             logitEdits: LogitEdits.Capacity(
-                biases: options.limits.biasesPerSequence(endTokens: endTokens), counts: min(maxModelLength, model.vocabularySize), vocabularySize: model.vocabularySize))
+                biases: options.limits.biasesPerSequence(endTokens: endTokens),
+                counts: min(maxModelLength, model.vocabularySize), vocabularySize: model.vocabularySize))
     }
 
     private func packWeights(
