@@ -114,9 +114,9 @@ import Testing
             }
             if circumstances.isPreempted, turns == 2 || answered > preemptedAnswers {
                 preemptedAnswers = max(preemptedAnswers, answered)
-                engine.loop.preemptAll()
+                engine.preemptAll()
             }
-        } while engine.loop.hasWork
+        } while engine.hasWork
         #expect(engine.freeBlocks == engine.blocks)
         return (submissions.map { $0.read() }, engine.loop.scheduler.statistics)
     }

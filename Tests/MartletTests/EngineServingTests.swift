@@ -103,7 +103,7 @@ private final class ScriptedRunner: StepRunner {
         repeat {
             engine.turn()
             other.read()
-        } while engine.loop.hasWork
+        } while engine.hasWork
         #expect(slow.channel.end == .slowReader)
         #expect(slow.read().tokens[0].count == 16)
         #expect(other.outcome.end == .finished && other.outcome.tokens[0].count == 200)
@@ -119,7 +119,7 @@ private final class ScriptedRunner: StepRunner {
             #expect((engine.freeBlocks < engine.blocks) == (turns > 0))
             engine.mailbox.post(.cancel(submission.id, sample: nil))
             engine.turn()
-            #expect(engine.freeBlocks == engine.blocks && !engine.loop.hasWork)
+            #expect(engine.freeBlocks == engine.blocks && !engine.hasWork)
             #expect(submission.channel.end == .cancelled)
             // Again, and one that never was.
             engine.mailbox.post(.cancel(submission.id, sample: 1))

@@ -88,11 +88,18 @@ final class ManualEngine {
         return Submission(id: id, request: validated, channel: channel)
     }
 
-    func turn() { loop.turn(draining: true) }
+    func turn() { loop.turn(waits: false) }
+
+    /// Sends all running sequences back to the queue.
+    func preemptAll() {
+        for sequence in loop.scheduler.running { loop.scheduler.preempt(sequence) }
+    }
+
+    var hasWork: Bool { loop.scheduler.hasWork }
 
     /// Steps until nothing is left to do.
     func finish() {
-        repeat { turn() } while loop.hasWork
+        repeat { turn() } while hasWork
     }
 
     var freeBlocks: Int { loop.scheduler.pool.freeCount }

@@ -40,13 +40,15 @@ package struct PrefixCache {
     package let isEnabled: Bool
     private let blockSize: Int
     private let secret = UInt64.random(in: .min ... .max)
+    private let hashMask: UInt64
     private var entries: [Entry]
     /// `[blocks, blockSize]`
     private var tokens: [Int32]
     private var blocks: [UInt64: Int32] = [:]
 
-    init(blockCount: Int, blockSize: Int, isEnabled: Bool) {
+    init(blockCount: Int, blockSize: Int, isEnabled: Bool, hashMask: UInt64) {
         self.isEnabled = isEnabled
+        self.hashMask = hashMask
         self.blockSize = blockSize
         entries = isEnabled ? Array(repeating: Entry(), count: blockCount) : []
         tokens = isEnabled ? Array(repeating: 0, count: blockCount * blockSize) : []
@@ -111,6 +113,6 @@ package struct PrefixCache {
             hasher.combine(
                 bytes: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: tokens[start..<start + blockSize])))
         }
-        return UInt64(bitPattern: Int64(hasher.finalize()))
+        return UInt64(bitPattern: Int64(hasher.finalize())) & hashMask
     }
 }

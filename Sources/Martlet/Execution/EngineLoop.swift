@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// It owns the model's state, so nothing here is locked but the mailbox, once a step.
 final class EngineLoop {
-    private(set) var scheduler: Scheduler
+    var scheduler: Scheduler
     private let runner: any StepRunner
     private let mailbox: Mailbox
     private let counters: EngineCounters
@@ -39,30 +39,20 @@ final class EngineLoop {
 
     /// Serves until it is told to stop and nothing is left to do.
     func run() {
-        while scheduler.hasWork || !isStopping {
-            if scheduler.hasWork { mailbox.drain(into: &inbox) } else { mailbox.wait(into: &inbox) }
-            turn()
-        }
+        while scheduler.hasWork || !isStopping { turn(waits: !scheduler.hasWork) }
         for command in mailbox.close() {
             if case .add(_, let request, let channel) = command { refuse(request, channel) }
         }
         counters.publish(scheduler)
     }
 
-    /// Does what the mailbox holds, and a step if there is work.
-    func turn(draining: Bool = false) {
-        if draining { mailbox.drain(into: &inbox) }
+    /// Does what the mailbox holds, or comes to hold, and a step if there is work.
+    func turn(waits: Bool) {
+        if waits { mailbox.wait(into: &inbox) } else { mailbox.drain(into: &inbox) }
         for command in inbox { handle(command) }
         inbox.removeAll(keepingCapacity: true)
         if scheduler.hasWork { step() }
         counters.publish(scheduler)
-    }
-
-    var hasWork: Bool { scheduler.hasWork }
-
-    /// Sends all running sequences back to the queue.
-    func preemptAll() {
-        for sequence in scheduler.running { scheduler.preempt(sequence) }
     }
 
     private func handle(_ command: EngineCommand) {

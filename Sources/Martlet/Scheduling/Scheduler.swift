@@ -200,10 +200,10 @@ package struct Scheduler {
     private func blocksNeeded(by sequence: SequenceState, leader: SequenceState?) -> Int {
         let all = (sequence.computedCount + sequence.remainingCount + pool.blockSize - 1) / pool.blockSize
         let limit = shareableCount(of: sequence) / pool.blockSize
-        if leader != nil { return all - limit }
-        guard sequence.request.readsPrefixCache else { return all }
+        guard sequence.request.readsPrefixCache || leader != nil else { return all }
         let cached = pool.cachedPrefix(of: sequence.tokens, salt: sequence.request.cacheSalt, limit: limit)
-        return all - cached.blocks + cached.free
+        // What is cached and free is taken like any other block; what the leader holds isn't.
+        return all - (leader == nil ? cached.blocks : limit) + cached.free
     }
 
     private mutating func takeSharedBlocks(for sequence: SequenceState, leader: SequenceState?) {

@@ -41,7 +41,9 @@ struct SchedulerHistory {
         configuration.doublingContext = [10, 100, .max].randomElement(using: &random) ?? 1
         scheduler = Scheduler(
             configuration: configuration,
-            pool: BlockPool(blockCount: blockCount, blockSize: blockSize, cachesPrefixes: !random.oneIn(3)))
+            pool: BlockPool(
+                blockCount: blockCount, blockSize: blockSize, cachesPrefixes: !random.oneIn(3),
+                hashMask: random.oneIn(2) ? .max : 15))
         model = SimulatedModel(seed: seed, blockCount: blockCount, blockSize: blockSize)
         validator = RequestValidator(
             limits: RequestLimits(),
@@ -135,9 +137,11 @@ struct SchedulerHistory {
         allowance -= 1
         try require(!scheduler.hasWork || allowance > 0, "no end is in sight")
         let preemptions = scheduler.statistics.preemptions
+        let running = scheduler.running
         scheduler.schedule()
+        let hasPreempted = scheduler.statistics.preemptions > preemptions
         if let violation = SchedulerInvariants.violation(scheduler)
-            ?? SchedulerInvariants.violation(ofPlan: scheduler, preemptions: preemptions)
+            ?? SchedulerInvariants.violation(ofPlan: scheduler, running: running, hasPreempted: hasPreempted)
         {
             throw SimulationFailure(seed: seed, step: step, message: violation)
         }

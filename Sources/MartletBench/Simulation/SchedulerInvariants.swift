@@ -54,7 +54,13 @@ struct SchedulerInvariants {
     }
 
     /// Of a plan that was just made.
-    static func violation(ofPlan scheduler: borrowing Scheduler, preemptions: Int) -> String? {
+    ///
+    /// - Parameters:
+    ///   - running: who ran before it was made.
+    ///   - hasPreempted: whether it cost somebody his place.
+    static func violation(
+        ofPlan scheduler: borrowing Scheduler, running: [SequenceState], hasPreempted: Bool
+    ) -> String? {
         let (plan, configuration) = (scheduler.plan, scheduler.configuration)
         if plan.tokenCount > configuration.maxNumBatchedTokens { return "the budget is exceeded" }
         if plan.entries.reduce(0, { $0 + $1.tokenCount }) != plan.tokenCount { return "tokens are miscounted" }
@@ -82,10 +88,13 @@ struct SchedulerInvariants {
             return "an answer is kept waiting"
         }
         if let first = scheduler.running.first, !planned.contains(ObjectIdentifier(first)),
-            plan.tokenCount < configuration.maxNumBatchedTokens, preemptions == scheduler.statistics.preemptions,
-            plan.decodeCount == 0
+            plan.tokenCount < configuration.maxNumBatchedTokens, !hasPreempted, plan.decodeCount == 0
         {
             return "whoever comes first gets nothing"
+        }
+        let before = Set(running.map(ObjectIdentifier.init))
+        if hasPreempted, !scheduler.running.allSatisfy({ before.contains(ObjectIdentifier($0)) }) {
+            return "somebody is admitted in another's place"
         }
         return nil
     }
