@@ -111,4 +111,17 @@ import Testing
         pool.release(store(tokens(8), in: &pool))
         #expect(find(tokens(8), in: &pool).isEmpty)
     }
+
+    /// The first values of the reference implementation: key 00 01 … 0f, messages of 00 01 …
+    @Test func theHashIsSipHash() {
+        let key = SipHash.Key(low: 0x0706_0504_0302_0100, high: 0x0f0e_0d0c_0b0a_0908)
+        var empty = SipHash(key)
+        #expect(empty.finish() == 0x726f_db47_dd0e_0e31)
+        var eight = SipHash(key)
+        eight.combine(0x0706_0504_0302_0100)
+        #expect(eight.finish() == 0x93f5_f579_9a93_2462)
+        var fifteen = SipHash(key)
+        fifteen.combine(0x0706_0504_0302_0100)
+        #expect(fifteen.finish(tail: 0x000e_0d0c_0b0a_0908, tailBytes: 7) == 0xa129_ca61_49be_45e5)
+    }
 }

@@ -17,14 +17,13 @@ package struct BlockPool {
     private var next: [Int32]
     private var previous: [Int32]
 
-    /// - Parameter hashMask: bits of hashes that are used; few of them make collisions, which must be harmless.
-    package init(blockCount: Int, blockSize: Int, cachesPrefixes: Bool = true, hashMask: UInt64 = .max) {
+    package init(blockCount: Int, blockSize: Int, cachesPrefixes: Bool = true, key: SipHash.Key = .random()) {
         precondition(blockCount > 0 && blockCount < Int(Int32.max) && blockSize > 0)
         self.blockCount = blockCount
         self.blockSize = blockSize
         freeCount = blockCount
         prefixCache = PrefixCache(
-            blockCount: blockCount, blockSize: blockSize, isEnabled: cachesPrefixes, hashMask: hashMask)
+            blockCount: blockCount, blockSize: blockSize, isEnabled: cachesPrefixes, key: key)
         holders = Array(repeating: 0, count: blockCount)
         let end = Int32(blockCount)
         next = (0...end).map { $0 == end ? 0 : $0 + 1 }

@@ -9,13 +9,17 @@ package struct PrefixCache {
     /// A sequence's place in the cache: its first `length` blocks are known.
     package struct Chain {
         package let salt: String
+        fileprivate let saltHash: UInt64
         package fileprivate(set) var length = 0
         fileprivate var hash: UInt64 = 0
         fileprivate var lastBlock = PrefixCache.none
         /// A hash met another content: what follows can't be found, so it isn't registered.
         package var isBroken = false
 
-        package init(salt: String = "") { self.salt = salt }
+        package init(salt: String = "") {
+            self.salt = salt
+            saltHash = salt.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) }
+        }
     }
 
     package enum Registration {
@@ -39,16 +43,15 @@ package struct PrefixCache {
 
     package let isEnabled: Bool
     private let blockSize: Int
-    private let secret = UInt64.random(in: .min ... .max)
-    private let hashMask: UInt64
+    private let key: SipHash.Key
     private var entries: [Entry]
     /// `[blocks, blockSize]`
     private var tokens: [Int32]
     private var blocks: [UInt64: Int32] = [:]
 
-    init(blockCount: Int, blockSize: Int, isEnabled: Bool, hashMask: UInt64) {
+    init(blockCount: Int, blockSize: Int, isEnabled: Bool, key: SipHash.Key) {
         self.isEnabled = isEnabled
-        self.hashMask = hashMask
+        self.key = key
         self.blockSize = blockSize
         entries = isEnabled ? Array(repeating: Entry(), count: blockCount) : []
         tokens = isEnabled ? Array(repeating: 0, count: blockCount * blockSize) : []
@@ -103,16 +106,11 @@ package struct PrefixCache {
         return true
     }
 
-    /// SipHash, keyed by the process and by this cache.
     private func hash(_ tokens: [Int32], after chain: Chain) -> UInt64 {
-        var hasher = Hasher()
-        hasher.combine(secret)
-        if chain.length == 0 { hasher.combine(chain.salt) } else { hasher.combine(chain.hash) }
-        tokens.withUnsafeBufferPointer { tokens in
-            let start = chain.length * blockSize
-            hasher.combine(
-                bytes: UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: tokens[start..<start + blockSize])))
-        }
-        return UInt64(bitPattern: Int64(hasher.finalize())) & hashMask
+        var hash = SipHash(key)
+        hash.combine(chain.length == 0 ? chain.saltHash : chain.hash)
+        let start = chain.length * blockSize
+        for token in tokens[start..<start + blockSize] { hash.combine(UInt64(UInt32(bitPattern: token))) }
+        return hash.finish()
     }
 }

@@ -218,8 +218,6 @@ package struct Scheduler {
             sequence.cachedCount = cached
         }
         if let leader, sequence.blockTable.count < limit {
-            // Not found in the cache, so what follows can't be found there either.
-            sequence.chain.isBroken = true
             for block in leader.blockTable[sequence.blockTable.count..<limit] {
                 pool.retain(block)
                 sequence.blockTable.append(block)

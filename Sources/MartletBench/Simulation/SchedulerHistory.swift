@@ -43,7 +43,7 @@ struct SchedulerHistory {
             configuration: configuration,
             pool: BlockPool(
                 blockCount: blockCount, blockSize: blockSize, cachesPrefixes: !random.oneIn(3),
-                hashMask: random.oneIn(2) ? .max : 15))
+                key: SipHash.Key(low: seed, high: 0, mask: random.oneIn(2) ? .max : 15)))
         model = SimulatedModel(seed: seed, blockCount: blockCount, blockSize: blockSize)
         validator = RequestValidator(
             limits: RequestLimits(),
