@@ -42,7 +42,10 @@ public final class CPUDevice: ComputeDevice {
         self.threadCount = threadCount
         self.trace = trace
         pool = try WorkerPool(threadCount: threadCount)
-        trace?.addLanes((0..<threadCount).map { $0 == 0 ? "engine and worker 0" : "worker \($0)" })
+        let lanes = (0..<threadCount).map { $0 == 0 ? "engine and worker 0" : "worker \($0)" }
+        guard trace?.addLanes(lanes) ?? true else {
+            throw DeviceError(code: .unsupported, message: "a trace is of one engine; make another TraceRecorder")
+        }
     }
 
     public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }

@@ -65,7 +65,8 @@ public struct DrawKey: Hashable, Sendable {
         return Double(state >> 11) * 0x1p-53
     }
 
-    private static func mix(_ value: UInt64) -> UInt64 {
+    /// SplitMix64's finaliser: a bijection that leaves no trace of its input.
+    package static func mix(_ value: UInt64) -> UInt64 {
         var z = value
         z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
         z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb

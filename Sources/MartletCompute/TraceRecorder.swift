@@ -23,11 +23,18 @@ public final class TraceRecorder: @unchecked Sendable {
         var values: Values
     }
 
-    private struct Lane {
+    private final class Lane {
         let name: String
         let spans: UnsafeMutablePointer<Span>
         var count = 0
         var dropped = 0
+
+        init(name: String, capacity: Int) {
+            self.name = name
+            spans = .allocate(capacity: capacity)
+        }
+
+        deinit { spans.deallocate() }
     }
 
     /// Spans that a lane holds; further ones are counted and dropped.
@@ -38,14 +45,11 @@ public final class TraceRecorder: @unchecked Sendable {
     /// - Parameter capacity: spans of each thread, 40 bytes each where they are used.
     public init(capacity: Int = 1 << 21) { self.capacity = capacity }
 
-    deinit {
-        for lane in lanes { lane.spans.deallocate() }
-    }
-
-    /// Adds lanes. Before anything is recorded.
-    public func addLanes(_ names: [String]) {
-        precondition(lanes.isEmpty, "a trace is of one device")
-        for name in names { lanes.append(Lane(name: name, spans: .allocate(capacity: capacity))) }
+    /// Makes the lanes; false where another device has. Before anything is recorded.
+    public func addLanes(_ names: [String]) -> Bool {
+        guard lanes.isEmpty else { return false }
+        lanes = names.map { Lane(name: $0, capacity: capacity) }
+        return true
     }
 
     /// A kind of span and what its values are called, up to three. Before anything is recorded.
@@ -64,13 +68,13 @@ public final class TraceRecorder: @unchecked Sendable {
 
     /// By the lane's own thread.
     public func record(_ name: Name, lane: Int, start: UInt64, end: UInt64, values: Values = (0, 0, 0)) {
-        guard lanes[lane].count < capacity else {
-            lanes[lane].dropped += 1
+        let lane = lanes[lane]
+        guard lane.count < capacity else {
+            lane.dropped += 1
             return
         }
-        (lanes[lane].spans + lanes[lane].count).initialize(
-            to: Span(name: name, start: start, end: end, values: values))
-        lanes[lane].count += 1
+        (lane.spans + lane.count).initialize(to: Span(name: name, start: start, end: end, values: values))
+        lane.count += 1
     }
 
     /// Makes the lane's last span longer, if it began at `start` and is of that kind: parts of one piece of work.

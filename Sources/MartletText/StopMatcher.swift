@@ -40,19 +40,28 @@ public struct StopMatcher: Sendable {
                 return Match(text: String(decoding: held[..<end], as: UTF8.self), stop: index)
             }
         }
-        let keep = lengthOfPossibleStop()
-        defer { held.removeFirst(held.count - keep) }
-        return Match(text: String(decoding: held.dropLast(keep), as: UTF8.self), stop: nil)
+        return Match(text: release(), stop: nil)
     }
 
-    /// Lets text through that is not looked at.
-    public mutating func skip(_ piece: String) -> String {
-        defer { held.removeAll() }
-        return String(decoding: held, as: UTF8.self) + piece
+    /// Takes a piece that doesn't end the text, whatever it completes. What it begins may yet.
+    public mutating func pass(_ piece: String) -> String {
+        guard !stops.isEmpty else { return piece }
+        held.append(contentsOf: piece.utf8)
+        return release()
     }
 
     /// What was held back: no more text will come.
-    public mutating func finish() -> String { skip("") }
+    public mutating func finish() -> String {
+        defer { held.removeAll() }
+        return String(decoding: held, as: UTF8.self)
+    }
+
+    /// Lets go of all that can't be the beginning of a stop string.
+    private mutating func release() -> String {
+        let keep = lengthOfPossibleStop()
+        defer { held.removeFirst(held.count - keep) }
+        return String(decoding: held.dropLast(keep), as: UTF8.self)
+    }
 
     /// Bytes at the end that are the beginning of a stop string.
     private func lengthOfPossibleStop() -> Int {

@@ -20,9 +20,12 @@ import Testing
         #expect(workload.requests.map(\.promptTokens.count) == [26, 49, 26, 49, 26])
         #expect(workload.requests.map(\.outputLength) == [4, 1, 7, 4, 1])
         #expect(Set(workload.requests.map { Array($0.promptTokens.prefix(16)) }).count == 1)
-        let report = try await ThroughputBenchmark(workload, samples: 2).run(on: engine) { _ in }
+        let report = try await ThroughputBenchmark(workload, samples: 2).run(on: engine)
         #expect(report.numRequests == 5 && report.totalInputTokens == 176 && report.totalOutputTokens == 34)
         #expect(report.totalNumTokens == 210 && report.steps > 0)
+        let tooLong = ThroughputWorkload.random(
+            count: 1, inputLengths: [200], outputLengths: [57], vocabulary: engine.model.tokenizer.vocabulary, seed: 1)
+        await #expect(throws: WorkloadError.self) { try await ThroughputBenchmark(tooLong).run(on: engine) }
         let json = try JSONSerialization.jsonObject(with: JSONEncoder().encode(report)) as? [String: Double]
         for key in ["elapsed_time", "num_requests", "total_num_tokens", "requests_per_second", "tokens_per_second"] {
             #expect(json?[key] ?? 0 > 0, "\(key)")
@@ -92,7 +95,7 @@ import Testing
 
     @Test func aFullTraceDropsAndCounts() {
         let trace = TraceRecorder(capacity: 2)
-        trace.addLanes(["one"])
+        #expect(trace.addLanes(["one"]) && !trace.addLanes(["two"]))
         let name = trace.name("x")
         for time in 0..<5 as Range<UInt64> { trace.record(name, lane: 0, start: time, end: time + 1) }
         #expect(trace.droppedCount == 3)

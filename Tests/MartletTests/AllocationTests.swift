@@ -26,7 +26,10 @@ import Testing
                 ($0.logitBias, $0.minTokens, $0.stopTokenIDs) = ([3: 1], 150, [7])
                 ($0.allowedTokenIDs, $0.badWords) = (Array(0..<200), [[1, 2]])
             },
-            .random(5, answer: 200) { ($0.n, $0.temperature) = (3, 1) },
+            .random(5, answer: 200) {
+                ($0.n, $0.temperature) = (3, 1)
+                ($0.repetitionPenalty, $0.frequencyPenalty) = (1.1, 1)
+            },
         ]
         let submissions = try requests.map { try engine.submit($0) }
         // Prompts are read, and every block of 16 tokens has been begun once.

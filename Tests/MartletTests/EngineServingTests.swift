@@ -105,9 +105,24 @@ private final class ScriptedRunner: StepRunner {
             other.read()
         } while engine.hasWork
         #expect(slow.channel.end == .slowReader)
-        #expect(slow.read().tokens[0].count == 16)
+        #expect(slow.read().tokens[0].count == 4)
         #expect(other.outcome.end == .finished && other.outcome.tokens[0].count == 200)
         #expect(engine.freeBlocks == engine.blocks)
+    }
+
+    /// Wherever the ring overflows, in the last step too, the reader is told.
+    @Test func noAnswerIsCutOffSilently() throws {
+        for length in 1...10 {
+            let engine = ManualEngine(try loaded())
+            let submission = try engine.submit(.random(10, answer: length), unreadBytes: 0)
+            engine.finish()
+            let outcome = submission.read()
+            // The end takes a place as well.
+            #expect(outcome.end == (length < 4 ? .finished : .slowReader))
+            #expect(outcome.tokens[0].count == min(length, 4))
+            #expect(engine.freeBlocks == engine.blocks)
+            #expect(engine.counters.requests.load(ordering: .relaxed) == 0)
+        }
     }
 
     /// Waiting, in the middle of the prompt, in the middle of the answer: blocks are free one turn later.
@@ -152,6 +167,30 @@ private final class ScriptedRunner: StepRunner {
         #expect(engine.blocks - engine.freeBlocks == 6 + 5)
         engine.finish()
         #expect(engine.freeBlocks == engine.blocks)
+    }
+
+    /// Where the first sample ends with its prompt, the others find the prompt in the cache, scored or not.
+    @Test func samplesNeedNoLeader() throws {
+        for scores in [nil, 0] {
+            var computed = 0
+            let parts = try loaded()
+            let engine = ManualEngine(
+                parts, runner: ScriptedRunner(parts.runner, before: { computed += $0.tokenCount }))
+            let submission = try engine.submit(.random(200, answer: 1) { ($0.n, $0.promptLogprobs) = (16, scores) })
+            engine.finish()
+            #expect(submission.read().end == .finished && computed == 200 + 15 * 8)
+        }
+    }
+
+    /// A thousand samples that wait cost no thousand prompts.
+    @Test func waitingSamplesShareTheirPrompt() throws {
+        let engine = ManualEngine(try loaded { $0.limits.samples = 4096 })
+        let submission = try engine.submit(.random(200, answer: 2) { ($0.n, $0.frequencyPenalty) = (4000, 1) })
+        engine.turn()
+        #expect(engine.loop.scheduler.waitingSequences.allSatisfy { $0.history == nil && !$0.hasBegun })
+        engine.mailbox.post(.cancel(submission.id, sample: nil))
+        engine.turn()
+        #expect(!engine.hasWork)
     }
 }
 
@@ -216,10 +255,68 @@ private final class ScriptedRunner: StepRunner {
             _ = try await engine.generate(.random(33, answer: 5)).answers()
         }
         #expect(error?.code == .stalled && engine.health == .stalled)
+        #expect(throws: EngineError.self) { try engine.generate(.random(4, answer: 5)) }
         gate.signal()
         #expect(try await eventually { engine.health == .ready })
         #expect(try await engine.generate(.random(20, answer: 5)).answers()[0].tokens.count == 5)
         #expect(engine.statistics.freeBlocks == engine.statistics.blocks)
+    }
+
+    /// What an engine that was let go of still serves is watched too.
+    @Test(.timeLimit(.minutes(1))) func aStuckStepIsSeenWithoutTheEngine() async throws {
+        let gate = DispatchSemaphore(value: 0)
+        var engine: Engine? = try await engine(
+            { $0.watchdogSeconds = 0.4 },
+            runner: { ScriptedRunner($0, before: { plan in if plan.tokenCount == 33 { gate.wait() } }) })
+        let stream = try #require(try engine?.generate(.random(33, answer: 5)))
+        engine = nil
+        let error = await #expect(throws: EngineError.self) { _ = try await stream.answers() }
+        #expect(error?.code == .stalled)
+        gate.signal()
+    }
+
+    @Test(.timeLimit(.minutes(1))) func whoeverHasReadHisAnswerFindsItCounted() async throws {
+        let engine = try await engine()
+        for count in 1...30 {
+            _ = try await engine.generate(.random(10, seed: UInt64(count), answer: 3)).answers()
+            let statistics = engine.statistics
+            #expect(statistics.generatedTokens == 3 * count && statistics.steps == 3 * count)
+            #expect(statistics.running == 0 && statistics.freeBlocks == statistics.blocks)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1))) func aCancelledReaderIsTold() async throws {
+        let engine = try await engine()
+        let stream = try engine.generate(.random(10, answer: 240))
+        let task = Task { try await stream.answers() }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { _ = try await task.value }
+    }
+
+    @Test func limitsOutOfRangeAreRefused() async throws {
+        let changes: [(inout RequestLimits) -> Void] = [
+            { $0.samples = 0 }, { $0.logprobs = 2000 }, { $0.stopStringBytes = 0 }, { $0.cacheSaltBytes = -1 },
+            { $0.unreadBytes = .max }, { $0.queuedRequests = 0 }, { $0.badWords = 1 << 40 },
+        ]
+        for change in changes {
+            let error = await #expect(throws: EngineError.self) { _ = try await engine { change(&$0.limits) } }
+            #expect(error?.code == .invalidOptions)
+        }
+        for change in [
+            { $0.maxNumSeqs = 0 }, { $0.maxNumSeqs = 5000 }, { $0.longPrefillTokenThreshold = -1 },
+            { $0.prefillShare = 0 }, { $0.prefillShare = .nan }, { $0.watchdogSeconds = 0 },
+            { $0.kvCacheMemoryBytes = 1 }, { $0.kvCacheMemoryBytes = .max }, { $0.numBlocksOverride = 0 },
+            { $0.numBlocksOverride = 1 << 24 }, { ($0.maxModelLength, $0.numBlocksOverride) = (200, 3) },
+            { $0.numBlocksOverride = 3 },
+        ] as [(inout EngineOptions) -> Void] {
+            await #expect(throws: (any Error).self) { _ = try await engine(change) }
+        }
+    }
+
+    @Test func aTraceIsOfOneEngine() async throws {
+        let trace = TraceRecorder()
+        _ = try await engine { $0.trace = trace }
+        await #expect(throws: DeviceError.self) { _ = try await engine { $0.trace = trace } }
     }
 
     @Test(.timeLimit(.minutes(1))) func moreThanTheQueueHoldsIsRefused() async throws {

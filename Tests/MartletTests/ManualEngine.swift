@@ -80,9 +80,7 @@ final class ManualEngine {
         requestCount += 1
         let id = RequestID(requestCount)
         let validated = try validator.validate(request)
-        let channel = TokenChannel(
-            scores: validated.scoredPositions.count, tokens: validated.sampleCount * (validated.maxTokens + 1),
-            topStride: max(validated.answerLogprobs, validated.promptLogprobs), unreadBytes: unreadBytes)
+        let channel = TokenChannel(for: validated, unreadBytes: unreadBytes)
         counters.requests.wrappingAdd(1, ordering: .relaxed)
         mailbox.post(.add(id, validated, channel))
         return Submission(id: id, request: validated, channel: channel)

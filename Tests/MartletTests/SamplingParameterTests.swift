@@ -61,6 +61,15 @@ import Testing
             $0.minTokens = 25
         }
         #expect(late.tokens.count >= 25 && late.text.hasPrefix(String(free.text[..<start]) + stop))
+        // What is completed behind the minimum counts, wherever it began.
+        let count = try await answer { $0.stop = [stop] }.tokens.count
+        for minimum in 1..<count {
+            let answer = try await answer {
+                $0.stop = [stop]
+                $0.minTokens = minimum
+            }
+            #expect(answer.tokens.count == count && answer.text == String(free.text[..<start]))
+        }
     }
 
     @Test func theModelsEndTokensEndTheAnswer() async throws {
@@ -169,6 +178,7 @@ import Testing
         let plain = try await engine.score(request.promptTokens)
         #expect(scores.map(\.logprob) == plain.map(\.logprob) && scores.map(\.likeliest) == plain.map(\.likeliest))
         for score in scores { #expect(score.topLogprobs.count == 2 && score.topLogprobs[0].token == score.likeliest) }
+        #expect(try await engine.generate(request).answers()[0].promptScores == scores)
         // Only the prompt.
         request.sampling.maxTokens = 0
         let answer = try await engine.generate(request).answers()[0]
@@ -190,6 +200,22 @@ import Testing
         #expect(try await cached("a") == 0)
         #expect(try await cached("b") == 0)
         #expect(try await cached("a") == 96)
+        // Of the request, whatever its samples share among themselves.
+        var samples = request
+        samples.sampling.n = 3
+        #expect(try await engine.generate(samples).answers().map(\.summary?.cachedTokens) == [96, 96, 96])
+    }
+
+    @Test func badWordsAreSpelledAsVLLMDoes() {
+        let tokenizer = engine.model.tokenizer
+        #expect(tokenizer.badWordTokens(["", "  ", "\n"]).isEmpty)
+        // "hello" is one token here, " hello" is two; "the" and " the" are one each.
+        #expect(tokenizer.badWordTokens(["hello"]) == [tokenizer.encode("hello")])
+        #expect(tokenizer.badWordTokens([" the"]) == [tokenizer.encode("the"), tokenizer.encode(" the")])
+    }
+
+    @Test func conversationsNeedAMessage() {
+        #expect(throws: EngineError.self) { try engine.generate([]) }
     }
 
     @Test func nothingLeftToChooseFailsTheRequestAlone() async throws {
@@ -210,14 +236,14 @@ import Testing
         }
         let vocabulary = Int32(engine.model.configuration.vocabularySize)
         for value in [0, -1, 129, Int.min, Int.max] { refused("n") { $0.n = value } }
-        for value in [0, -1, 2.1, .nan, .infinity] as [Float] {
+        for value in [0, -1, 1001, .nan, .infinity] as [Float] {
             refused("repetition_penalty") { $0.repetitionPenalty = value }
         }
         for value in [-2.1, 2.1, .nan, 1e9] as [Float] {
             refused("presence_penalty") { $0.presencePenalty = value }
             refused("frequency_penalty") { $0.frequencyPenalty = value }
         }
-        for value in [101, -101, .nan, .infinity, -.infinity] as [Float] {
+        for value in [.nan, .infinity, -.infinity] as [Float] {
             refused("logit_bias") { $0.logitBias = [1: value] }
         }
         for token in [-1, vocabulary, Int32.max] {
@@ -228,6 +254,7 @@ import Testing
         }
         refused("allowed_token_ids") { $0.allowedTokenIDs = [] }
         refused("bad_words") { $0.badWords = [[]] }
+        refused("n") { ($0.n, $0.maxTokens, $0.promptLogprobs) = (2, 0, 0) }
         refused("bad_words") { $0.badWords = Array(repeating: [1], count: 257) }
         refused("stop") { $0.stop = [""] }
         refused("stop") { $0.stop = Array(repeating: "a", count: 17) }

@@ -135,6 +135,14 @@ import Testing
         for _ in 0..<10 { #expect(step(&scheduler)[2] == nil) }
     }
 
+    /// Blocks that a running prompt will need are not given to another.
+    @Test func promptsKeepWhatTheyWereAdmittedFor() throws {
+        var scheduler = scheduler(budget: 64, blocks: 60) { $0.longPrefillTokenThreshold = 16 }
+        for id in 1...4 as ClosedRange<UInt64> { try add(id, prompt: 600, answer: 10, to: &scheduler) }
+        for _ in 0..<300 { step(&scheduler) }
+        #expect(scheduler.statistics.preemptions == 0 && !scheduler.hasWork)
+    }
+
     @Test func workAndTokensAgree() {
         var configuration = SchedulerConfiguration(maxNumBatchedTokens: 512, maxNumSeqs: 8)
         for doubling in [1, 100, 3000, Int.max] {

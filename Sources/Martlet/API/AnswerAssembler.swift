@@ -76,8 +76,8 @@ struct AnswerAssembler {
         // What ends an answer is no part of it.
         if request.stopTokens.contains(event.token), !request.includesStopString { return }
         let text = samples[sample].detokenizer.append(tokenizer.bytes(of: event.token))
-        guard samples[sample].count >= request.minTokens else {
-            piece.text += samples[sample].matcher.skip(text)
+        guard request.minTokens == 0 || samples[sample].count > request.minTokens else {
+            piece.text += samples[sample].matcher.pass(text)
             return
         }
         match(text, in: &piece, channel)

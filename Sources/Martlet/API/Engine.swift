@@ -24,26 +24,19 @@ public final class Engine: Sendable {
     private let lifetime: EngineLifetime
     private let nextID = Atomic<UInt64>(0)
 
-    /// Starts serving on a new thread.
-    ///
-    /// - Parameter makeLoop: called on that thread, which owns what it returns.
-    init(
+    private init(
         model: LoadedModel, validator: RequestValidator, mailbox: Mailbox, counters: EngineCounters,
-        lifetime: EngineLifetime, watchdogSeconds: Double
+        lifetime: EngineLifetime, watchdog: Watchdog
     ) {
         self.model = model
         self.validator = validator
         self.mailbox = mailbox
         self.counters = counters
         self.lifetime = lifetime
-        watchdog = Watchdog(counters: counters, mailbox: mailbox, timeout: watchdogSeconds)
-        watchdog.start()
+        self.watchdog = watchdog
     }
 
-    deinit {
-        mailbox.post(.stop)
-        watchdog.stop()
-    }
+    deinit { mailbox.post(.stop) }
 
     /// Loads a GGUF file.
     ///
@@ -60,6 +53,7 @@ public final class Engine: Sendable {
         _ options: EngineOptions, load: @escaping @Sendable () throws -> LoadedEngine
     ) async throws -> Engine {
         let (mailbox, counters, lifetime) = (Mailbox(), EngineCounters(), EngineLifetime())
+        let watchdog = Watchdog(counters: counters, mailbox: mailbox, timeout: options.watchdogSeconds)
         let (model, validator) = try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<(LoadedModel, RequestValidator), any Error>) in
             let thread = Thread {
@@ -69,7 +63,9 @@ public final class Engine: Sendable {
                         scheduler: loaded.scheduler, runner: loaded.runner, mailbox: mailbox, counters: counters,
                         trace: options.trace.map { EngineTrace($0) })
                     continuation.resume(returning: (loaded.model, loaded.validator))
+                    watchdog.start()
                     loop.run()
+                    watchdog.stop()
                 } catch {
                     continuation.resume(throwing: error)
                 }
@@ -81,7 +77,7 @@ public final class Engine: Sendable {
         }
         return Engine(
             model: model, validator: validator, mailbox: mailbox, counters: counters, lifetime: lifetime,
-            watchdogSeconds: options.watchdogSeconds)
+            watchdog: watchdog)
     }
 
     /// Generates from token ids. Cancelling the consuming task, or letting go of the stream, ends it within a step.
@@ -101,6 +97,7 @@ public final class Engine: Sendable {
     public func generate(
         _ messages: [ChatMessage], sampling: SamplingParameters = SamplingParameters()
     ) throws -> GenerationStream {
+        guard !messages.isEmpty else { throw EngineError(.invalidRequest, "there is no message", field: "messages") }
         let tokens = try model.tokens(of: messages)
         return try generate(GenerationRequest(promptTokens: tokens, sampling: sampling))
     }
@@ -127,7 +124,10 @@ public final class Engine: Sendable {
     private func submit(_ request: ValidatedRequest) throws(EngineError) -> GenerationStream {
         let promptTokens = request.promptTokens.count
         let limits = validator.limits
-        guard !lifetime.isDraining else { throw EngineError(.stopped, "the engine is stopping") }
+        guard !lifetime.isDraining else {
+            throw EngineError(.stopped, "the engine \(lifetime.hasEnded ? "has stopped" : "is stopping")")
+        }
+        guard !watchdog.isStalled else { throw EngineError(.stalled, "the engine makes no progress; try again later") }
         let requests = counters.requests.wrappingAdd(1, ordering: .relaxed).newValue
         let tokens = counters.requestedPromptTokens.wrappingAdd(promptTokens, ordering: .relaxed).newValue
         func withdraw() {
@@ -142,9 +142,7 @@ public final class Engine: Sendable {
             )
         }
         let id = RequestID(nextID.wrappingAdd(1, ordering: .relaxed).newValue)
-        let channel = TokenChannel(
-            scores: request.scoredPositions.count, tokens: request.sampleCount * (request.maxTokens + 1),
-            topStride: max(request.answerLogprobs, request.promptLogprobs), unreadBytes: limits.unreadBytes)
+        let channel = TokenChannel(for: request, unreadBytes: limits.unreadBytes)
         watchdog.watch(channel, of: id)
         guard mailbox.post(.add(id, request, channel)) else {
             withdraw()
@@ -164,7 +162,7 @@ public final class Engine: Sendable {
     }
 
     /// Refuses new requests, serves those it has, cancels what isn't finished in time, and returns when the engine's
-    /// thread has ended.
+    /// thread has ended. A step under way can't be interrupted.
     public func stop(drain: Duration = .seconds(30)) async {
         lifetime.beginDraining()
         mailbox.post(.stop)

@@ -2,13 +2,15 @@
 
 /// Why a request or an engine failed.
 public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
-    public struct Code: Hashable, Sendable {
-        private enum Name {
+    public struct Code: Hashable, Sendable, CustomStringConvertible {
+        private enum Name: String {
             case invalidRequest, contextExceeded, noChatTemplate, notFinite, invalidOptions, overloaded, slowReader
             case stepFailed, stalled, stopped
         }
         private let name: Name
         private init(_ name: Name) { self.name = name }
+
+        public var description: String { name.rawValue }
 
         /// A parameter is out of range; `field` names it.
         public static let invalidRequest = Code(.invalidRequest)
@@ -32,7 +34,7 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
 
     public let code: Code
     public let message: String
-    /// The parameter at fault, by its name in the API.
+    /// The parameter at fault, by vLLM's name for it.
     public let field: String?
 
     public init(_ code: Code, _ message: String, field: String? = nil) {

@@ -71,6 +71,8 @@ public struct GeneratedAnswer: Equatable, Sendable {
     public var tokens: [Int32] = []
     public var logprobs: [Float] = []
     public var topLogprobs: [[TokenLogprob]] = []
+    /// Of the prompt, if its logprobs were asked for: the first is the second token's. Only the first sample has them.
+    public var promptScores: [TokenScore] = []
     /// nil where it was cancelled before its end.
     public var summary: GenerationSummary?
 }

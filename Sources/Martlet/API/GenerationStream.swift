@@ -5,7 +5,8 @@ import Synchronization
 
 /// A request's answers as they are generated.
 ///
-/// It is read once. Letting go of it, or cancelling the task that reads it, ends the request within a step. Who leaves
+/// It is read once. Letting go of it, or cancelling the task that reads it, ends the request within a step; the reader
+/// that was cancelled sees the stream end, without a summary. Who leaves
 /// more unread than `RequestLimits.unreadBytes` is cut off with an error: the engine never waits for a reader.
 public struct GenerationStream: AsyncSequence, Sendable {
     public typealias Element = GenerationPiece
@@ -22,7 +23,7 @@ public struct GenerationStream: AsyncSequence, Sendable {
 
     public func makeAsyncIterator() -> Iterator { Iterator(subscription) }
 
-    /// Reads to the end: one answer for each sample.
+    /// Reads to the end: one answer for each sample. Throws `CancellationError` where the reading task is cancelled.
     public func answers() async throws -> [GeneratedAnswer] {
         var answers = [GeneratedAnswer](repeating: GeneratedAnswer(), count: subscription.request.sampleCount)
         for try await piece in self {
@@ -30,8 +31,10 @@ public struct GenerationStream: AsyncSequence, Sendable {
             answers[piece.sample].tokens += piece.tokens
             answers[piece.sample].logprobs += piece.logprobs
             answers[piece.sample].topLogprobs += piece.topLogprobs
+            answers[piece.sample].promptScores += piece.promptScores
             if let summary = piece.summary { answers[piece.sample].summary = summary }
         }
+        try Task.checkCancellation()
         return answers
     }
 

@@ -29,6 +29,7 @@ package struct RequestValidator: Sendable {
         try validateDistribution(sampling)
         try validateEdits(sampling)
         try validateReport(request)
+        try require(!scoresOnly || sampling.n == 1, "n", "must be 1 where only the prompt is scored")
 
         if let maxTokens = sampling.maxTokens, !scoresOnly {
             try require(maxTokens >= 1, "max_tokens", "must be at least 1, or 0 with prompt_logprobs")
@@ -39,13 +40,15 @@ package struct RequestValidator: Sendable {
             sampling.minTokens >= 0 && sampling.minTokens <= maxTokens, "min_tokens",
             "must be between 0 and max_tokens (\(maxTokens) here)")
         let stopTokens = try stopTokens(of: sampling)
+        // Until then not even those of the model that the request ignores.
+        let earlyTokens = sampling.minTokens > 0 ? stopTokens.union(endTokens) : []
         let allowed = sampling.allowedTokenIDs.map(Set.init)
         if let allowed {
-            let usable = sampling.minTokens > 0 ? allowed.subtracting(stopTokens) : allowed
+            let usable = allowed.subtracting(earlyTokens)
             try require(!usable.isEmpty, "allowed_token_ids", "leaves no token before min_tokens is reached")
         }
         return ValidatedRequest(
-            request, maxTokens: maxTokens, stopTokens: stopTokens,
+            request, maxTokens: maxTokens, stopTokens: stopTokens, earlyTokens: earlyTokens,
             scoredPositions: sampling.promptLogprobs == nil
                 ? 0..<0 : firstScoredPosition..<max(firstScoredPosition, request.promptTokens.count - 1),
             allowedTokens: allowed.map(mask), row: row(sampling))
@@ -80,8 +83,8 @@ package struct RequestValidator: Sendable {
             sampling.topK >= -1 && sampling.topK <= Int(Int32.max), "top_k", "must be -1 (all), 0 (all) or positive")
         try require((0...1).contains(sampling.minP), "min_p", "must be between 0 and 1")
         try require(
-            sampling.repetitionPenalty > 0 && sampling.repetitionPenalty <= 2, "repetition_penalty",
-            "must be above 0 and at most 2")
+            sampling.repetitionPenalty > 0 && sampling.repetitionPenalty <= 1000, "repetition_penalty",
+            "must be above 0 and at most 1000")
         try require((-2...2).contains(sampling.presencePenalty), "presence_penalty", "must be between -2 and 2")
         try require((-2...2).contains(sampling.frequencyPenalty), "frequency_penalty", "must be between -2 and 2")
     }
@@ -91,9 +94,7 @@ package struct RequestValidator: Sendable {
             sampling.logitBias.count <= limits.logitBiases, "logit_bias",
             "has \(sampling.logitBias.count) tokens; \(limits.logitBiases) are allowed")
         try validate(ids: sampling.logitBias.keys, "logit_bias")
-        try require(
-            sampling.logitBias.values.allSatisfy { (-100...100).contains($0) }, "logit_bias",
-            "must be between -100 and 100")
+        try require(sampling.logitBias.values.allSatisfy(\.isFinite), "logit_bias", "must hold numbers")
         if let allowed = sampling.allowedTokenIDs {
             try require(
                 !allowed.isEmpty && allowed.count <= vocabularySize, "allowed_token_ids",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How an answer is drawn, when it ends, and what is reported of it. Names, meanings and defaults are vLLM's.
+/// How an answer is drawn, when it ends, and what is reported of it. Names, meanings and defaults are vLLM's, but for
+/// `maxTokens`, which bounds nothing by default.
 public struct SamplingParameters: Equatable, Sendable {
     /// Answers to draw to one prompt, whose cache they share.
     public var n = 1
@@ -15,23 +16,23 @@ public struct SamplingParameters: Equatable, Sendable {
     /// The same seed gives the same answer; nil draws one.
     public var seed: UInt64?
 
-    /// Divides the logits of tokens that prompt or answer hold (multiplies negative ones); above 1 discourages, in
-    /// (0, 2].
+    /// Divides the logits of tokens that prompt or answer hold (multiplies negative ones); above 1 discourages.
     public var repetitionPenalty: Float = 1
     /// Taken from the logits of tokens that the answer holds; in [-2, 2].
     public var presencePenalty: Float = 0
     /// Taken once for each time that the answer holds the token; in [-2, 2].
     public var frequencyPenalty: Float = 0
-    /// Added to tokens' logits; each in [-100, 100].
+    /// Added to tokens' logits; each is brought into [-100, 100].
     public var logitBias: [Int32: Float] = [:]
     /// Draws from these tokens only; nil from all.
     public var allowedTokenIDs: [Int32]?
-    /// Texts that the answer must not hold, each as its tokens.
+    /// Texts that the answer must not hold, each as its tokens; `Tokenizer.badWordTokens` spells words.
     public var badWords: [[Int32]] = []
 
     /// nil for as many as the context holds; 0, with `promptLogprobs`, only scores the prompt.
     public var maxTokens: Int?
-    /// Before so many tokens nothing ends the answer but `maxTokens`.
+    /// Nothing ends the answer before it has more tokens than this, but `maxTokens`. A stop string that is completed
+    /// sooner is passed over.
     public var minTokens = 0
     /// Texts that end the answer, which doesn't hold them.
     public var stop: [String] = []

@@ -9,11 +9,12 @@ package final class ValidatedRequest: Sendable {
     package let priority: Int
     /// Empty for none.
     package let cacheSalt: String
-    package let readsPrefixCache: Bool
     package let maxTokens: Int
     package let minTokens: Int
     /// Tokens that end the answer.
     package let stopTokens: Set<Int32>
+    /// Tokens that can't be drawn before there are `minTokens`.
+    let earlyTokens: Set<Int32>
     let stopStrings: [[UInt8]]
     let includesStopString: Bool
     /// Positions of the prompt whose next token is scored.
@@ -28,24 +29,25 @@ package final class ValidatedRequest: Sendable {
     private let row: SamplingRow
 
     init(
-        _ request: GenerationRequest, maxTokens: Int, stopTokens: Set<Int32>, scoredPositions: Range<Int>,
-        allowedTokens: [UInt64]?, row: SamplingRow
+        _ request: GenerationRequest, maxTokens: Int, stopTokens: Set<Int32>, earlyTokens: Set<Int32>,
+        scoredPositions: Range<Int>, allowedTokens: [UInt64]?, row: SamplingRow
     ) {
         let sampling = request.sampling
         promptTokens = request.promptTokens
         sampleCount = sampling.n
         priority = request.priority
         cacheSalt = request.cacheSalt ?? ""
-        readsPrefixCache = scoredPositions.isEmpty
         self.maxTokens = maxTokens
         minTokens = sampling.minTokens
         self.stopTokens = stopTokens
+        self.earlyTokens = earlyTokens
         stopStrings = sampling.stop.map { Array($0.utf8) }
         includesStopString = sampling.includesStopString
         self.scoredPositions = scoredPositions
         answerLogprobs = sampling.logprobs ?? 0
         promptLogprobs = sampling.promptLogprobs ?? 0
-        biases = sampling.logitBias.map { TokenBias(token: $0.key, bias: $0.value) }.sorted { $0.token < $1.token }
+        biases = sampling.logitBias.map { TokenBias(token: $0.key, bias: min(100, max(-100, $0.value))) }
+            .sorted { $0.token < $1.token }
         badWords = sampling.badWords
         self.allowedTokens = allowedTokens
         self.row = row
@@ -56,7 +58,7 @@ package final class ValidatedRequest: Sendable {
     /// Whether logits are changed before tokens are drawn.
     var hasLogitEdits: Bool {
         hasPenalties || !biases.isEmpty || !badWords.isEmpty || allowedTokens != nil
-            || (minTokens > 0 && !stopTokens.isEmpty)
+            || !earlyTokens.isEmpty
     }
 
     /// How the token at a position is drawn.

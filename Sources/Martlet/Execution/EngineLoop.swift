@@ -13,11 +13,14 @@ final class EngineLoop {
     private let counters: EngineCounters
     private let trace: EngineTrace?
     private var output = StepOutput()
+    private var events: [SchedulerEvent] = []
     private var inbox: [EngineCommand] = []
     private var active: [RequestID: ActiveRequest] = [:]
     /// Requests whose readers left too much unread in the current step.
     private var cutOff: [RequestID] = []
     private var isStopping = false
+    /// Whether what comes now is refused: the time for what was asked before is over.
+    private var isRefusing = false
 
     private struct ActiveRequest {
         let channel: TokenChannel
@@ -40,9 +43,8 @@ final class EngineLoop {
     /// Serves until it is told to stop and nothing is left to do.
     func run() {
         while scheduler.hasWork || !isStopping { turn(waits: !scheduler.hasWork) }
-        for command in mailbox.close() {
-            if case .add(_, let request, let channel) = command { refuse(request, channel) }
-        }
+        isRefusing = true
+        for command in mailbox.close() { handle(command) }
         counters.publish(scheduler)
     }
 
@@ -58,27 +60,23 @@ final class EngineLoop {
     private func handle(_ command: EngineCommand) {
         switch command {
         case .add(let id, let request, let channel):
-            // Its reader may have gone while it was on its way.
-            guard channel.end == .open else { return refuse(request, channel) }
             active[id] = ActiveRequest(
                 channel: channel, promptTokens: request.promptTokens.count, unfinishedSamples: request.sampleCount)
-            scheduler.add(request, id: id)
+            // Its reader may have gone while it was on its way.
+            guard channel.end == .open else { return end(id, .cancelled) }
+            if isRefusing { end(id, .stopped) } else { scheduler.add(request, id: id) }
         case .cancel(let id, let sample):
             active[id]?.unfinishedSamples -= scheduler.cancel(id, sample: sample)
             // Whoever ends his samples one by one still wants to read what the others were told.
             if !scheduler.isServing(id) { end(id, sample == nil ? .cancelled : .finished) }
         case .cancelAll(let end):
+            if end == .stopped { isRefusing = true }
             for id in Array(active.keys) {
                 scheduler.cancel(id)
                 self.end(id, end)
             }
         case .stop: isStopping = true
         }
-    }
-
-    private func refuse(_ request: ValidatedRequest, _ channel: TokenChannel) {
-        channel.close(.stopped)
-        forget(promptTokens: request.promptTokens.count)
     }
 
     private func step() {
@@ -93,15 +91,20 @@ final class EngineLoop {
             try runner.run(scheduler.plan, into: &output)
             trace.span(\.update) { update() }
         } catch {
-            fail(error)
+            counters.steps.wrappingAdd(1, ordering: .relaxed)
+            scheduler.failStep { end($0, .stepFailed, failure: "\(error)") }
         }
-        counters.steps.wrappingAdd(1, ordering: .relaxed)
         if let trace, let start { trace.record(\.step, from: start, values) }
     }
 
     private func update() {
         let now = ContinuousClock.now
-        scheduler.update(output) { deliver($0, now) }
+        scheduler.update(output) { events.append($0) }
+        counters.steps.wrappingAdd(1, ordering: .relaxed)
+        // Before anyone is told: who has read the last of his answer finds it counted.
+        counters.publish(scheduler)
+        for event in events { deliver(event, now) }
+        events.removeAll(keepingCapacity: true)
         for id in cutOff {
             scheduler.cancel(id)
             end(id, .slowReader)
@@ -129,7 +132,7 @@ final class EngineLoop {
             push(TokenEvent(kind: kind, sample: Int32(sequence.sampleIndex), time: now), [], of: sequence)
             let id = sequence.requestID
             active[id]?.unfinishedSamples -= 1
-            if active[id]?.unfinishedSamples == 0 { end(id, .finished) }
+            if active[id]?.unfinishedSamples == 0, !cutOff.contains(id) { end(id, .finished) }
         case .failed(let id, .notFinite): end(id, .notFinite)
         case .failed(let id, .nothingAllowed): end(id, .nothingAllowed)
         }
@@ -138,26 +141,17 @@ final class EngineLoop {
     private func push(_ event: TokenEvent, _ top: ArraySlice<TokenLogprob>, of sequence: SequenceState) {
         let id = sequence.requestID
         guard let channel = active[id]?.channel else { return }
-        if sequence.answerCount == 1 { channel.cachedTokens.store(sequence.cachedCount, ordering: .relaxed) }
+        if sequence.answerCount == 1, sequence.sampleIndex == 0 {
+            channel.cachedTokens.store(sequence.cachedCount, ordering: .relaxed)
+        }
         if !channel.push(event, top: top), !cutOff.contains(id) { cutOff.append(id) }
     }
 
-    private func fail(_ error: any Error) {
-        scheduler.failStep { id in
-            active[id]?.channel.close(.stepFailed, failure: "\(error)")
-            end(id, .stepFailed)
-        }
-    }
-
-    private func end(_ id: RequestID, _ end: ChannelEnd) {
+    private func end(_ id: RequestID, _ end: ChannelEnd, failure: String = "") {
         guard let request = active.removeValue(forKey: id) else { return }
         if end != .finished, end != .cancelled { counters.failedRequests.wrappingAdd(1, ordering: .relaxed) }
-        forget(promptTokens: request.promptTokens)
-        request.channel.close(end)
-    }
-
-    private func forget(promptTokens: Int) {
         counters.requests.wrappingSubtract(1, ordering: .relaxed)
-        counters.requestedPromptTokens.wrappingSubtract(promptTokens, ordering: .relaxed)
+        counters.requestedPromptTokens.wrappingSubtract(request.promptTokens, ordering: .relaxed)
+        request.channel.close(end, failure: failure)
     }
 }

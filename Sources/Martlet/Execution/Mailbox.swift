@@ -19,6 +19,7 @@ final class Mailbox: Sendable {
     private struct State {
         var commands: [EngineCommand] = []
         var isClosed = false
+        var isAwaited = false
     }
 
     private let state = Mutex(State())
@@ -26,11 +27,12 @@ final class Mailbox: Sendable {
 
     /// False where nobody reads it any more.
     @discardableResult func post(_ command: EngineCommand) -> Bool {
-        let isOpen = state.withLock { state in
+        let (isOpen, isAwaited) = state.withLock { state in
             if !state.isClosed { state.commands.append(command) }
-            return !state.isClosed
+            defer { state.isAwaited = false }
+            return (!state.isClosed, state.isAwaited)
         }
-        if isOpen { arrived.signal() }
+        if isAwaited { arrived.signal() }
         return isOpen
     }
 
@@ -39,9 +41,13 @@ final class Mailbox: Sendable {
         state.withLock { swap(&$0.commands, &commands) }
     }
 
-    /// The same, but waits for a command. May return without one.
+    /// The same, but waits until there is one.
     func wait(into commands: inout [EngineCommand]) {
-        arrived.wait()
+        let mustWait = state.withLock { state in
+            state.isAwaited = state.commands.isEmpty
+            return state.isAwaited
+        }
+        if mustWait { arrived.wait() }
         drain(into: &commands)
     }
 

@@ -92,7 +92,7 @@ final class ModelRunner: StepRunner {
             if let last = word.last { edits.append(TokenBias(token: last, bias: -.infinity), to: index) }
         }
         if sequence.answerCount < request.minTokens {
-            for token in request.stopTokens { edits.append(TokenBias(token: token, bias: -.infinity), to: index) }
+            for token in request.earlyTokens { edits.append(TokenBias(token: token, bias: -.infinity), to: index) }
         }
         for bias in request.biases { edits.append(bias, to: index) }
         if let history = sequence.history {

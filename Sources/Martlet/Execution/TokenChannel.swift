@@ -57,14 +57,13 @@ final class TokenChannel: @unchecked Sendable {
     let cachedTokens = Atomic<Int>(0)
     private let failure = Mutex("")
 
-    /// - Parameters:
-    ///   - scores: events of the prompt, for all of which there is room.
-    ///   - unreadBytes: of the answer.
-    init(scores: Int, tokens: Int, topStride: Int, unreadBytes: Int) {
+    /// Has room for all the prompt's scores, and for what `unreadBytes` hold of the answers, or for two steps.
+    init(for request: ValidatedRequest, unreadBytes: Int) {
+        topStride = max(request.answerLogprobs, request.promptLogprobs)
         let eventBytes = MemoryLayout<TokenEvent>.stride + topStride * MemoryLayout<TokenLogprob>.stride
-        capacity = scores + max(16, min(tokens, unreadBytes / eventBytes))
-        self.topStride = topStride
-        events = .allocate(capacity: capacity)
+        let events = request.sampleCount * (request.maxTokens + 1)
+        capacity = request.scoredPositions.count + max(4 * request.sampleCount, min(events, unreadBytes / eventBytes))
+        self.events = .allocate(capacity: capacity)
         top = .allocate(capacity: max(1, capacity * topStride))
     }
 

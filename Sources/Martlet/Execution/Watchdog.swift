@@ -54,7 +54,9 @@ final class Watchdog: Sendable {
             beats = now
             quiet = isQuiet ? quiet + interval : 0
             if !isQuiet { stalled.store(false, ordering: .relaxed) }
-            guard quiet >= timeout, !isStalled else { continue }
+            guard quiet >= timeout else { continue }
+            // Again for those that slip in later.
+            quiet = 0
             stalled.store(true, ordering: .relaxed)
             mailbox.post(.cancelAll(.stalled))
             for channel in channels.withLock({ $0.values.compactMap(\.channel) }) { channel.close(.stalled) }

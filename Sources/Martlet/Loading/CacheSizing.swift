@@ -11,20 +11,28 @@ struct CacheSizing {
     /// Of the memory that is free, unless the options say how much.
     static let shareOfFreeMemory = 0.25
 
+    /// Shorter sequences are of no use to anybody.
+    private static let leastLength = 128
+
     func layout(on device: any ComputeDevice) throws -> (layout: CacheLayout, maxModelLength: Int) {
         let length = options.maxModelLength ?? configuration.contextLength
-        let blocksPerSequence = (length + options.blockSize - 1) / options.blockSize
-        let count = try blockCount(blocksPerSequence: blocksPerSequence, on: device)
+        let count = try blockCount(length: length, on: device)
         let layout = layout(blockCount: count)
-        _ = try device.byteCount(of: layout)
-        let maxLength = Scheduler.maxLength(blockCount: count, blockSize: options.blockSize)
-        guard options.maxModelLength == nil || length <= maxLength else {
-            throw EngineError(
-                .invalidOptions,
-                "the KV cache holds \(count * options.blockSize) tokens, fewer than max_model_len (\(length)); "
+        let bytes = try device.byteCount(of: layout)
+        if let free = device.freeMemory, bytes > free {
+            throw error("the KV cache would take \(bytes) bytes; \(free) are free", field: "kv_cache_memory_bytes")
+        }
+        let tokens = count * options.blockSize
+        guard tokens >= length || (options.maxModelLength == nil && tokens >= Self.leastLength) else {
+            throw error(
+                "the KV cache holds \(tokens) tokens, too few for a sequence of \(length); "
                     + "give it more memory (kv_cache_memory_bytes) or lower max_model_len", field: "max_model_len")
         }
-        return (layout, min(length, maxLength))
+        return (layout, min(length, tokens))
+    }
+
+    private func error(_ message: String, field: String) -> EngineError {
+        EngineError(.invalidOptions, message, field: field)
     }
 
     private func layout(blockCount: Int) -> CacheLayout {
@@ -34,27 +42,28 @@ struct CacheSizing {
             format: options.kvCacheDtype)
     }
 
-    private func blockCount(blocksPerSequence: Int, on device: any ComputeDevice) throws -> Int {
+    private func blockCount(length: Int, on device: any ComputeDevice) throws -> Int {
         let most = 1 << 24
         if let blocks = options.numBlocksOverride {
             guard (1...most).contains(blocks) else {
-                throw EngineError(
-                    .invalidOptions, "num_gpu_blocks_override is \(blocks); it must be between 1 and \(most)",
+                throw error(
+                    "num_gpu_blocks_override is \(blocks); it must be between 1 and \(most)",
                     field: "num_gpu_blocks_override")
             }
             return blocks
         }
         let blockBytes = try device.byteCount(of: layout(blockCount: 1))
         if let bytes = options.kvCacheMemoryBytes {
-            guard bytes >= blockBytes else {
-                throw EngineError(
-                    .invalidOptions, "kv_cache_memory_bytes is \(bytes); a block alone takes \(blockBytes)",
+            guard bytes >= blockBytes, bytes / blockBytes <= most else {
+                throw error(
+                    "kv_cache_memory_bytes is \(bytes); a block takes \(blockBytes), and there may be 1 to \(most)",
                     field: "kv_cache_memory_bytes")
             }
-            return min(bytes / blockBytes, most)
+            return bytes / blockBytes
         }
-        let useful = blocksPerSequence * min(options.maxNumSeqs, options.maxNumBatchedTokens)
-        guard let free = device.freeMemory else { return min(useful, most) }
-        return max(1, min(useful, Int(Double(free) * Self.shareOfFreeMemory) / blockBytes, most))
+        let blocksPerSequence = (length + options.blockSize - 1) / options.blockSize
+        let useful = min(blocksPerSequence * min(options.maxNumSeqs, options.maxNumBatchedTokens), most)
+        guard let free = device.freeMemory else { return useful }
+        return max(1, min(useful, Int(Double(free) * Self.shareOfFreeMemory) / blockBytes))
     }
 }

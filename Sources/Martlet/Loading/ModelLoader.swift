@@ -132,9 +132,11 @@ extension EngineOptions {
         try require(
             watchdogSeconds > 0 && watchdogSeconds <= 86_400, "watchdog_seconds",
             "is \(watchdogSeconds); it must be above 0 and at most a day")
-        try require(
-            (0...1024).contains(limits.logprobs), "max_logprobs", "is \(limits.logprobs); it must be between 0 and 1024"
-        )
+        for limit in limits.ranges {
+            try require(
+                (1...limit.most).contains(limit.value), "limits.\(limit.name)",
+                "is \(limit.value); it must be between 1 and \(limit.most)")
+        }
     }
 
     func validate(contextLength: Int) throws(EngineError) {

@@ -32,9 +32,6 @@ package struct Scheduler {
     package var waitingCount: Int { waiting.count }
     package var waitingSequences: [SequenceState] { (0..<waiting.count).map { waiting[$0] } }
 
-    /// Tokens that the longest sequence may have: what its blocks hold, and one that is never computed.
-    package static func maxLength(blockCount: Int, blockSize: Int) -> Int { blockCount * blockSize + 1 }
-
     /// Queues a request's samples.
     ///
     /// - Precondition: the id is new, and the pool could hold one of the samples.
@@ -42,13 +39,13 @@ package struct Scheduler {
         precondition(requests[id] == nil, "two requests with one id")
         precondition(
             request.promptTokens.count + request.maxTokens
-                <= Self.maxLength(blockCount: pool.blockCount, blockSize: pool.blockSize), "it can never fit")
+                <= pool.blockCount * pool.blockSize, "it can never fit")
         requests[id] = (0..<request.sampleCount).map { index in
             arrivals += 1
             let order = SchedulingOrder(
                 priority: configuration.policy == .priority ? request.priority : 0, arrival: arrivals)
             let sequence = SequenceState(
-                request: request, requestID: id, sampleIndex: index, order: order, blockSize: pool.blockSize)
+                request: request, requestID: id, sampleIndex: index, order: order)
             waiting.insert(sequence)
             return sequence
         }
@@ -170,7 +167,7 @@ package struct Scheduler {
                 continue
             }
             // As a whole or not at all: a prompt that is read to its middle only to be preempted was read in vain.
-            guard blocksNeeded(by: sequence, leader: leader) <= pool.freeCount else { return }
+            guard blocksNeeded(by: sequence, leader: leader) + promisedBlocks <= pool.freeCount else { return }
             waiting.remove(at: place)
             sequence.isRunning = true
             running.insert(sequence, at: running.firstIndex { sequence.order < $0.order } ?? running.count)
@@ -196,11 +193,23 @@ package struct Scheduler {
         (sequence.tokens.count - 1) / pool.blockSize * pool.blockSize
     }
 
+    /// Free blocks that running prompts will still take.
+    private var promisedBlocks: Int {
+        running.reduce(0) { sum, sequence in
+            sum + max(0, blockCount(of: sequence) - sequence.blockTable.count)
+        }
+    }
+
+    /// Blocks that it fills until it has its next token.
+    private func blockCount(of sequence: SequenceState) -> Int {
+        (sequence.computedCount + sequence.remainingCount + pool.blockSize - 1) / pool.blockSize
+    }
+
     /// Free blocks that it takes until it has its next token.
     private func blocksNeeded(by sequence: SequenceState, leader: SequenceState?) -> Int {
-        let all = (sequence.computedCount + sequence.remainingCount + pool.blockSize - 1) / pool.blockSize
+        let all = blockCount(of: sequence)
         let limit = shareableCount(of: sequence) / pool.blockSize
-        guard sequence.request.readsPrefixCache || leader != nil else { return all }
+        guard sequence.readsPrefixCache else { return all }
         let cached = pool.cachedPrefix(of: sequence.tokens, salt: sequence.request.cacheSalt, limit: limit)
         // What is cached and free is taken like any other block; what the leader holds isn't.
         return all - (leader == nil ? cached.blocks : limit) + cached.free
@@ -208,11 +217,11 @@ package struct Scheduler {
 
     private mutating func takeSharedBlocks(for sequence: SequenceState, leader: SequenceState?) {
         let limit = shareableCount(of: sequence) / pool.blockSize
-        if sequence.request.readsPrefixCache || leader != nil {
+        if sequence.readsPrefixCache {
             pool.takePrefix(of: sequence.tokens, limit: limit, chain: &sequence.chain, into: &sequence.blockTable)
         }
         let cached = sequence.blockTable.count * pool.blockSize
-        if sequence.request.readsPrefixCache, sequence.answerCount == 0, leader == nil {
+        if sequence.readsPrefixCache, sequence.sampleIndex == 0, !sequence.hasBegun {
             statistics.prefixCacheQueries += sequence.tokens.count
             statistics.prefixCacheHits += cached
             sequence.cachedCount = cached
@@ -224,6 +233,7 @@ package struct Scheduler {
             }
         }
         sequence.computedCount = sequence.blockTable.count * pool.blockSize
+        sequence.begin(blockSize: pool.blockSize)
     }
 }
 

@@ -35,25 +35,36 @@ package final class SequenceState {
     /// Behind the last position whose score is known: a preempted prompt isn't scored twice.
     package internal(set) var scoredEnd = 0
     /// Counts for penalties; nil where the request asks for none.
-    package let history: TokenHistory?
+    package private(set) var history: TokenHistory?
+    /// Whether it was admitted before.
+    package private(set) var hasBegun = false
     /// Tokens found in the prefix cache when it was first admitted.
     package internal(set) var cachedCount = 0
 
-    init(
-        request: ValidatedRequest, requestID: RequestID, sampleIndex: Int, order: SchedulingOrder, blockSize: Int
-    ) {
+    init(request: ValidatedRequest, requestID: RequestID, sampleIndex: Int, order: SchedulingOrder) {
         self.request = request
         self.requestID = requestID
         self.sampleIndex = sampleIndex
         self.order = order
         tokens = request.promptTokens
         chain = PrefixCache.Chain(salt: request.cacheSalt)
-        history = request.hasPenalties ? TokenHistory(prompt: request.promptTokens) : nil
-        // A step allocates nothing, so there is room for all of it from the start.
-        let length = request.promptTokens.count + request.maxTokens
+    }
+
+    /// Makes room for all of it: from here on a step allocates nothing. What only waits shares its prompt with the
+    /// request, however many samples there are.
+    func begin(blockSize: Int) {
+        guard !hasBegun else { return }
+        hasBegun = true
+        let length = promptCount + request.maxTokens
         tokens.reserveCapacity(length)
         blockTable.reserveCapacity((length + blockSize - 1) / blockSize)
+        if request.hasPenalties {
+            history = TokenHistory(prompt: request.promptTokens, answerLength: request.maxTokens)
+        }
     }
+
+    /// Whoever scores a prompt computes all of it; the other samples need not.
+    package var readsPrefixCache: Bool { sampleIndex > 0 || request.scoredPositions.isEmpty }
 
     package var promptCount: Int { request.promptTokens.count }
     package var answerCount: Int { tokens.count - promptCount }

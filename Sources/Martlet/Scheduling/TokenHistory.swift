@@ -7,9 +7,11 @@ package final class TokenHistory {
     package private(set) var counts: [TokenCount]
     private var places: [Int32: Int]
 
-    init(prompt: [Int32]) {
+    init(prompt: [Int32], answerLength: Int) {
         counts = []
         places = [:]
+        counts.reserveCapacity(prompt.count + answerLength)
+        places.reserveCapacity(prompt.count + answerLength)
         for token in prompt where places[token] == nil {
             places[token] = counts.count
             counts.append(TokenCount(token: token, count: 0))

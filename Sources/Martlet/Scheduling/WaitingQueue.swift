@@ -7,7 +7,6 @@ struct WaitingQueue {
     private var entries: Deque<SequenceState> = []
 
     var count: Int { entries.count }
-    var isEmpty: Bool { entries.isEmpty }
 
     /// The sequence at a place.
     subscript(_ place: Int) -> SequenceState { entries[place] }

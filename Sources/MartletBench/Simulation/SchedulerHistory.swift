@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Martlet
+import MartletCompute
 
 /// One random life of a scheduler: requests come, are cancelled, share prompts, fail; the pool is too small for all of
 /// them. Everything follows from the seed.
@@ -29,7 +30,7 @@ struct SchedulerHistory {
 
     init(seed: UInt64) {
         self.seed = seed
-        var random = ReplayableRandom(seed: ReplayableRandom.mix(seed))
+        var random = ReplayableRandom(seed: DrawKey.mix(seed))
         let blockSize = [1, 2, 3, 4, 16].randomElement(using: &random) ?? 1
         let blockCount = Int.random(in: 2...40, using: &random)
         var configuration = SchedulerConfiguration(
@@ -47,7 +48,7 @@ struct SchedulerHistory {
         model = SimulatedModel(seed: seed, blockCount: blockCount, blockSize: blockSize)
         validator = RequestValidator(
             limits: RequestLimits(),
-            maxModelLength: Scheduler.maxLength(blockCount: blockCount, blockSize: blockSize),
+            maxModelLength: blockCount * blockSize,
             vocabularySize: SimulatedModel.vocabularySize, endTokens: [SimulatedModel.endToken])
         prompts = (0..<3).map { _ in
             (0..<100).map { _ in Int32.random(in: 1..<Int32(SimulatedModel.vocabularySize), using: &random) }

@@ -29,16 +29,16 @@ final class SimulatedModel: StepRunner {
     }
 
     func hash(_ hash: UInt64, then token: Int32) -> UInt64 {
-        ReplayableRandom.mix(hash &* 31 &+ UInt64(token) &+ 0x9e37_79b9_7f4a_7c15)
+        DrawKey.mix(hash &* 31 &+ UInt64(token) &+ 0x9e37_79b9_7f4a_7c15)
     }
 
     /// One token in twelve ends the answer.
     func next(after hash: UInt64, sample: Int) -> Int32 {
-        let draw = ReplayableRandom.mix(hash ^ seed ^ UInt64(sample) << 32)
+        let draw = DrawKey.mix(hash ^ seed ^ UInt64(sample) << 32)
         return draw % 12 == 0 ? Self.endToken : Int32(1 + draw / 12 % UInt64(Self.vocabularySize - 1))
     }
 
-    func score(of token: Int32, after hash: UInt64) -> Float { Float(ReplayableRandom.mix(hash ^ UInt64(token)) >> 40) }
+    func score(of token: Int32, after hash: UInt64) -> Float { Float(DrawKey.mix(hash ^ UInt64(token)) >> 40) }
 
     /// What a sample must be answered, whatever happens beside it.
     func answer(to prompt: [Int32], sample: Int, maxTokens: Int) -> [Int32] {

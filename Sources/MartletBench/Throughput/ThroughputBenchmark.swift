@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import Martlet
+import Synchronization
 
 /// How much an engine gets done when all requests are there from the start.
 public struct ThroughputBenchmark: Sendable {
@@ -15,20 +16,30 @@ public struct ThroughputBenchmark: Sendable {
         self.seed = seed
     }
 
-    /// - Parameter progress: called with the number of requests done.
-    public func run(on engine: Engine, progress: @escaping @Sendable (Int) -> Void) async throws -> ThroughputReport {
+    /// - Parameter progress: called with the fraction of all answers' tokens that is there.
+    public func run(
+        on engine: Engine, progress: @escaping @Sendable (Double) -> Void = { _ in }
+    ) async throws -> ThroughputReport {
+        for request in workload.requests
+        where request.promptTokens.count + request.outputLength > engine.model.maxModelLength {
+            throw WorkloadError(
+                description:
+                    "a request of \(request.promptTokens.count) tokens with an answer of \(request.outputLength) "
+                    + "doesn't fit the context of \(engine.model.maxModelLength)")
+        }
+        let all = Double(samples * workload.requests.reduce(0) { $0 + $1.outputLength })
+        let done = ProgressCount()
         let before = engine.statistics
         let clock = ContinuousClock()
         let start = clock.now
         let streams = try workload.requests.map { try engine.generate(request($0)) }
         let outcomes = try await withThrowingTaskGroup(of: Outcome.self) { group in
-            for stream in streams { group.addTask { try await Self.read(stream, since: start) } }
-            var outcomes: [Outcome] = []
-            for try await outcome in group {
-                outcomes.append(outcome)
-                progress(outcomes.count)
+            for stream in streams {
+                group.addTask {
+                    try await Self.read(stream, since: start) { progress(Double(done.add($0)) / all) }
+                }
             }
-            return outcomes
+            return try await group.reduce(into: []) { $0.append($1) }
         }
         let seconds = (clock.now - start) / .seconds(1)
         let after = engine.statistics
@@ -61,7 +72,14 @@ public struct ThroughputBenchmark: Sendable {
         var gaps: [Double] = []
     }
 
-    private static func read(_ stream: GenerationStream, since start: ContinuousClock.Instant) async throws -> Outcome {
+    private final class ProgressCount: Sendable {
+        private let tokens = Atomic<Int>(0)
+        func add(_ count: Int) -> Int { tokens.wrappingAdd(count, ordering: .relaxed).newValue }
+    }
+
+    private static func read(
+        _ stream: GenerationStream, since start: ContinuousClock.Instant, report: (Int) -> Void
+    ) async throws -> Outcome {
         var outcome = Outcome()
         var last: [Int: ContinuousClock.Instant] = [:]
         for try await piece in stream {
@@ -71,6 +89,7 @@ public struct ThroughputBenchmark: Sendable {
                 if let last = last[piece.sample] { outcome.gaps.append((time - last) / .seconds(1)) }
                 last[piece.sample] = time
             }
+            report(piece.tokens.count)
         }
         return outcome
     }
@@ -112,6 +131,7 @@ public struct ThroughputReport: Encodable, Sendable {
         case medianITL = "median_itl_ms"
         case p95ITL = "p95_itl_ms"
         case p99ITL = "p99_itl_ms"
+        case maxITL = "max_itl_ms"
         case steps
         case preemptions = "num_preemptions"
         case prefixCacheHits = "prefix_cache_hits"
@@ -136,6 +156,7 @@ public struct ThroughputReport: Encodable, Sendable {
         try container.encodeIfPresent(interTokenLatency.percentile(50), forKey: .medianITL)
         try container.encodeIfPresent(interTokenLatency.percentile(95), forKey: .p95ITL)
         try container.encodeIfPresent(interTokenLatency.percentile(99), forKey: .p99ITL)
+        try container.encodeIfPresent(interTokenLatency.maximum, forKey: .maxITL)
         try container.encode(steps, forKey: .steps)
         try container.encode(preemptions, forKey: .preemptions)
         try container.encode(prefixCacheHits, forKey: .prefixCacheHits)

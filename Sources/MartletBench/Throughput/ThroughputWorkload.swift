@@ -46,8 +46,10 @@ public struct ThroughputWorkload: Sendable {
             struct Turn: Decodable { let value: String }
             let conversations: [Turn]
         }
-        guard let data = FileManager.default.contents(atPath: path),
-            var conversations = try? JSONDecoder().decode([Conversation].self, from: data)
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw WorkloadError(description: "can't read \(path)")
+        }
+        guard var conversations = try? JSONDecoder().decode([Conversation].self, from: data)
         else { throw WorkloadError(description: "\(path) is not a list of ShareGPT conversations") }
         var random = ReplayableRandom(seed: seed)
         conversations.shuffle(using: &random)

@@ -9,7 +9,8 @@ struct BenchThroughputCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "throughput", abstract: "Tokens a second when all requests are there at once.",
         discussion: """
-            Requests of random tokens, or of a ShareGPT file. --input-len and --output-len may be lists: requests take \
+            Requests of random tokens, or the first questions of a ShareGPT file's conversations (as they stand, without \
+            the model's template; those of fewer than 4 or more than 1024 tokens are left out). --input-len and --output-len may be lists: requests take \
             their lengths from them in turn, so that --num-prompts 2 --input-len 16,8000 --output-len 300,1 is an answer \
             beside a long prompt. The time between two tokens of an answer (ITL) is taken where they are computed.
             """)
@@ -58,7 +59,7 @@ struct BenchThroughputCommand: AsyncParsableCommand {
         guard (1...1024).contains(numPrompts), (0...1024).contains(numWarmups) else {
             throw ValidationError("--num-prompts must be 1 to 1024, --num-warmups 0 to 1024")
         }
-        guard (0...(1 << 22)).contains(prefixLen) else { throw ValidationError("--prefix-len must not be negative") }
+        guard (0...(1 << 22)).contains(prefixLen) else { throw ValidationError("--prefix-len must be 0 to 4194304") }
         guard (datasetName == .sharegpt) == (datasetPath != nil) else {
             throw ValidationError("--dataset-name sharegpt and --dataset-path go together")
         }
@@ -74,13 +75,16 @@ struct BenchThroughputCommand: AsyncParsableCommand {
         let engine = session.engine
         for index in 0..<numWarmups {
             let workload = try workload(for: engine.model, count: 1, seed: seed &- 1 &- UInt64(index))
-            _ = try await ThroughputBenchmark(workload, seed: seed).run(on: engine) { _ in }
+            _ = try await ThroughputBenchmark(workload, seed: seed).run(on: engine)
         }
         let workload = try workload(for: engine.model, count: numPrompts, seed: seed)
-        let bar = ProgressBar(title: "Requests")
+        if workload.requests.count < numPrompts {
+            Terminal.note("note: the data set has \(workload.requests.count) conversations of a usable length")
+        }
+        let bar = ProgressBar(title: "Tokens")
         bar.show(0)
         let report = try await ThroughputBenchmark(workload, samples: samples, seed: seed).run(on: engine) {
-            bar.show(Double($0) / Double(workload.requests.count))
+            bar.show($0)
         }
         bar.clear()
         Terminal.write(report.text)

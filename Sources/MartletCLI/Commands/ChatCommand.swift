@@ -56,11 +56,11 @@ struct ChatCommand: AsyncParsableCommand {
         next.messages.append(.user(question))
         do {
             let forgotten = try next.fit { try engine.model.tokens(of: $0).count }
+            let stream = try engine.generate(next.messages, sampling: sampling.parameters(engine.model.tokenizer))
             if forgotten > 0 {
                 Terminal.note(
                     "note: the conversation outgrew the context; its oldest \(forgotten) messages are forgotten")
             }
-            let stream = try engine.generate(next.messages, sampling: sampling.parameters(engine.model.tokenizer))
             let task = Task { try await Terminal.stream(stream) }
             let text = try await interrupt.cancelling(task)
             if task.isCancelled { Terminal.write("\n") }

@@ -14,26 +14,29 @@ struct LoadOptions: ParsableArguments {
 
     @OptionGroup var device: DeviceOptions
 
-    @Option(help: "Tokens of prompt and answer together; by default the model's own, or what the KV cache holds.")
+    @Option(
+        parsing: .unconditional,
+        help: "Tokens of prompt and answer together; by default the model's own, or what the KV cache holds.")
     var maxModelLen: Int?
 
-    @Option(help: "Tokens computed in one step.")
+    @Option(parsing: .unconditional, help: "Tokens computed in one step.")
     var maxNumBatchedTokens = EngineOptions().maxNumBatchedTokens
 
-    @Option(help: "Sequences computed at a time, at most --max-num-batched-tokens.")
+    @Option(parsing: .unconditional, help: "Sequences computed at a time, at most --max-num-batched-tokens.")
     var maxNumSeqs = EngineOptions().maxNumSeqs
 
-    @Option(help: "Most tokens of one prompt in a step; 0 for no such bound.")
+    @Option(parsing: .unconditional, help: "Most tokens of one prompt in a step; 0 for no such bound.")
     var longPrefillTokenThreshold = EngineOptions().longPrefillTokenThreshold
 
     @Option(
+        parsing: .unconditional,
         help: "Part of a step that prompts may take while answers are generated: less of it, steadier answers.")
     var prefillShare = EngineOptions().prefillShare
 
     @Option(help: "Whose turn it is: fcfs or priority.")
     var schedulingPolicy = EngineOptions().schedulingPolicy
 
-    @Option(help: "Tokens in a block of the KV cache.")
+    @Option(parsing: .unconditional, help: "Tokens in a block of the KV cache.")
     var blockSize = EngineOptions().blockSize
 
     @Option(
@@ -43,10 +46,13 @@ struct LoadOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Bytes of the KV cache, such as 2G; a quarter of the free memory by default.", valueName: "bytes"))
+            "Bytes of the KV cache, such as 2G (2^31) or 2g (2 thousand million); a quarter of the free memory by default.",
+            valueName: "bytes"))
     var kvCacheMemoryBytes: ByteCount?
 
-    @Option(help: ArgumentHelp("Blocks of the KV cache, instead of bytes.", valueName: "blocks"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Blocks of the KV cache, whatever --kv-cache-memory-bytes says.", valueName: "blocks"))
     var numGpuBlocksOverride: Int?
 
     @Flag(
@@ -64,7 +70,8 @@ struct LoadOptions: ParsableArguments {
     var activations = EngineOptions().activations
 
     @Option(
-        help: ArgumentHelp("A file for a trace of steps and kernels, for Perfetto or Chrome.", valueName: "file"),
+        help: ArgumentHelp(
+            "A file for a trace of steps and kernels, for Perfetto or Chrome; about 100 KB a step.", valueName: "file"),
         completion: .file())
     var trace: String?
 
@@ -117,7 +124,7 @@ struct LoadedSession {
         guard breakdown.steps > 0 else { return }
         func percent(_ part: Double) -> String { String(format: "%.1f %%", 100 * part / breakdown.total) }
         Terminal.note(
-            "\(breakdown.steps) steps of one answer's next token, median \(String(format: "%.3f", breakdown.median * 1e3)) ms: "
+            "\(breakdown.steps) steps that computed one answer's next token and nothing else, median \(String(format: "%.3f", breakdown.median * 1e3)) ms: "
                 + "kernels \(percent(breakdown.kernels)), between kernels \(percent(breakdown.betweenKernels)), "
                 + "host \(percent(breakdown.host))")
     }

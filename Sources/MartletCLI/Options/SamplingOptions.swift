@@ -37,7 +37,10 @@ struct SamplingOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Tokens to draw from, and no others: 1,2,3.", valueName: "ids"))
     var allowedTokenIds: TokenIDs?
 
-    @Option(help: ArgumentHelp("A text that the answer must not hold; may be given several times.", valueName: "text"))
+    @Option(
+        help: ArgumentHelp(
+            "A text that the answer must not hold, in this case and spelling; may be given several times.",
+            valueName: "text"))
     var badWords: [String] = []
 
     @Option(parsing: .unconditional, help: "Ends the answer after this many tokens.")
@@ -54,6 +57,12 @@ struct SamplingOptions: ParsableArguments {
 
     @Flag(name: .customLong("ignore-eos"), help: "Goes on where the model would end its answer.")
     var ignoreEOS = false
+
+    func validate() throws {
+        if badWords.contains(where: { $0.allSatisfy(\.isWhitespace) }) {
+            throw ValidationError("--bad-words must not be blank")
+        }
+    }
 
     /// - Parameter tokenizer: for the words that are banned.
     func parameters(_ tokenizer: Tokenizer) -> SamplingParameters {

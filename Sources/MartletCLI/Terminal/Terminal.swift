@@ -45,6 +45,10 @@ enum Terminal {
     /// Refuses now what could not be written at the end.
     static func requireWritable(_ path: String) throws {
         let folder = URL(filePath: path).deletingLastPathComponent().path
+        var isFolder: ObjCBool = false
+        guard !path.isEmpty,
+            !FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) || !isFolder.boolValue
+        else { throw InputError("can't write to \(path.debugDescription): it is no file's name") }
         guard FileManager.default.isWritableFile(atPath: folder) else {
             throw InputError("can't write \(path): \(folder) is not a folder to write to")
         }

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension Tokenizer {
-    /// The token sequences that spell words which an answer must not hold: each as it stands, and as it stands behind a
-    /// space, as vLLM takes `bad_words`.
+    /// The token sequences that spell words which an answer must not hold, as vLLM takes `bad_words`: each as it stands,
+    /// and as it stands behind a space where that differs in its first token alone. Blank words have none.
     ///
     /// Another division of the same letters into tokens is another spelling, and not among them.
     public func badWordTokens(_ words: [String]) -> [[Int32]] {
-        var result: [[Int32]] = []
-        for word in words {
-            let trimmed = String(word.drop { $0 == " " })
-            for spelling in [trimmed, " " + trimmed] {
-                let tokens = encode(spelling)
-                if !tokens.isEmpty, !result.contains(tokens) { result.append(tokens) }
-            }
+        words.flatMap { word -> [[Int32]] in
+            let trimmed = String(word.drop(while: \.isWhitespace))
+            guard !trimmed.isEmpty else { return [] }
+            let (plain, spaced) = (encode(trimmed), encode(" " + trimmed))
+            return spaced.count == plain.count && spaced.first != plain.first ? [plain, spaced] : [plain]
         }
-        return result
     }
 }
