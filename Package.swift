@@ -41,6 +41,7 @@ let package = Package(
                 "Martlet", "MartletBench", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "GenerateExample", dependencies: ["Martlet"], path: "Examples/Generate"),
+        .executableTarget(name: "BatchExample", dependencies: ["Martlet"], path: "Examples/Batch"),
 
         .target(
             name: "MartletTestSupport", dependencies: ["MartletCheckpoints", "MartletCompute"],
