@@ -112,34 +112,21 @@ struct Sampler {
         // The likeliest token's weight is 1.
         let least = max(row.minP, .leastNonzeroMagnitude)
         let uniform = row.key.uniform(draw: 0)
-        guard row.topK > 0 || row.topP < 1 else {
-            var rest = uniform * sumOfWeights(least: least)
-            var last = 0
-            for token in 0..<vocabularySize where weights[token] >= least {
-                last = token
-                rest -= Double(weights[token])
-                if rest < 0 { return token }
-            }
-            return last
-        }
+        guard row.topK > 0 || row.topP < 1 else { return drawFromAll(least: least, uniform: uniform) }
         return drawFromLikeliest(row, least: least, uniform: uniform)
     }
 
     private func drawFromLikeliest(_ row: SamplingRow, least: Float, uniform: Double) -> Int {
-        var sorted = likeliest(row, least: least)
+        // Of everything that isn't cut off; where top-k cuts too, of the k likeliest.
+        var needed = row.topK == 0 ? Double(row.topP) * sumOfWeights(least: least) : .infinity
+        var sorted = likeliest(row, least: least, needed: needed)
         func weight(_ candidate: UInt64) -> Double {
             Double(Float(bitPattern: UInt32(truncatingIfNeeded: candidate >> 32)))
         }
         let kept = row.topK > 0 ? min(sorted.count, Int(row.topK)) : sorted.count
-        // Of the k likeliest where top-k cuts too, of everything otherwise.
-        var needed = Double.infinity
-        if row.topP < 1 {
+        if row.topK > 0, row.topP < 1 {
             var total = 0.0
-            if row.topK > 0 {
-                for index in 0..<kept { total += weight(sorted[index]) }
-            } else {
-                total = sumOfWeights(least: least)
-            }
+            for index in 0..<kept { total += weight(sorted[index]) }
             needed = Double(row.topP) * total
         }
         var nucleus = 0
@@ -158,21 +145,64 @@ struct Sampler {
         return Int(~UInt32(truncatingIfNeeded: sorted[chosen]))
     }
 
+    /// Tokens whose weights are added up together, to be looked at one by one only where the draw falls among them.
+    private static let blockLength = 512
+
+    private func drawFromAll(least: Float, uniform: Double) -> Int {
+        var rest = uniform * sumOfWeights(least: least)
+        let sums = candidates.pointer(to: Double.self)
+        var chosen = -1
+        for block in 0..<blockCount where sums[block] > 0 {
+            chosen = block
+            if rest < sums[block] { break }
+            rest -= sums[block]
+        }
+        let weights = weights.pointer(to: Float.self)
+        let first = max(chosen, 0) * Self.blockLength
+        var last = first
+        for token in first..<min(first + Self.blockLength, vocabularySize) where weights[token] >= least {
+            last = token
+            rest -= Double(weights[token])
+            if rest < 0 { break }
+        }
+        return last
+    }
+
+    private var blockCount: Int { (vocabularySize + Self.blockLength - 1) / Self.blockLength }
+
+    /// Of those that aren't cut off. Leaves the sums of the blocks in the candidates' place.
     private func sumOfWeights(least: Float) -> Double {
         let weights = weights.pointer(to: Float.self)
-        var sum = 0.0
-        for token in 0..<vocabularySize where weights[token] >= least { sum += Double(weights[token]) }
-        return sum
+        let sums = candidates.pointer(to: Double.self)
+        var total = 0.0
+        for block in 0..<blockCount {
+            let first = block * Self.blockLength
+            let end = min(first + Self.blockLength, vocabularySize)
+            var lanes = SIMD16<Float>.zero
+            var token = first
+            while token + 16 <= end {
+                let values = UnsafeRawPointer(weights + token).loadUnaligned(as: SIMD16<Float>.self)
+                lanes += values.replacing(with: 0, where: values .< least)
+                token += 16
+            }
+            var sum = Double(lanes.sum())
+            while token < end {
+                if weights[token] >= least { sum += Double(weights[token]) }
+                token += 1
+            }
+            sums[block] = sum
+            total += sum
+        }
+        return total
     }
 
     /// At least the `topK` likeliest, or those that make up `topP`, likeliest first.
     ///
     /// Gathers what lies above a threshold that falls until enough does, so that a few hundred candidates are sorted
     /// and not the vocabulary.
-    private func likeliest(_ row: SamplingRow, least: Float) -> LargestFirst {
+    private func likeliest(_ row: SamplingRow, least: Float, needed: Double) -> LargestFirst {
         let weights = weights.pointer(to: Float.self)
         let candidates = candidates.pointer(to: UInt64.self)
-        let needed = row.topK > 0 ? 0 : Double(row.topP) * sumOfWeights(least: least)
         var threshold: Float = 0x1p-6
         while true {
             let bound = max(threshold, least)
