@@ -71,8 +71,8 @@ struct BenchThroughputCommand: AsyncParsableCommand {
 
     func run() async throws {
         if let outputJson { try Terminal.requireWritable(outputJson) }
-        let session = try await load.loadEngine()
-        let engine = session.engine
+        let run = try await load.loadEngine()
+        let engine = run.engine
         for index in 0..<numWarmups {
             let workload = try workload(for: engine.model, count: 1, seed: seed &- 1 &- UInt64(index))
             _ = try await ThroughputBenchmark(workload, seed: seed).run(on: engine)
@@ -89,7 +89,7 @@ struct BenchThroughputCommand: AsyncParsableCommand {
         bar.clear()
         Terminal.write(report.text)
         if let outputJson { try Terminal.writeJSON(report, to: outputJson) }
-        try await session.finish()
+        try await run.finish()
     }
 
     private func workload(for model: LoadedModel, count: Int, seed: UInt64) throws -> ThroughputWorkload {

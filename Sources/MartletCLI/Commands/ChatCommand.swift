@@ -21,9 +21,9 @@ struct ChatCommand: AsyncParsableCommand {
     @OptionGroup var sampling: SamplingOptions
 
     func run() async throws {
-        let session = try await load.loadEngine()
-        try await converse(with: session.engine)
-        try await session.finish()
+        let run = try await load.loadEngine()
+        try await converse(with: run.engine)
+        try await run.finish()
     }
 
     private func converse(with engine: Engine) async throws {

@@ -25,8 +25,8 @@ struct CheckTextCommand: AsyncParsableCommand {
     var directory: String
 
     func run() async throws {
-        let session = try await load.loadEngine()
-        let engine = session.engine
+        let run = try await load.loadEngine()
+        let engine = run.engine
         let references = try TextReferences(
             directory: URL(filePath: directory), matrixType: engine.model.matrixType.rawValue)
         let check = TextCheck()

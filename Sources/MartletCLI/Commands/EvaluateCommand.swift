@@ -25,8 +25,8 @@ struct PerplexityCommand: AsyncParsableCommand {
     func run() async throws {
         let perplexity = try Perplexity(contextLength: context)
         let text = try Terminal.readFile(file)
-        let session = try await load.loadEngine()
-        let engine = session.engine
+        let run = try await load.loadEngine()
+        let engine = run.engine
         let result = try await perplexity.evaluate(text, on: engine) { result in
             Terminal.note(String(format: "window %d: %.4f", result.windows, result.perplexity))
         }

@@ -31,8 +31,8 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let prompt = prompt == "-" ? try Terminal.readInput() : prompt
         guard prompt.contains(where: { !$0.isWhitespace }) else { throw InputError("the prompt is empty") }
-        let session = try await load.loadEngine()
-        let stream = try answer(prompt, on: session.engine)
+        let run = try await load.loadEngine()
+        let stream = try answer(prompt, on: run.engine)
         if count == 1 {
             _ = try await Terminal.stream(stream)
         } else {
@@ -41,7 +41,7 @@ struct RunCommand: AsyncParsableCommand {
                 if let summary = answer.summary { Terminal.note(summary.line) }
             }
         }
-        try await session.finish()
+        try await run.finish()
     }
 
     private func answer(_ prompt: String, on engine: Engine) throws -> GenerationStream {

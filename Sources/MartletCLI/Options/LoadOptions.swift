@@ -76,7 +76,7 @@ struct LoadOptions: ParsableArguments {
     var trace: String?
 
     /// Loads the model and says what it will run with.
-    func loadEngine() async throws -> LoadedSession {
+    func loadEngine() async throws -> EngineRun {
         var options = EngineOptions()
         options.threads = device.threads
         options.instructionSet = device.instructionSet
@@ -103,12 +103,12 @@ struct LoadOptions: ParsableArguments {
         let engine = try await Engine.load(model.resolve(), options: options) { bar.show($0) }
         bar.clear()
         Terminal.note(engine.model.line)
-        return LoadedSession(engine: engine, trace: options.trace, tracePath: trace)
+        return EngineRun(engine: engine, trace: options.trace, tracePath: trace)
     }
 }
 
 /// An engine for the time of a command.
-struct LoadedSession {
+struct EngineRun {
     let engine: Engine
     let trace: TraceRecorder?
     let tracePath: String?
