@@ -44,7 +44,11 @@ enum FreeMemory {
             read("\(folder)/\(file)").flatMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
         }
         guard let limit = number(limit), let used = number(used), limit < 1 << 60 else { return nil }
-        let cached = value(of: "inactive_file", in: read("\(folder)/memory.stat") ?? "") ?? 0
+        let statistics = read("\(folder)/memory.stat") ?? ""
+        // The first version names those of the groups below it apart.
+        let cached = ["active_file", "inactive_file"].reduce(0) { sum, label in
+            sum + (value(of: "total_" + label, in: statistics) ?? value(of: label, in: statistics) ?? 0)
+        }
         return max(0, limit - max(0, used - cached))
     }
 

@@ -4,7 +4,7 @@ import FoundationEssentials
 import Glibc
 
 /// What threads did when: spans of time by lane, one lane a thread, in memory that is set aside at the start. One device
-/// records into it.
+/// records into it, so it is of one attempt to load an engine.
 ///
 /// Unchecked because each lane's spans are written by its thread alone, and read once those threads are at rest.
 public final class TraceRecorder: @unchecked Sendable {

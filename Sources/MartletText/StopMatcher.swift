@@ -26,21 +26,30 @@ public struct StopMatcher: Sendable {
         self.includesStop = includesStop
     }
 
-    /// Takes the next piece. Where several strings end up in the text, the one that begins first counts, of those the
-    /// first in the list.
+    /// Takes the next piece. The string that is complete first counts, of several the one that begins first: so it
+    /// doesn't matter how the text is cut into pieces.
     ///
     /// - Complexity: O(piece + held) times the strings' lengths.
     public mutating func append(_ piece: String) -> Match {
         guard !stops.isEmpty else { return Match(text: piece, stop: nil) }
+        // What ended before was no match, and isn't now.
+        let known = held.count
         held.append(contentsOf: piece.utf8)
-        for start in held.indices {
-            for (index, stop) in stops.enumerated() where held[start...].starts(with: stop) {
-                let end = includesStop ? start + stop.count : start
-                defer { held.removeAll() }
-                return Match(text: String(decoding: held[..<end], as: UTF8.self), stop: index)
-            }
+        for end in held.indices.dropFirst(known).map({ $0 + 1 }) {
+            guard let (index, stop) = longestStop(endingAt: end) else { continue }
+            defer { held.removeAll() }
+            return Match(
+                text: String(decoding: held[..<(includesStop ? end : end - stop.count)], as: UTF8.self), stop: index)
         }
         return Match(text: release(), stop: nil)
+    }
+
+    private func longestStop(endingAt end: Int) -> (index: Int, stop: [UInt8])? {
+        var found: (index: Int, stop: [UInt8])?
+        for (index, stop) in stops.enumerated() where stop.count <= end && stop.count > found?.stop.count ?? 0 {
+            if held[(end - stop.count)..<end].elementsEqual(stop) { found = (index, stop) }
+        }
+        return found
     }
 
     /// Takes a piece that doesn't end the text, whatever it completes. What it begins may yet.
@@ -67,7 +76,7 @@ public struct StopMatcher: Sendable {
     private func lengthOfPossibleStop() -> Int {
         let longest = stops.reduce(0) { max($0, $1.count) } - 1
         return stride(from: min(longest, held.count), to: 0, by: -1).first { length in
-            stops.contains { $0.starts(with: held.suffix(length)) }
+            stops.contains { $0.count > length && $0.starts(with: held.suffix(length)) }
         } ?? 0
     }
 }

@@ -298,6 +298,12 @@ private final class ScriptedRunner: StepRunner {
             { $0.samples = 0 }, { $0.logprobs = 2000 }, { $0.stopStringBytes = 0 }, { $0.cacheSaltBytes = -1 },
             { $0.unreadBytes = .max }, { $0.queuedRequests = 0 }, { $0.badWords = 1 << 40 },
         ]
+        // 0 forbids what can be forbidden.
+        let forbidding = try await engine {
+            ($0.limits.logprobs, $0.limits.stopStrings, $0.limits.badWords) = (0, 0, 0)
+        }
+        #expect(throws: EngineError.self) { try forbidding.generate(.random(4, answer: 2) { $0.logprobs = 1 }) }
+        #expect(try await forbidding.generate(.random(4, answer: 2)).answers()[0].tokens.count == 2)
         for change in changes {
             let error = await #expect(throws: EngineError.self) { _ = try await engine { change(&$0.limits) } }
             #expect(error?.code == .invalidOptions)

@@ -30,16 +30,17 @@ public struct RequestLimits: Equatable, Sendable {
     /// not end it yet.
     func biasesPerSequence(endTokens: Int) -> Int { logitBiases + badWords + stopTokens + endTokens }
 
-    /// Each with the most that it may be: what is set aside for it must be possible to set aside.
-    var ranges: [(name: String, value: Int, most: Int)] {
+    /// What each may be: what is set aside for it must be possible to set aside. 0 forbids.
+    var ranges: [(name: String, value: Int, range: ClosedRange<Int>)] {
         [
-            ("samples", samples, 4096), ("logprobs", logprobs, 1024),
-            ("prompt_logprob_entries", promptLogprobEntries, 1 << 28), ("stop_strings", stopStrings, 1024),
-            ("stop_string_bytes", stopStringBytes, 1 << 16), ("stop_tokens", stopTokens, 1 << 16),
-            ("logit_biases", logitBiases, 1 << 16), ("bad_words", badWords, 1 << 16),
-            ("bad_word_tokens", badWordTokens, 1 << 12), ("queued_requests", queuedRequests, 1 << 20),
-            ("queued_prompt_tokens", queuedPromptTokens, 1 << 32), ("cache_salt_bytes", cacheSaltBytes, 1 << 16),
-            ("unread_bytes", unreadBytes, 1 << 30),
+            ("samples", samples, 1...4096), ("logprobs", logprobs, 0...1024),
+            ("prompt_logprob_entries", promptLogprobEntries, 0...1 << 28), ("stop_strings", stopStrings, 0...1024),
+            ("stop_string_bytes", stopStringBytes, 1...1 << 16), ("stop_tokens", stopTokens, 0...1 << 16),
+            ("logit_biases", logitBiases, 0...1 << 16), ("bad_words", badWords, 0...1 << 16),
+            ("bad_word_tokens", badWordTokens, 1...1 << 12), ("queued_requests", queuedRequests, 1...1 << 20),
+            ("queued_prompt_tokens", queuedPromptTokens, 1...1 << 32),
+            ("cache_salt_bytes", cacheSaltBytes, 1...1 << 16),
+            ("unread_bytes", unreadBytes, 1...1 << 30),
         ]
     }
 }

@@ -9,17 +9,13 @@ package struct PrefixCache {
     /// A sequence's place in the cache: its first `length` blocks are known.
     package struct Chain {
         package let salt: String
-        fileprivate let saltHash: UInt64
         package fileprivate(set) var length = 0
         fileprivate var hash: UInt64 = 0
         fileprivate var lastBlock = PrefixCache.none
         /// A hash met another content: what follows can't be found, so it isn't registered.
         package var isBroken = false
 
-        package init(salt: String = "") {
-            self.salt = salt
-            saltHash = salt.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) }
-        }
+        package init(salt: String = "") { self.salt = salt }
     }
 
     package enum Registration {
@@ -108,7 +104,11 @@ package struct PrefixCache {
 
     private func hash(_ tokens: [Int32], after chain: Chain) -> UInt64 {
         var hash = SipHash(key)
-        hash.combine(chain.length == 0 ? chain.saltHash : chain.hash)
+        if chain.length == 0 {
+            for byte in chain.salt.utf8 { hash.combine(UInt64(byte)) }
+        } else {
+            hash.combine(chain.hash)
+        }
         let start = chain.length * blockSize
         for token in tokens[start..<start + blockSize] { hash.combine(UInt64(UInt32(bitPattern: token))) }
         return hash.finish()

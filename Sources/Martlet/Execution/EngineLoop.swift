@@ -63,7 +63,8 @@ final class EngineLoop {
             active[id] = ActiveRequest(
                 channel: channel, promptTokens: request.promptTokens.count, unfinishedSamples: request.sampleCount)
             // Its reader may have gone while it was on its way.
-            guard channel.end == .open else { return end(id, .cancelled) }
+            let state = channel.end
+            guard state == .open else { return end(id, state) }
             if isRefusing { end(id, .stopped) } else { scheduler.add(request, id: id) }
         case .cancel(let id, let sample):
             active[id]?.unfinishedSamples -= scheduler.cancel(id, sample: sample)
@@ -71,10 +72,9 @@ final class EngineLoop {
             if !scheduler.isServing(id) { end(id, sample == nil ? .cancelled : .finished) }
         case .cancelAll(let end):
             if end == .stopped { isRefusing = true }
-            for id in Array(active.keys) {
-                scheduler.cancel(id)
-                self.end(id, end)
-            }
+            for id in active.keys { scheduler.cancel(id) }
+            counters.publish(scheduler)
+            for id in Array(active.keys) { self.end(id, end) }
         case .stop: isStopping = true
         }
     }
@@ -92,7 +92,10 @@ final class EngineLoop {
             trace.span(\.update) { update() }
         } catch {
             counters.steps.wrappingAdd(1, ordering: .relaxed)
-            scheduler.failStep { end($0, .stepFailed, failure: "\(error)") }
+            var failed: [RequestID] = []
+            scheduler.failStep { failed.append($0) }
+            counters.publish(scheduler)
+            for id in failed { end(id, .stepFailed, failure: "\(error)") }
         }
         if let trace, let start { trace.record(\.step, from: start, values) }
     }
@@ -105,10 +108,10 @@ final class EngineLoop {
         counters.publish(scheduler)
         for event in events { deliver(event, now) }
         events.removeAll(keepingCapacity: true)
-        for id in cutOff {
-            scheduler.cancel(id)
-            end(id, .slowReader)
-        }
+        guard !cutOff.isEmpty else { return }
+        for id in cutOff { scheduler.cancel(id) }
+        counters.publish(scheduler)
+        for id in cutOff { end(id, .slowReader) }
         cutOff.removeAll(keepingCapacity: true)
     }
 

@@ -134,8 +134,8 @@ extension EngineOptions {
             "is \(watchdogSeconds); it must be above 0 and at most a day")
         for limit in limits.ranges {
             try require(
-                (1...limit.most).contains(limit.value), "limits.\(limit.name)",
-                "is \(limit.value); it must be between 1 and \(limit.most)")
+                limit.range.contains(limit.value), "limits.\(limit.name)",
+                "is \(limit.value); it must be between \(limit.range.lowerBound) and \(limit.range.upperBound)")
         }
     }
 

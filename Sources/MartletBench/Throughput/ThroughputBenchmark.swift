@@ -27,8 +27,7 @@ public struct ThroughputBenchmark: Sendable {
                     "a request of \(request.promptTokens.count) tokens with an answer of \(request.outputLength) "
                     + "doesn't fit the context of \(engine.model.maxModelLength)")
         }
-        let all = Double(samples * workload.requests.reduce(0) { $0 + $1.outputLength })
-        let done = ProgressCount()
+        let done = ProgressCount(of: samples * workload.requests.reduce(0) { $0 + $1.outputLength })
         let before = engine.statistics
         let clock = ContinuousClock()
         let start = clock.now
@@ -36,7 +35,9 @@ public struct ThroughputBenchmark: Sendable {
         let outcomes = try await withThrowingTaskGroup(of: Outcome.self) { group in
             for stream in streams {
                 group.addTask {
-                    try await Self.read(stream, since: start) { progress(Double(done.add($0)) / all) }
+                    try await Self.read(stream, since: start) { count in
+                        if let percent = done.add(count) { progress(Double(percent) / 100) }
+                    }
                 }
             }
             return try await group.reduce(into: []) { $0.append($1) }
@@ -72,9 +73,18 @@ public struct ThroughputBenchmark: Sendable {
         var gaps: [Double] = []
     }
 
+    /// Counts tokens, and says when another hundredth of them is there.
     private final class ProgressCount: Sendable {
+        private let total: Int
         private let tokens = Atomic<Int>(0)
-        func add(_ count: Int) -> Int { tokens.wrappingAdd(count, ordering: .relaxed).newValue }
+        private let shown = Atomic<Int>(0)
+
+        init(of total: Int) { self.total = max(1, total) }
+
+        func add(_ count: Int) -> Int? {
+            let percent = tokens.wrappingAdd(count, ordering: .relaxed).newValue * 100 / total
+            return shown.max(percent, ordering: .relaxed).oldValue < percent ? percent : nil
+        }
     }
 
     private static func read(
