@@ -35,7 +35,7 @@ public struct StopMatcher: Sendable {
         // What ended before was no match, and isn't now.
         let known = held.count
         held.append(contentsOf: piece.utf8)
-        for end in held.indices.dropFirst(known).map({ $0 + 1 }) {
+        for end in stride(from: known + 1, through: held.count, by: 1) {
             guard let (index, stop) = longestStop(endingAt: end) else { continue }
             defer { held.removeAll() }
             return Match(

@@ -47,7 +47,7 @@ final class ManualEngine {
                     outcome.tokens[Int(event.sample)].append(event.token)
                     outcome.logprobs[Int(event.sample)].append(event.logprob.bitPattern)
                     outcome.top.append(top)
-                case .stopped, .reachedLength: break
+                case .finished: break
                 }
             }
             outcome.end = channel.end

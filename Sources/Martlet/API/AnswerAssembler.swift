@@ -59,8 +59,7 @@ struct AnswerAssembler {
                 next.times.append(event.time)
                 if request.answerLogprobs > 0 { next.topLogprobs.append(Array(top.prefix(request.answerLogprobs))) }
                 append(event, to: &next, channel)
-            case .stopped: finish(&next, .stop, channel)
-            case .reachedLength: finish(&next, .length, channel)
+            case .finished(let reason): finish(&next, reason, channel)
             }
             piece = next
         }

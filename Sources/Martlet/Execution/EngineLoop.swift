@@ -73,8 +73,7 @@ final class EngineLoop {
         case .cancelAll(let end):
             if end == .stopped { isRefusing = true }
             for id in active.keys { scheduler.cancel(id) }
-            counters.publish(scheduler)
-            for id in Array(active.keys) { self.end(id, end) }
+            self.end(Array(active.keys), end)
         case .stop: isStopping = true
         }
     }
@@ -94,8 +93,7 @@ final class EngineLoop {
             counters.steps.wrappingAdd(1, ordering: .relaxed)
             var failed: [RequestID] = []
             scheduler.failStep { failed.append($0) }
-            counters.publish(scheduler)
-            for id in failed { end(id, .stepFailed, failure: "\(error)") }
+            end(failed, .stepFailed, failure: "\(error)")
         }
         if let trace, let start { trace.record(\.step, from: start, values) }
     }
@@ -110,8 +108,7 @@ final class EngineLoop {
         events.removeAll(keepingCapacity: true)
         guard !cutOff.isEmpty else { return }
         for id in cutOff { scheduler.cancel(id) }
-        counters.publish(scheduler)
-        for id in cutOff { end(id, .slowReader) }
+        end(cutOff, .slowReader)
         cutOff.removeAll(keepingCapacity: true)
     }
 
@@ -127,12 +124,7 @@ final class EngineLoop {
                 logprob: row.sampled.logprob, time: now)
             push(event, output.topLogprobs[row.top], of: sequence)
         case .finished(let sequence, let finish):
-            let kind: TokenEvent.Kind =
-                switch finish {
-                case .stop: .stopped
-                case .length: .reachedLength
-                }
-            push(TokenEvent(kind: kind, sample: Int32(sequence.sampleIndex), time: now), [], of: sequence)
+            push(TokenEvent(kind: .finished(finish), sample: Int32(sequence.sampleIndex), time: now), [], of: sequence)
             let id = sequence.requestID
             active[id]?.unfinishedSamples -= 1
             if active[id]?.unfinishedSamples == 0, !cutOff.contains(id) { end(id, .finished) }
@@ -148,6 +140,12 @@ final class EngineLoop {
             channel.cachedTokens.store(sequence.cachedCount, ordering: .relaxed)
         }
         if !channel.push(event, top: top), !cutOff.contains(id) { cutOff.append(id) }
+    }
+
+    /// Ends requests that the scheduler has already let go of, once that can be seen from outside.
+    private func end(_ ids: [RequestID], _ end: ChannelEnd, failure: String = "") {
+        counters.publish(scheduler)
+        for id in ids { self.end(id, end, failure: failure) }
     }
 
     private func end(_ id: RequestID, _ end: ChannelEnd, failure: String = "") {

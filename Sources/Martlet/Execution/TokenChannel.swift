@@ -5,13 +5,12 @@ import Synchronization
 
 /// Something that the engine says of a request.
 struct TokenEvent {
-    enum Kind: UInt8 {
+    enum Kind: Equatable {
         /// The prompt's next token was scored: `logprob` is its, `token` the likeliest.
         case scored
         /// The answer's next token.
         case token
-        case stopped
-        case reachedLength
+        case finished(GenerationSummary.FinishReason)
     }
 
     let kind: Kind

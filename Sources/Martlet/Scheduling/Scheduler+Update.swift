@@ -7,16 +7,9 @@ package enum SchedulerEvent {
     /// The prompt's token after `row.position` was scored.
     case scored(SequenceState, StepOutput.Row)
     case token(SequenceState, StepOutput.Row)
-    case finished(SequenceState, SchedulerFinish)
+    case finished(SequenceState, GenerationSummary.FinishReason)
     /// It can't go on. All its samples are gone.
     case failed(RequestID, SchedulerFailure)
-}
-
-package enum SchedulerFinish: Sendable {
-    /// An end token of the model, or one of the request's.
-    case stop
-    /// As many tokens as it may have.
-    case length
 }
 
 package enum SchedulerFailure: Sendable {
@@ -86,7 +79,7 @@ extension Scheduler {
         for sequence in requests[id] ?? [] { remove(sequence) }
     }
 
-    private func finish(of sequence: SequenceState) -> SchedulerFinish? {
+    private func finish(of sequence: SequenceState) -> GenerationSummary.FinishReason? {
         let request = sequence.request
         if sequence.answerCount > 0, let last = sequence.tokens.last, request.stopTokens.contains(last) { return .stop }
         guard sequence.answerCount == request.maxTokens else { return nil }

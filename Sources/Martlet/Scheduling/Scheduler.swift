@@ -161,7 +161,7 @@ package struct Scheduler {
         while place < waiting.count, running.count < configuration.maxNumSeqs, step.budget > 0, step.prefillWork > 0 {
             let sequence = waiting[place]
             let leader = leader(of: sequence)
-            if let leader, leader.computedCount < shareableCount(of: sequence) {
+            if let leader, leader.computedCount < shareableBlocks(of: sequence) * pool.blockSize {
                 // Its sibling is about to compute the prompt for it.
                 place += 1
                 continue
@@ -187,11 +187,9 @@ package struct Scheduler {
         return first
     }
 
-    /// Tokens at the beginning of a prompt whose blocks samples share: whole blocks, and never the last token, whose
-    /// logits each of them needs.
-    private func shareableCount(of sequence: SequenceState) -> Int {
-        (sequence.tokens.count - 1) / pool.blockSize * pool.blockSize
-    }
+    /// Blocks at its beginning that others can have computed for it: full ones, and never that of the last token, whose
+    /// logits it needs.
+    private func shareableBlocks(of sequence: SequenceState) -> Int { (sequence.tokens.count - 1) / pool.blockSize }
 
     /// Free blocks that running prompts will still take.
     private var promisedBlocks: Int {
@@ -208,7 +206,7 @@ package struct Scheduler {
     /// Free blocks that it takes until it has its next token.
     private func blocksNeeded(by sequence: SequenceState, leader: SequenceState?) -> Int {
         let all = blockCount(of: sequence)
-        let limit = shareableCount(of: sequence) / pool.blockSize
+        let limit = shareableBlocks(of: sequence)
         guard sequence.readsPrefixCache else { return all }
         let cached = pool.cachedPrefix(of: sequence.tokens, salt: sequence.request.cacheSalt, limit: limit)
         // What is cached and free is taken like any other block; what the leader holds isn't.
@@ -216,7 +214,7 @@ package struct Scheduler {
     }
 
     private mutating func takeSharedBlocks(for sequence: SequenceState, leader: SequenceState?) {
-        let limit = shareableCount(of: sequence) / pool.blockSize
+        let limit = shareableBlocks(of: sequence)
         if sequence.readsPrefixCache {
             pool.takePrefix(of: sequence.tokens, limit: limit, chain: &sequence.chain, into: &sequence.blockTable)
         }

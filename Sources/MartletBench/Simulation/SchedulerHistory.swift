@@ -212,7 +212,7 @@ struct SchedulerHistory {
         return nil
     }
 
-    private mutating func take(_ finish: SchedulerFinish, of sequence: SequenceState) -> String? {
+    private mutating func take(_ finish: GenerationSummary.FinishReason, of sequence: SequenceState) -> String? {
         let (id, sample) = (sequence.requestID, sequence.sampleIndex)
         guard let expectation = expected[id], !expectation.finished[sample] else { return "it ended twice" }
         let answer = expectation.answers[sample]
