@@ -11,6 +11,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.2.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     ],
     targets: [
         // Debug builds optimise the C too: its tests would take minutes otherwise.
@@ -31,6 +32,7 @@ let package = Package(
             dependencies: [
                 "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletText",
                 "MartletModels", .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Logging", package: "swift-log"),
             ]),
         .target(
             name: "MartletBench",
@@ -39,6 +41,7 @@ let package = Package(
             name: "MartletCLI",
             dependencies: [
                 "Martlet", "MartletBench", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ]),
         .executableTarget(name: "GenerateExample", dependencies: ["Martlet"], path: "Examples/Generate"),
         .executableTarget(name: "BatchExample", dependencies: ["Martlet"], path: "Examples/Batch"),
@@ -58,7 +61,10 @@ let package = Package(
         .testTarget(name: "MartletModelsTests", dependencies: ["MartletModels", "MartletTestSupport"]),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(
-            name: "MartletTests", dependencies: ["Martlet", "MartletTestSupport", "AllocationCounter"],
+            name: "MartletTests",
+            dependencies: [
+                "Martlet", "MartletTestSupport", "AllocationCounter", .product(name: "Logging", package: "swift-log"),
+            ],
             resources: [.copy("Fixtures")]),
     ]
 )

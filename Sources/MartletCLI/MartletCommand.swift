@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Logging
 
 @main
 struct MartletCommand: AsyncParsableCommand {
@@ -13,4 +14,9 @@ struct MartletCommand: AsyncParsableCommand {
             RunCommand.self, ChatCommand.self, TokenizeCommand.self, InspectCommand.self, EvaluateCommand.self,
             CheckCommand.self, BenchCommand.self,
         ])
+
+    static func main() async {
+        LoggingSystem.bootstrap { _ in TerminalLogHandler() }
+        await main(nil)
+    }
 }

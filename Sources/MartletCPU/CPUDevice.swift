@@ -3,6 +3,7 @@
 import CMartletKernels
 import FoundationEssentials
 public import MartletCompute
+import Synchronization
 
 /// The CPU as a compute device: a pool of threads over one kernel table.
 ///
@@ -15,6 +16,8 @@ public final class CPUDevice: ComputeDevice {
     let kernels: MartletKernelTable
     let pool: WorkerPool
     private let trace: TraceRecorder?
+    private let submission: Submission
+    private let loweredKernels = Atomic<Int>(0)
 
     /// - Parameters:
     ///   - threads: nil for one a processor that this process may run on.
@@ -42,6 +45,7 @@ public final class CPUDevice: ComputeDevice {
         self.threadCount = threadCount
         self.trace = trace
         pool = try WorkerPool(threadCount: threadCount)
+        submission = Submission(threadCount: threadCount, trace: trace)
         let lanes = (0..<threadCount).map { $0 == 0 ? "engine and worker 0" : "worker \($0)" }
         guard trace?.addLanes(lanes) ?? true else {
             throw DeviceError(code: .unsupported, message: "a trace is of one engine; make another TraceRecorder")
@@ -76,15 +80,44 @@ public final class CPUDevice: ComputeDevice {
             parallelism: threadCount)
     }
 
-    public func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph {
-        try Lowering.lower(
-            program, bindings: bindings, kernels: kernels, threadCount: threadCount,
-            attentionSegmentLength: attentionSegmentLength, trace: trace)
+    /// Every kernel reads what it needs from the batch when it runs.
+    public var attentionGraphSupport: AttentionGraphSupport { .always }
+
+    /// Extents come from the batch, so rows that aren't there cost nothing.
+    public var capturesBySize: Bool { false }
+
+    public func compile(
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+    ) throws -> any ExecutionGraph {
+        let environment = LoweringEnvironment(
+            bindings, kernels: kernels, threadCount: threadCount, attentionSegmentLength: attentionSegmentLength,
+            trace: trace)
+        return try CPUGraph(program, mode: mode, environment: environment)
     }
 
-    public func submit(_ graph: any ExecutionGraph, batch: BatchBuffers) -> Completion {
-        guard let graph = graph as? CPUGraph else { preconditionFailure("graphs run on the device that compiled them") }
-        graph.run(batch, on: pool)
+    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+        defer { submission.removeAll() }
+        for graph in graphs {
+            guard let graph = graph as? CPUGraph else {
+                preconditionFailure("graphs run on the device that compiled them")
+            }
+            for part in graph.parts {
+                switch part {
+                case .piece(let piece): submission.append(piece)
+                case .kernel(let kernel):
+                    submission.run(batch, on: pool)
+                    submission.append(try GraphPiece(CollectionOfOne(kernel), in: graph.environment))
+                    loweredKernels.wrappingAdd(1, ordering: .relaxed)
+                    submission.run(batch, on: pool)
+                }
+            }
+        }
+        submission.run(batch, on: pool)
         return .finished
+    }
+
+    /// How often the workers were woken, and how many kernels were lowered while batches ran, since the start.
+    package var counts: (wakeUps: Int, loweredKernels: Int) {
+        (pool.jobCount, loweredKernels.load(ordering: .relaxed))
     }
 }

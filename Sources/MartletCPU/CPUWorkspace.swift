@@ -12,6 +12,7 @@ final class CPUWorkspace: Workspace {
     private var quantized: [String: DeviceMemory] = [:]
     private var rounded: [String: DeviceMemory] = [:]
     private var partialMemory: [Int: DeviceMemory] = [:]
+    private var samplers: [Int: [Sampler]] = [:]
 
     init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
         self.capacity = capacity
@@ -72,6 +73,17 @@ final class CPUWorkspace: Workspace {
         let memory = try DeviceMemory(byteCount: count)
         partialMemory[floats] = memory
         return memory.pointer()
+    }
+
+    /// One a thread, for logits of so many columns.
+    func samplers(
+        kernels: MartletKernelTable, vocabularySize: Int, count: Int
+    ) throws(DeviceError) -> [Sampler] {
+        if let found = samplers[vocabularySize] { return found }
+        var made: [Sampler] = []
+        for _ in 0..<count { made.append(try Sampler(kernels: kernels, vocabularySize: vocabularySize)) }
+        samplers[vocabularySize] = made
+        return made
     }
 
     func write(_ values: [Float], to tensor: Tensor) throws {

@@ -8,6 +8,7 @@ import Synchronization
 
 /// Work in phases: all chunks of one are done before any of the next begins.
 protocol PhasedJob: AnyObject, Sendable {
+    /// Asked for once a run.
     var phaseCount: Int { get }
     /// How many chunks a phase of this run has; more than `WorkerPool.maximumChunks` are not allowed.
     func chunkCount(phase: Int) -> Int
@@ -24,6 +25,7 @@ final class WorkerPool: Sendable {
     let threadCount: Int
     private let state: PoolState
     private let threads: [pthread_t]
+    private let jobs = Atomic<Int>(0)
 
     init(threadCount: Int) throws(DeviceError) {
         precondition(threadCount > 0)
@@ -60,10 +62,15 @@ final class WorkerPool: Sendable {
         for thread in threads { pthread_join(thread, nil) }
     }
 
+    /// Jobs run since the start: as often the workers were woken.
+    var jobCount: Int { jobs.load(ordering: .relaxed) }
+
     /// Runs a job; returns when its last phase is done. One job at a time.
     func run(_ job: any PhasedJob) {
-        guard job.phaseCount > 0 else { return }
-        state.work(on: job, base: state.publish(job), worker: 0)
+        let phaseCount = UInt32(job.phaseCount)
+        guard phaseCount > 0 else { return }
+        jobs.wrappingAdd(1, ordering: .relaxed)
+        state.work(on: state.publish(job, phaseCount: phaseCount), worker: 0)
     }
 }
 
@@ -83,11 +90,13 @@ private final class WorkerContext: Sendable {
 /// A thread claims a chunk by swapping the ticket for one with the next chunk; that can only succeed while the phase it
 /// looked at is still the current one. Whoever finishes a phase's last chunk issues the next phase's ticket.
 private final class PoolState: Sendable {
-    private struct Posting {
-        var job: (any PhasedJob)?
-        /// The ticket's phase at which the job began.
-        var base: UInt32 = 0
-        var stopped = false
+    /// A run of a job. The number of its phases stands here, and not only with the job, because a worker that comes
+    /// when the run is over must see that without touching the job, which may have begun another run.
+    struct Posting {
+        let job: any PhasedJob
+        /// The ticket's phase at which the run began.
+        let base: UInt32
+        let phaseCount: UInt32
     }
 
     private let ticket = Atomic<UInt64>(0)
@@ -97,21 +106,19 @@ private final class PoolState: Sendable {
     /// Workers that sleep, or are about to, and that nobody has rung for yet.
     private let parked = Atomic<Int>(0)
     private let bell = DispatchSemaphore(value: 0)
-    private let posting = Mutex(Posting())
+    private let board = Mutex<(posting: Posting?, isStopped: Bool)>((nil, false))
 
-    func publish(_ job: any PhasedJob) -> UInt32 {
+    func publish(_ job: any PhasedJob, phaseCount: UInt32) -> Posting {
         let base = UInt32(truncatingIfNeeded: ticket.load(ordering: .acquiring) >> 32)
-        posting.withLock {
-            $0.job = job
-            $0.base = base
-        }
-        issue(phase: base, of: job, base: base)
+        let posting = Posting(job: job, base: base, phaseCount: phaseCount)
+        board.withLock { $0.posting = posting }
+        issue(phase: base, of: posting)
         wake()
-        return base
+        return posting
     }
 
     func stop() {
-        posting.withLock { $0.stopped = true }
+        board.withLock { $0.isStopped = true }
         wake()
     }
 
@@ -120,22 +127,21 @@ private final class PoolState: Sendable {
         for _ in 0..<parked.exchange(0, ordering: .sequentiallyConsistent) { bell.signal() }
     }
 
-    private func issue(phase: UInt32, of job: any PhasedJob, base: UInt32) {
-        let index = Int(phase &- base)
+    private func issue(phase: UInt32, of posting: Posting) {
+        let index = phase &- posting.base
         // A phase without work still needs someone to pass it.
-        let chunks = index < job.phaseCount ? max(1, job.chunkCount(phase: index)) : 0
+        let chunks = index < posting.phaseCount ? max(1, posting.job.chunkCount(phase: Int(index))) : 0
         precondition(chunks <= WorkerPool.maximumChunks, "too many chunks")
         ticket.store(UInt64(phase) << 32 | UInt64(chunks) << 16, ordering: .releasing)
     }
 
-    /// Claims chunks until the job is done.
-    func work(on job: any PhasedJob, base: UInt32, worker: Int) {
-        let phaseCount = UInt32(job.phaseCount)
+    /// Claims chunks until the run is over.
+    func work(on posting: Posting, worker: Int) {
         var turns = 0
         while true {
             let current = ticket.load(ordering: .acquiring)
             let phase = UInt32(truncatingIfNeeded: current >> 32)
-            guard phase &- base < phaseCount else { return }
+            guard phase &- posting.base < posting.phaseCount else { return }
             let chunks = current >> 16 & 0xffff
             let chunk = current & 0xffff
             guard chunk < chunks else {
@@ -145,10 +151,11 @@ private final class PoolState: Sendable {
             guard ticket.weakCompareExchange(expected: current, desired: current + 1, ordering: .acquiring).exchanged
             else { continue }
             turns = 0
-            job.run(phase: Int(phase &- base), chunk: Int(chunk), of: Int(chunks), worker: worker)
+            posting.job.run(
+                phase: Int(phase &- posting.base), chunk: Int(chunk), of: Int(chunks), worker: worker)
             if completed.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == UInt32(chunks) {
                 completed.store(0, ordering: .relaxed)
-                issue(phase: phase &+ 1, of: job, base: base)
+                issue(phase: phase &+ 1, of: posting)
             }
         }
     }
@@ -167,9 +174,9 @@ private final class PoolState: Sendable {
                 }
             }
             seen = generation.load(ordering: .acquiring)
-            let current = posting.withLock { $0 }
-            if current.stopped { return }
-            if let job = current.job { work(on: job, base: current.base, worker: worker) }
+            let (posting, isStopped) = board.withLock { $0 }
+            if isStopped { return }
+            if let posting { work(on: posting, worker: worker) }
         }
     }
 

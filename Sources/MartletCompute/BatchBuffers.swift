@@ -53,6 +53,9 @@ public final class BatchBuffers {
     public var tokenCount = 0
     public var sequenceCount = 0
     public var logitRowCount = 0
+    /// Rows that the step's graph was captured for, where those are more: kernels may compute them, nobody reads them.
+    public private(set) var paddedTokenCount = 0
+    public private(set) var paddedLogitRowCount = 0
 
     /// `[tokens]`
     public let tokenIDs: UnsafeMutableBufferPointer<Int32>
@@ -119,6 +122,23 @@ public final class BatchBuffers {
         prefixRanges.deallocate()
         queryQueryBias.deallocate()
         plan.deallocate()
+    }
+
+    /// Makes the rows behind the step's own, up to `count`, those of a token 0 that belongs to no sequence and is
+    /// written nowhere.
+    public func padTokens(to count: Int) {
+        paddedTokenCount = max(count, tokenCount)
+        for row in tokenCount..<paddedTokenCount {
+            tokenIDs[row] = 0
+            positions[row] = 0
+            slotMapping[row] = -1
+        }
+    }
+
+    /// Makes the logit rows behind the step's own, up to `count`, copies of row 0 that nothing is drawn from.
+    public func padLogitRows(to count: Int) {
+        paddedLogitRowCount = max(count, logitRowCount)
+        for row in logitRowCount..<paddedLogitRowCount { logitRows[row] = 0 }
     }
 
     /// The sequence's query rows, in the step's tokens.

@@ -11,7 +11,7 @@ public protocol KeyValueCache: AnyObject, Sendable {
     var layout: CacheLayout { get }
 }
 
-/// A program made ready to run on one device.
+/// A program made ready to run on one device, in one of the runtime modes.
 public protocol ExecutionGraph: AnyObject {}
 
 /// The memory that the graphs of one engine share: activations by name.
@@ -59,11 +59,26 @@ public protocol ComputeDevice: AnyObject, Sendable {
     /// How attention over these heads is best cut.
     func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry
 
-    /// Lowers a program once: pointers resolved, work laid out.
-    func compile(_ program: Program, bindings: ProgramBindings) throws -> any ExecutionGraph
+    /// Which batches' attention can be inside of a graph here.
+    var attentionGraphSupport: AttentionGraphSupport { get }
+    /// Whether a graph is captured for a number of rows that batches are padded to. Otherwise one graph runs every
+    /// batch up to what it was captured for, and nothing is padded.
+    var capturesBySize: Bool { get }
 
-    /// Runs a graph over what `batch` holds now. The batch must not change before the completion.
-    func submit(_ graph: any ExecutionGraph, batch: BatchBuffers) -> Completion
+    /// Makes a program ready.
+    ///
+    /// No batch is at hand here: kernels read tokens, sequences and work items from the batch's buffers when they run,
+    /// so what was captured on one mix of prefills and decodes is right for every other.
+    ///
+    /// - Parameters:
+    ///   - mode: `full` lowers all of it now, `piecewise` all but attention, `none` only checks that it can be lowered.
+    ///   - extent: the largest batch it will run; `tokens` are the program's rows, so logit rows for a head.
+    func compile(
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+    ) throws -> any ExecutionGraph
+
+    /// Runs graphs one after the other over what `batch` holds now. The batch must not change before the completion.
+    func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion
 }
 
 /// A submitted graph. Devices that run before they return hand out `.finished`.

@@ -118,6 +118,20 @@ public struct Decoder: Sendable {
     }
 }
 
+extension DecoderPrograms {
+    /// The weights that both programs read, in the order of use.
+    public var weights: (matrices: [Weight], vectors: [Weight]) {
+        var (matrices, vectors): ([Weight], [Weight]) = ([], [])
+        var seen: Set<Weight> = []
+        for kernel in body.kernels + head.kernels {
+            let weights = kernel.weights
+            matrices += weights.matrices.filter { seen.insert($0).inserted }
+            vectors += weights.vectors.filter { seen.insert($0).inserted }
+        }
+        return (matrices, vectors)
+    }
+}
+
 extension Kernel {
     /// The weights it reads: matrices, then vectors.
     public var weights: (matrices: [Weight], vectors: [Weight]) {

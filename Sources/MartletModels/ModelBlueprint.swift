@@ -21,30 +21,22 @@ public struct ModelBlueprint: Sendable {
             throw CheckpointError(
                 .unsupportedModel, "models of architecture \(architecture) are not supported; llama is")
         }
-        let decoder = Decoder(configuration).programs
-        programs = decoder
-
-        var matrices: [(weight: Weight, tensor: GGUFTensor)] = []
-        var vectors: [(weight: Weight, tensor: GGUFTensor)] = []
-        var seen: Set<String> = []
-        for kernel in decoder.body.kernels + decoder.head.kernels {
-            for weight in kernel.weights.matrices where seen.insert(weight.name).inserted {
-                matrices.append((weight, try Self.find(weight, dimensions: [weight.columns, weight.rows], in: header)))
-            }
-            for weight in kernel.weights.vectors where seen.insert(weight.name).inserted {
-                let tensor = try Self.find(weight, dimensions: [weight.columns], in: header)
-                guard tensor.elementType.blockLength == 1 else {
-                    throw CheckpointError(
-                        .unsupportedTensorType, "\(weight.name) is a vector of type \(tensor.elementType.rawValue)")
-                }
-                vectors.append((weight, tensor))
-            }
+        programs = Decoder(configuration).programs
+        let named = programs.weights
+        matrices = try named.matrices.map { weight throws(CheckpointError) in
+            (weight, try Self.find(weight, dimensions: [weight.columns, weight.rows], in: header))
         }
-        self.matrices = matrices
-        self.vectors = vectors
+        vectors = try named.vectors.map { weight throws(CheckpointError) in
+            let tensor = try Self.find(weight, dimensions: [weight.columns], in: header)
+            guard tensor.elementType.blockLength == 1 else {
+                throw CheckpointError(
+                    .unsupportedTensorType, "\(weight.name) is a vector of type \(tensor.elementType.rawValue)")
+            }
+            return (weight, tensor)
+        }
         // A tensor that no program reads means a model that differs from what the programs compute.
-        seen.insert(Llama.ropeFactors)
-        if let extra = header.tensors.first(where: { !seen.contains($0.name) }) {
+        let known = Set((named.matrices + named.vectors).map(\.name)).union([Llama.ropeFactors])
+        if let extra = header.tensors.first(where: { !known.contains($0.name) }) {
             throw CheckpointError(
                 .unsupportedModel, "the file holds \(extra.name), which models of this kind don't have")
         }

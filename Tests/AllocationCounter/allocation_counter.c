@@ -21,8 +21,10 @@ extern void *__libc_realloc(void *memory, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 
 static _Thread_local int64_t allocations;
+static _Thread_local int64_t zeroed;
 
 int64_t martlet_allocation_count(void) { return allocations; }
+int64_t martlet_zeroed_allocation_count(void) { return zeroed; }
 
 void *malloc(size_t size) {
     allocations++;
@@ -31,6 +33,7 @@ void *malloc(size_t size) {
 
 void *calloc(size_t count, size_t size) {
     allocations++;
+    zeroed++;
     return __libc_calloc(count, size);
 }
 
@@ -54,5 +57,6 @@ int posix_memalign(void **memory, size_t alignment, size_t size) {
 #else
 
 int64_t martlet_allocation_count(void) { return -1; }
+int64_t martlet_zeroed_allocation_count(void) { return 0; }
 
 #endif

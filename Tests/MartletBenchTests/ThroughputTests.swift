@@ -84,7 +84,7 @@ import Testing
         let data = try Data(contentsOf: URL(filePath: file.path))
         let events = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
         let names = Set(events.compactMap { $0["name"] as? String })
-        for name in ["step", "schedule", "prepare", "plan attention", "body", "head", "update", "attention", "sample"] {
+        for name in ["step", "schedule", "prepare", "plan attention", "run FULL", "update", "attention", "sample"] {
             #expect(names.contains(name), "\(name)")
         }
         let lanes = events.filter { $0["name"] as? String == "thread_name" }

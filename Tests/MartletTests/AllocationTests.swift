@@ -42,7 +42,8 @@ import Testing
         for submission in submissions { #expect(submission.read().tokens.allSatisfy { $0.count > 100 }) }
     }
 
-    /// Nor does waking those who wait for their next token, but for a queue of the executor's that grows now and then.
+    /// Nor does waking those who wait for their next token, but for the one or two blocks that the executor's queue
+    /// takes to wake a task, where other threads haven't given it any back.
     @Test func readersCostTheEnginesThreadNothing() async throws {
         let file = try TinyModel().write()
         let engine = try ManualEngine(file.path)
@@ -63,12 +64,15 @@ import Testing
         for turn in 0..<150 {
             // Long enough that the reader waits again, mostly.
             usleep(300)
-            let before = martlet_allocation_count()
+            let (before, zeroed) = (martlet_allocation_count(), martlet_zeroed_allocation_count())
             engine.turn()
-            if (30..<140).contains(turn), before >= 0 { allocations += martlet_allocation_count() - before }
+            guard (30..<140).contains(turn), before >= 0 else { continue }
+            let queued = martlet_zeroed_allocation_count() - zeroed
+            allocations += martlet_allocation_count() - before - queued
+            #expect(queued <= 2)
         }
         #expect(await reader.value == 150)
-        #expect(allocations <= 4, "of 110 steps")
+        #expect(allocations == 0)
     }
 
     /// The counter would see an allocation.

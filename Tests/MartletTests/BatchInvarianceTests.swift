@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletAttention
+import MartletCompute
 import MartletTestSupport
 import Testing
 
@@ -12,6 +13,7 @@ import Testing
 
     /// One way of serving the same requests.
     struct Circumstances: CustomTestStringConvertible, Sendable {
+        var mode: GraphMode
         var others: Int
         var launch: AttentionLaunch
         var budget: Int
@@ -20,19 +22,21 @@ import Testing
         var threads: Int
 
         var testDescription: String {
-            "among \(others), \(launch), \(budget) tokens a step, cache \(cache), "
+            "\(mode.rawValue), among \(others), \(launch), \(budget) tokens a step, cache \(cache), "
                 + "\(isPreempted ? "" : "not ")preempted, \(threads) threads"
         }
 
-        static let all = AttentionLaunch.allCases.filter { $0 != .auto }.flatMap { launch in
-            [16, 64, 2048].flatMap { budget in
-                Cache.allCases.flatMap { cache in
-                    [1, 2].flatMap { threads in
-                        [0, 16].flatMap { others in
-                            [false, true].map { isPreempted in
-                                Circumstances(
-                                    others: others, launch: launch, budget: budget, cache: cache,
-                                    isPreempted: isPreempted, threads: threads)
+        static let all = GraphMode.allCases.flatMap { mode in
+            AttentionLaunch.allCases.filter { $0 != .auto }.flatMap { launch in
+                [16, 64, 2048].flatMap { budget in
+                    Cache.allCases.flatMap { cache in
+                        [1, 2].flatMap { threads in
+                            [0, 16].flatMap { others in
+                                [false, true].map { isPreempted in
+                                    Circumstances(
+                                        mode: mode, others: others, launch: launch, budget: budget, cache: cache,
+                                        isPreempted: isPreempted, threads: threads)
+                                }
                             }
                         }
                     }
@@ -60,7 +64,7 @@ import Testing
     }
 
     @Test func theWholeProductGivesTheSameBits() throws {
-        #expect(Circumstances.all.count == 144)
+        #expect(Circumstances.all.count == 720)
         let file = try Self.model()
         let expected = try serve(Circumstances.all[0], file.path).outcomes
         for outcome in expected {
@@ -68,7 +72,7 @@ import Testing
         }
         #expect(expected[2].scores.count == 89)
         for circumstances in Circumstances.all {
-            let (outcomes, statistics) = try serve(circumstances, file.path)
+            let (outcomes, statistics, steps) = try serve(circumstances, file.path)
             for (outcome, expected) in zip(outcomes, expected) {
                 #expect(outcome == expected, "\(circumstances.testDescription)")
             }
@@ -77,13 +81,25 @@ import Testing
             // The scored prompt is never taken from the cache; the others are preempted into it at the most.
             if circumstances.cache == .warm { #expect(statistics.prefixCacheHits > 500) }
             if circumstances.cache == .off { #expect(statistics.prefixCacheHits == 0) }
+            let (isOnlyFull, isNeverFull) = (
+                circumstances.mode.mixed == .full, circumstances.mode.uniformDecode == .none
+            )
+            #expect(steps.full == steps.all || !isOnlyFull)
+            #expect(steps.full > 0 || circumstances.mode.uniformDecode != .full)
+            #expect(steps.piecewise > 0 || circumstances.mode.mixed != .piecewise)
+            #expect(steps.full + steps.piecewise < steps.all || circumstances.mode.mixed != .none)
+            #expect(steps.full + steps.piecewise == 0 || !isNeverFull)
         }
     }
 
     private func serve(
         _ circumstances: Circumstances, _ path: String
-    ) throws -> (outcomes: [ManualEngine.Outcome], statistics: SchedulerStatistics) {
+    ) throws -> (
+        outcomes: [ManualEngine.Outcome], statistics: SchedulerStatistics,
+        steps: (all: Int, full: Int, piecewise: Int)
+    ) {
         let engine = try ManualEngine(path) {
+            $0.graphMode = circumstances.mode
             $0.threads = circumstances.threads
             $0.attentionLaunch = circumstances.launch
             $0.maxNumBatchedTokens = circumstances.budget
@@ -118,7 +134,11 @@ import Testing
             }
         } while engine.hasWork
         #expect(engine.freeBlocks == engine.blocks)
-        return (submissions.map { $0.read() }, engine.loop.scheduler.statistics)
+        let counts = EngineStatistics(engine.counters, blocks: engine.blocks)
+        return (
+            submissions.map { $0.read() }, engine.loop.scheduler.statistics,
+            (counts.steps, counts.fullGraphSteps, counts.piecewiseGraphSteps)
+        )
     }
 
     /// A pool too small for all of them preempts by itself, again and again.

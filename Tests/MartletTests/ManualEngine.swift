@@ -62,11 +62,13 @@ final class ManualEngine {
     let model: LoadedModel
     private var requestCount: UInt64 = 0
 
-    convenience init(_ path: String, _ change: (inout EngineOptions) -> Void = { _ in }) throws {
+    convenience init(
+        _ path: String, on device: (any ComputeDevice)? = nil, _ change: (inout EngineOptions) -> Void = { _ in }
+    ) throws {
         var options = EngineOptions()
         options.threads = 1
         change(&options)
-        try self.init(ModelLoader(path: path, options: options).load())
+        try self.init(ModelLoader(path: path, options: options).load(on: device))
     }
 
     init(_ loaded: LoadedEngine, runner: (any StepRunner)? = nil) {

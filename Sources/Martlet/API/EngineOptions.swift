@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Logging
 public import MartletAttention
 public import MartletCPU
 public import MartletCompute
@@ -15,9 +16,17 @@ public struct EngineOptions: Sendable {
     /// Whether decodes get an attention kernel of their own.
     public var attentionLaunch = AttentionLaunch.auto
 
+    /// How steps are run: as one captured graph, as pieces of one, or kernel by kernel.
+    public var graphMode = GraphMode.full
+    /// Numbers of tokens that steps are captured for; nil for all of them. Larger steps run kernel by kernel.
+    public var graphCaptureSizes: [Int]?
+
+    public var loadFormat = LoadFormat.auto
     /// Tokens of prompt and answer together; nil for what the model was trained for, or for what the KV cache holds
     /// where that is less.
     public var maxModelLength: Int?
+    /// Whether `maxModelLength` may be more than the model was trained for; its answers may make no sense there.
+    public var allowsLongMaxModelLength = false
     /// Tokens in a block of the KV cache, a multiple of 16.
     public var blockSize = 16
     /// What the KV cache keeps.
@@ -45,6 +54,8 @@ public struct EngineOptions: Sendable {
     /// Seconds that a step may take before requests are given up.
     public var watchdogSeconds = 120.0
     public var limits = RequestLimits()
+    /// Where it is said what is done otherwise than asked for.
+    public var logger = Logger(label: "martlet")
     /// Where steps and kernels are recorded.
     public var trace: TraceRecorder?
 

@@ -10,6 +10,10 @@ public struct EngineStatistics: Equatable, Sendable {
     /// Blocks that nobody holds, those included that the prefix cache could give back into use.
     public var freeBlocks: Int
     public var steps: Int
+    /// Steps that ran as one captured graph, and as captured pieces with attention between them; the others ran kernel
+    /// by kernel.
+    public var fullGraphSteps: Int
+    public var piecewiseGraphSteps: Int
     public var preemptions: Int
     /// Prompt tokens that were looked for in the prefix cache, and those found.
     public var prefixCacheQueries: Int
@@ -25,6 +29,8 @@ public struct EngineStatistics: Equatable, Sendable {
         self.blocks = blocks
         freeBlocks = counters.freeBlocks.load(ordering: .relaxed)
         steps = counters.steps.load(ordering: .relaxed)
+        fullGraphSteps = counters.fullGraphSteps.load(ordering: .relaxed)
+        piecewiseGraphSteps = counters.piecewiseGraphSteps.load(ordering: .relaxed)
         preemptions = counters.preemptions.load(ordering: .relaxed)
         prefixCacheQueries = counters.prefixCacheQueries.load(ordering: .relaxed)
         prefixCacheHits = counters.prefixCacheHits.load(ordering: .relaxed)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCompute
 import Synchronization
 
 /// What the engine's thread lets others see of itself while it works, without a lock.
@@ -11,6 +12,9 @@ final class EngineCounters: Sendable {
     let requestedPromptTokens = Atomic<Int>(0)
 
     let steps = Atomic<Int>(0)
+    /// Those of them that ran as one graph, and as pieces of one.
+    let fullGraphSteps = Atomic<Int>(0)
+    let piecewiseGraphSteps = Atomic<Int>(0)
     let running = Atomic<Int>(0)
     let waiting = Atomic<Int>(0)
     let freeBlocks = Atomic<Int>(0)
@@ -20,6 +24,15 @@ final class EngineCounters: Sendable {
     let promptTokens = Atomic<Int>(0)
     let generatedTokens = Atomic<Int>(0)
     let failedRequests = Atomic<Int>(0)
+
+    func count(_ step: GraphRuntimeMode) {
+        steps.wrappingAdd(1, ordering: .relaxed)
+        switch step {
+        case .none: break
+        case .piecewise: piecewiseGraphSteps.wrappingAdd(1, ordering: .relaxed)
+        case .full: fullGraphSteps.wrappingAdd(1, ordering: .relaxed)
+        }
+    }
 
     func publish(_ scheduler: borrowing Scheduler) {
         running.store(scheduler.running.count, ordering: .relaxed)

@@ -101,7 +101,7 @@ final class EngineLoop {
     private func update() {
         let now = ContinuousClock.now
         scheduler.update(output) { events.append($0) }
-        counters.steps.wrappingAdd(1, ordering: .relaxed)
+        counters.count(output.graphMode)
         // Before anyone is told: who has read the last of his answer finds it counted.
         counters.publish(scheduler)
         for event in events { deliver(event, now) }

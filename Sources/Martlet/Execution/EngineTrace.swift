@@ -9,8 +9,9 @@ final class EngineTrace {
     let schedule: TraceRecorder.Name
     let prepare: TraceRecorder.Name
     let plan: TraceRecorder.Name
-    let body: TraceRecorder.Name
-    let head: TraceRecorder.Name
+    let runEagerly: TraceRecorder.Name
+    let runPiecewise: TraceRecorder.Name
+    let runFull: TraceRecorder.Name
     let update: TraceRecorder.Name
 
     init(_ recorder: TraceRecorder) {
@@ -19,8 +20,9 @@ final class EngineTrace {
         schedule = recorder.name("schedule")
         prepare = recorder.name("prepare")
         plan = recorder.name("plan attention")
-        body = recorder.name("body")
-        head = recorder.name("head")
+        runEagerly = recorder.name("run NONE")
+        runPiecewise = recorder.name("run PIECEWISE")
+        runFull = recorder.name("run FULL")
         update = recorder.name("update")
     }
 
@@ -42,6 +44,17 @@ extension EngineTrace? {
         let start = self.now
         defer { self.record(name, from: start) }
         return try body()
+    }
+}
+
+extension GraphRuntimeMode {
+    /// The span of a submission.
+    var span: KeyPath<EngineTrace, TraceRecorder.Name> {
+        switch self {
+        case .none: \.runEagerly
+        case .piecewise: \.runPiecewise
+        case .full: \.runFull
+        }
     }
 }
 

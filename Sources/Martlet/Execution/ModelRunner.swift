@@ -3,46 +3,67 @@
 import MartletAttention
 import MartletCompute
 
-/// Runs steps: writes a step's geometry into the batch's buffers, plans its attention, submits body and head.
+/// Runs steps: writes a step's geometry into the batch's buffers, plans its attention, has the graphs picked, submits
+/// body and head together.
 final class ModelRunner: StepRunner {
     private let capacity: BatchCapacity
     private let blockSize: Int
     private let device: any ComputeDevice
-    private let body: any ExecutionGraph
-    private let head: any ExecutionGraph
+    private let dispatcher: GraphDispatcher
     private let batch: BatchBuffers
     private let planner: AttentionPlanner
     private let trace: EngineTrace?
     /// Rows of the step whose logits are wanted, beside the output's rows.
     private var logitRows: [(row: Int32, sampling: SamplingRow)] = []
+    /// What is submitted; kept, so that a step allocates nothing.
+    private var graphs: [any ExecutionGraph] = []
 
+    /// - Parameters:
+    ///   - dispatcher: over the workspace's programs.
+    ///   - planner: of the heads' attention.
     init(
-        device: any ComputeDevice, programs: DecoderPrograms, weights: [String: any DeviceWeight],
-        cacheLayout: CacheLayout, capacity: BatchCapacity, heads: AttentionHeads, attentionLaunch: AttentionLaunch,
-        trace: EngineTrace?
-    ) throws {
-        let bindings = ProgramBindings(
-            weights: weights, cache: try device.allocateCache(cacheLayout),
-            workspace: try device.makeWorkspace(capacity))
+        device: any ComputeDevice, dispatcher: GraphDispatcher, planner: AttentionPlanner, capacity: BatchCapacity,
+        blockSize: Int, trace: EngineTrace?
+    ) {
         self.capacity = capacity
+        self.blockSize = blockSize
         self.device = device
+        self.dispatcher = dispatcher
+        self.planner = planner
         self.trace = trace
-        blockSize = cacheLayout.blockSize
-        body = try device.compile(programs.body, bindings: bindings)
-        head = try device.compile(programs.head, bindings: bindings)
         batch = BatchBuffers(capacity: capacity)
-        planner = AttentionPlanner(
-            geometry: device.attentionGeometry(for: heads), heads: heads,
-            // A submission is one graph with attention inside.
-            splits: attentionLaunch.splits(isFullGraph: true))
     }
 
-    func run(_ plan: StepPlan, into output: inout StepOutput) {
+    func run(_ plan: StepPlan, into output: inout StepOutput) throws {
         output.removeAll()
         trace.span(\.prepare) { prepare(plan, &output) }
         trace.span(\.plan) { planner.plan(batch) }
-        trace.span(\.body) { device.submit(body, batch: batch).wait() }
-        trace.span(\.head) { sample(into: &output) }
+        let body = dispatcher.dispatch(body: descriptor)
+        output.graphMode = body.mode
+        batch.padTokens(to: body.paddedRows ?? batch.tokenCount)
+        // The body leaves the hidden states of all rows; the head takes as many of them at a time as it holds.
+        var start = 0
+        repeat {
+            let rows = start..<min(start + capacity.logitRows, logitRows.count)
+            graphs.removeAll(keepingCapacity: true)
+            if start == 0 { graphs.append(body.graph) }
+            if !rows.isEmpty {
+                let head = dispatcher.dispatch(head: rows.count, beside: body.mode)
+                write(rows)
+                batch.padLogitRows(to: head.paddedRows ?? rows.count)
+                graphs.append(head.graph)
+            }
+            try trace.span(body.mode.span) { try device.submit(graphs, batch: batch).wait() }
+            read(rows, into: &output)
+            start = rows.upperBound
+        } while start < logitRows.count
+    }
+
+    /// The step's extent, as graphs are chosen by it.
+    private var descriptor: BatchDescriptor {
+        let isUniform = (0..<batch.sequenceCount).allSatisfy { batch.rows(of: $0).count == planner.decodeThreshold }
+        return BatchDescriptor(
+            tokens: batch.tokenCount, sequences: batch.sequenceCount, uniformDecode: isUniform)
     }
 
     private func prepare(_ plan: StepPlan, _ output: inout StepOutput) {
@@ -101,25 +122,23 @@ final class ModelRunner: StepRunner {
         return row
     }
 
-    /// Runs the head over the rows, as many at a time as it holds.
-    private func sample(into output: inout StepOutput) {
-        for start in stride(from: 0, to: logitRows.count, by: capacity.logitRows) {
-            let count = min(capacity.logitRows, logitRows.count - start)
-            for index in 0..<count {
-                batch.logitRows[index] = logitRows[start + index].row
-                batch.sampling[index] = logitRows[start + index].sampling
-            }
-            batch.logitRowCount = count
-            device.submit(head, batch: batch).wait()
-            for index in 0..<count {
-                output.rows[start + index].sampled = batch.samples[index]
-                let top =
-                    index * capacity.topLogprobs..<index * capacity.topLogprobs
-                    + Int(batch.sampling[index].topLogprobs)
-                let first = output.topLogprobs.count
-                output.topLogprobs.append(contentsOf: batch.topLogprobs[top])
-                output.rows[start + index].top = first..<output.topLogprobs.count
-            }
+    private func write(_ rows: Range<Int>) {
+        for (index, row) in rows.enumerated() {
+            batch.logitRows[index] = logitRows[row].row
+            batch.sampling[index] = logitRows[row].sampling
+        }
+        batch.logitRowCount = rows.count
+    }
+
+    private func read(_ rows: Range<Int>, into output: inout StepOutput) {
+        for (index, row) in rows.enumerated() {
+            output.rows[row].sampled = batch.samples[index]
+            let top =
+                index * capacity.topLogprobs..<index * capacity.topLogprobs
+                + Int(batch.sampling[index].topLogprobs)
+            let first = output.topLogprobs.count
+            output.topLogprobs.append(contentsOf: batch.topLogprobs[top])
+            output.rows[row].top = first..<output.topLogprobs.count
         }
     }
 }

@@ -16,6 +16,8 @@ public struct LoadedModel: Sendable {
     public let chatTemplate: ChatTemplate?
     /// Tokens of prompt and answer together, as requests are held to them.
     public let maxModelLength: Int
+    /// How steps are run: what was asked for, or what the device can do of it.
+    public let graphMode: GraphMode
     /// The device, for people.
     public let deviceName: String
     /// Bytes of the packed weights.

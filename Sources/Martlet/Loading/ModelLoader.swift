@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FoundationEssentials
+import MartletAttention
 import MartletCPU
-import MartletCheckpoints
 import MartletCompute
 import MartletModels
 import MartletText
@@ -15,47 +14,52 @@ struct LoadedEngine {
     let runner: any StepRunner
 }
 
-/// From a file to an engine's parts: read, check, pack, size the cache, compile.
+/// From a file to an engine's parts: read, check, pack, size the cache, capture.
 struct ModelLoader {
     let path: String
     let options: EngineOptions
 
-    func load(progress: ((Double) -> Void)? = nil) throws -> LoadedEngine {
+    /// - Parameter device: nil for the CPU, as the options describe it.
+    func load(on device: (any ComputeDevice)? = nil, progress: ((Double) -> Void)? = nil) throws -> LoadedEngine {
         let clock = ContinuousClock()
         let start = clock.now
         try options.validate()
-        let file = try GGUFFile(path: path)
-        file.file.willNeed()
-        let blueprint = try ModelBlueprint(of: file)
-        let configuration = blueprint.configuration
+        let source = try options.loadFormat.open(path)
+        let configuration = source.configuration
         try options.validate(contextLength: configuration.contextLength)
-        let device = try CPUDevice(
-            threads: options.threads, instructionSet: options.instructionSet, activations: options.activations,
-            trace: options.trace)
+        let device = try device ?? makeDevice()
 
-        let tokenizer = try Tokenizer(of: file)
-        let chatTemplate = try file.contents.string("tokenizer.chat_template").map { try ChatTemplate($0) }
-        let weights = try packWeights(blueprint, of: file, on: device, progress: progress)
-        try file.file.checkUnchanged()
+        let tokenizer = try source.tokenizer()
+        let chatTemplate = try source.chatTemplate()
+        let weights = try packWeights(of: source, on: device, progress: progress)
 
         let cache = try CacheSizing(options: options, configuration: configuration).layout(on: device)
-        let configurationOfSteps = stepConfiguration(configuration)
-        let runner = try ModelRunner(
-            device: device, programs: blueprint.programs, weights: weights, cacheLayout: cache.layout,
-            capacity: batchCapacity(
-                configuration, maxModelLength: cache.maxModelLength, sequences: configurationOfSteps.maxNumSeqs,
-                endTokens: tokenizer.endTokens.count),
-            heads: configuration.heads, attentionLaunch: options.attentionLaunch,
-            trace: options.trace.map { EngineTrace($0) })
-        let fileName = URL(filePath: path).deletingPathExtension().lastPathComponent
+        let steps = stepConfiguration(configuration)
+        let capacity = batchCapacity(
+            configuration, maxModelLength: cache.maxModelLength, sequences: steps.maxNumSeqs,
+            endTokens: tokenizer.endTokens.count)
+        let graphMode = resolvedGraphMode(on: device)
+        let bindings = ProgramBindings(
+            weights: weights, cache: try device.allocateCache(cache.layout),
+            workspace: try device.makeWorkspace(capacity))
+        let runner = ModelRunner(
+            device: device,
+            dispatcher: try GraphDispatcher(
+                CapturePlan(
+                    mode: graphMode, sizes: options.graphCaptureSizes, capacity: capacity,
+                    capturesBySize: device.capturesBySize),
+                programs: source.programs, bindings: bindings, on: device, logger: options.logger),
+            planner: AttentionPlanner(
+                geometry: device.attentionGeometry(for: configuration.heads), heads: configuration.heads,
+                splits: options.attentionLaunch.splits(isFullGraph: graphMode == .full)),
+            capacity: capacity, blockSize: options.blockSize, trace: options.trace.map { EngineTrace($0) })
         let model = LoadedModel(
-            name: try file.contents.string("general.name") ?? fileName, configuration: configuration,
-            matrixType: blueprint.matrixType, tokenizer: tokenizer, chatTemplate: chatTemplate,
-            maxModelLength: cache.maxModelLength, deviceName: device.name,
-            weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
+            name: source.name, configuration: configuration, matrixType: source.matrixType, tokenizer: tokenizer,
+            chatTemplate: chatTemplate, maxModelLength: cache.maxModelLength, graphMode: graphMode,
+            deviceName: device.name, weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
             cacheBytes: try device.byteCount(of: cache.layout), cacheBlocks: cache.layout.blockCount,
             cacheTokens: cache.layout.blockCount * cache.layout.blockSize,
-            maxNumBatchedTokens: configurationOfSteps.maxNumBatchedTokens, maxNumSeqs: configurationOfSteps.maxNumSeqs,
+            maxNumBatchedTokens: steps.maxNumBatchedTokens, maxNumSeqs: steps.maxNumSeqs,
             loadSeconds: (clock.now - start) / .seconds(1))
         return LoadedEngine(
             model: model,
@@ -63,11 +67,30 @@ struct ModelLoader {
                 limits: options.limits, maxModelLength: cache.maxModelLength,
                 vocabularySize: configuration.vocabularySize, endTokens: tokenizer.endTokens),
             scheduler: Scheduler(
-                configuration: configurationOfSteps,
+                configuration: steps,
                 pool: BlockPool(
                     blockCount: cache.layout.blockCount, blockSize: options.blockSize,
                     cachesPrefixes: options.enablePrefixCaching)),
             runner: runner)
+    }
+
+    private func makeDevice() throws -> CPUDevice {
+        try CPUDevice(
+            threads: options.threads, instructionSet: options.instructionSet, activations: options.activations,
+            trace: options.trace)
+    }
+
+    /// What was asked for, as far as the device's attention can be captured.
+    private func resolvedGraphMode(on device: any ComputeDevice) -> GraphMode {
+        let resolved = options.graphMode.resolved(for: device.attentionGraphSupport)
+        if resolved != options.graphMode {
+            options.logger.warning(
+                """
+                graph mode \(options.graphMode.rawValue) needs more than attention on \(device.name) can do \
+                (\(device.attentionGraphSupport)); steps run in \(resolved.rawValue)
+                """)
+        }
+        return resolved
     }
 
     private func stepConfiguration(_ model: DecoderConfiguration) -> SchedulerConfiguration {
@@ -93,18 +116,15 @@ struct ModelLoader {
     }
 
     private func packWeights(
-        _ blueprint: ModelBlueprint, of file: GGUFFile, on device: any ComputeDevice, progress: ((Double) -> Void)?
+        of source: any ModelSource, on device: any ComputeDevice, progress: ((Double) -> Void)?
     ) throws -> [String: any DeviceWeight] {
         var weights: [String: any DeviceWeight] = [:]
-        let total = Double(max(1, blueprint.matrices.reduce(0) { $0 + $1.tensor.range.count }))
+        let total = Double(max(1, source.weightBytes))
         var done = 0
-        for (weight, tensor) in blueprint.matrices {
-            weights[weight.name] = try device.pack(file.hostTensor(tensor))
-            done += tensor.range.count
+        try source.forEachWeight { weight, isMatrix, tensor in
+            weights[weight.name] = try isMatrix ? device.pack(tensor) : device.upload(tensor.dequantized())
+            done += tensor.bytes.count
             progress?(Double(done) / total)
-        }
-        for (weight, tensor) in blueprint.vectors {
-            weights[weight.name] = try device.upload(file.hostTensor(tensor).dequantized())
         }
         return weights
     }
@@ -123,6 +143,11 @@ extension EngineOptions {
         try require(
             (16...1024).contains(blockSize) && blockSize % 16 == 0, "block_size",
             "is \(blockSize); it must be a multiple of 16 up to 1024")
+        if let sizes = graphCaptureSizes {
+            try require(
+                !sizes.isEmpty && sizes.count <= 1024 && sizes.allSatisfy { (1...(1 << 16)).contains($0) },
+                "cudagraph_capture_sizes", "is \(sizes); it must hold numbers from 1 to 65536, at most 1024 of them")
+        }
         try require(
             (0...(1 << 16)).contains(longPrefillTokenThreshold), "long_prefill_token_threshold",
             "is \(longPrefillTokenThreshold); it must be between 0 (no bound) and 65536")
@@ -139,11 +164,28 @@ extension EngineOptions {
         }
     }
 
+    /// Says so where a sequence may be longer than the model was trained for.
     func validate(contextLength: Int) throws(EngineError) {
-        guard let maxModelLength, !(2...max(2, contextLength)).contains(maxModelLength) else { return }
-        throw EngineError(
-            .invalidOptions,
-            "max_model_len is \(maxModelLength); it must be between 2 and the model's own \(contextLength)",
-            field: "max_model_len")
+        let longest = allowsLongMaxModelLength ? Self.longestModelLength : max(2, contextLength)
+        guard let maxModelLength else { return }
+        guard (2...longest).contains(maxModelLength) else {
+            throw EngineError(
+                .invalidOptions,
+                "max_model_len is \(maxModelLength); it must be between 2 and "
+                    + (allowsLongMaxModelLength
+                        ? "\(longest)"
+                        : "the model's own \(contextLength), unless allow_long_max_model_len permits more"),
+                field: "max_model_len")
+        }
+        if maxModelLength > contextLength {
+            logger.warning(
+                """
+                max_model_len is \(maxModelLength), but the model was trained for \(contextLength) positions: beyond \
+                them its answers may make no sense
+                """)
+        }
     }
+
+    /// The most that positions and tables are made for.
+    private static let longestModelLength = 1 << 24
 }

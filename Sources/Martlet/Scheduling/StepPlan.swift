@@ -55,6 +55,8 @@ package struct StepOutput {
 
     package var rows: [Row] = []
     package var topLogprobs: [TokenLogprob] = []
+    /// How the step was run.
+    package var graphMode = GraphRuntimeMode.none
 
     package init() {}
 

@@ -70,7 +70,7 @@ public final class IsolatedAttention {
         let angles = Tensor("angles", rows: .tokens, columns: 0)
         let write = Kernel.rotaryAndCacheWrite(
             queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: layer)
-        let graph = try device.compile(Program(name: "store", kernels: [write]), bindings: bindings)
+        let graphs = [try compile(Program(name: "store", kernels: [write]))]
         for start in stride(from: 0, to: slots.count, by: batch.capacity.tokens) {
             let part = start..<min(start + batch.capacity.tokens, slots.count)
             var rows: [Float] = []
@@ -83,7 +83,7 @@ public final class IsolatedAttention {
             for (row, slot) in part.enumerated() { batch.slotMapping[row] = slots[slot] }
             batch.tokenCount = part.count
             try workspace.write(rows, to: queryKeyValue)
-            device.submit(graph, batch: batch).wait()
+            try device.submit(graphs, batch: batch).wait()
         }
     }
 
@@ -152,7 +152,9 @@ public final class IsolatedAttention {
     }
 
     /// Runs the planned step through some of the layers.
-    public func runPlanned(layers: Range<Int>) throws { device.submit(try graph(layers), batch: batch).wait() }
+    public func runPlanned(layers: Range<Int>) throws {
+        try device.submit([try graph(layers)], batch: batch).wait()
+    }
 
     /// Makes the graph of some of the layers ready, so that no run has to.
     public func compile(layers: Range<Int>) throws { _ = try graph(layers) }
@@ -162,9 +164,16 @@ public final class IsolatedAttention {
         let kernels = layers.map { layer in
             Kernel.attention(queryKeyValue: queryKeyValue, output: output, parameters: parameters, layer: layer)
         }
-        let graph = try device.compile(Program(name: "attention", kernels: kernels), bindings: bindings)
+        let graph = try compile(Program(name: "attention", kernels: kernels))
         graphs[layers] = graph
         return graph
+    }
+
+    private func compile(_ program: Program) throws -> any ExecutionGraph {
+        let capacity = batch.capacity
+        return try device.compile(
+            program, bindings: bindings, mode: .full,
+            extent: BatchDescriptor(tokens: capacity.tokens, sequences: capacity.sequences))
     }
 
     /// The last layer's output, `[tokens, queryHeads, headSize]`.

@@ -31,7 +31,7 @@ public struct DecodeStepBreakdown: Equatable, Sendable {
                     host += Double(duration - min(duration, programs)) / 1e9
                 }
                 (kernels, programs) = (0, 0)
-            case "body", "head": programs += duration
+            case _ where name.hasPrefix("run "): programs += duration
             case _ where parts.contains(name): break
             default: kernels += duration
             }

@@ -3,47 +3,34 @@
 import CMartletKernels
 import MartletCompute
 
-/// Turns a program's kernels into phases.
+/// Turns kernels into phases.
 ///
 /// Two rules make up what the device adds of its own:
 /// 1. before a linear kernel its input is copied row by row into the type that its weights are multiplied in;
 /// 2. neighbouring row operations of one extent become one phase, so norm + quantise or activation + quantise cost one
 ///    barrier.
 struct Lowering {
-    private let kernels: MartletKernelTable
-    private let threadCount: Int
-    private let attentionSegmentLength: Int
-    private let bindings: ProgramBindings
-    private let workspace: CPUWorkspace
-    private let cache: CPUKeyValueCache
-    private var phases: [any Phase] = []
+    private let environment: LoweringEnvironment
+    private var phases: [LoweredPhase] = []
 
+    /// Lowers kernels that run one after the other with no host in between.
     static func lower(
-        _ program: Program, bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int,
-        attentionSegmentLength: Int, trace: TraceRecorder? = nil
-    ) throws(DeviceError) -> CPUGraph {
-        var lowering = try Lowering(
-            bindings: bindings, kernels: kernels, threadCount: threadCount,
-            attentionSegmentLength: attentionSegmentLength)
-        for kernel in program.kernels { try lowering.append(kernel) }
-        return CPUGraph(
-            phases: lowering.phases, workspace: lowering.workspace, threadCount: threadCount, trace: trace)
+        _ kernels: some Collection<Kernel>, in environment: LoweringEnvironment
+    ) throws(DeviceError) -> [LoweredPhase] {
+        var lowering = Lowering(environment: environment)
+        for kernel in kernels { try lowering.append(kernel) }
+        guard let trace = environment.trace else { return lowering.phases }
+        for index in lowering.phases.indices {
+            lowering.phases[index].traceName = trace.name(lowering.phases[index].phase.name, values: ["items"])
+        }
+        return lowering.phases
     }
 
-    private init(
-        bindings: ProgramBindings, kernels: MartletKernelTable, threadCount: Int, attentionSegmentLength: Int
-    ) throws(DeviceError) {
-        guard let workspace = bindings.workspace as? CPUWorkspace, let cache = bindings.cache as? CPUKeyValueCache
-        else {
-            preconditionFailure("workspace and cache come from the device that compiles")
-        }
-        self.kernels = kernels
-        self.threadCount = threadCount
-        self.attentionSegmentLength = attentionSegmentLength
-        self.bindings = bindings
-        self.workspace = workspace
-        self.cache = cache
-    }
+    private init(environment: LoweringEnvironment) { self.environment = environment }
+
+    private var kernels: MartletKernelTable { environment.kernels }
+    private var workspace: CPUWorkspace { environment.workspace }
+    private var cache: CPUKeyValueCache { environment.cache }
 
     private mutating func append(_ kernel: Kernel) throws(DeviceError) {
         switch kernel {
@@ -67,15 +54,15 @@ struct Lowering {
                 queryKeyValue.rows)
         case .attention(let queryKeyValue, let output, let parameters, let layer):
             let attention = try AttentionLayer(
-                parameters, kernels: kernels, cache: cache, layer: layer, segmentLength: attentionSegmentLength,
-                sinks: parameters.sinks.map(vector))
+                parameters, kernels: kernels, cache: cache, layer: layer,
+                segmentLength: environment.attentionSegmentLength, sinks: parameters.sinks.map(vector))
             let output = try workspace.rows(of: output)
             let partials = try workspace.partials(floats: attention.partialFloats)
-            phases.append(
+            append(
                 AttentionPhase(
                     layer: attention, queryKeyValue: try workspace.rows(of: queryKeyValue), output: output,
                     partials: partials))
-            phases.append(AttentionMergePhase(layer: attention, output: output, partials: partials))
+            append(AttentionMergePhase(layer: attention, output: output, partials: partials))
         case .gatedActivation(let input, let output, .silu):
             append(
                 GatedActivationRows(
@@ -85,21 +72,21 @@ struct Lowering {
             append(
                 GatherRows(input: try workspace.rows(of: input), output: try workspace.rows(of: output)), output.rows)
         case .sample(let logits):
-            var samplers: [Sampler] = []
-            for _ in 0..<threadCount {
-                samplers.append(try Sampler(kernels: kernels, vocabularySize: logits.columns))
-            }
-            phases.append(SamplePhase(logits: try workspace.rows(of: logits), samplers: samplers))
+            let samplers = try workspace.samplers(
+                kernels: kernels, vocabularySize: logits.columns, count: environment.threadCount)
+            append(SamplePhase(logits: try workspace.rows(of: logits), samplers: samplers))
         }
     }
 
+    private mutating func append(_ phase: any Phase) { phases.append(LoweredPhase(phase)) }
+
     /// Rule 2: joins the phase before it if that is of rows of the same extent.
     private mutating func append(_ operation: any RowOperation, _ extent: RowExtent) {
-        if var rows = phases.last as? RowsPhase, rows.extent == extent {
+        if var rows = phases.last?.phase as? RowsPhase, rows.extent == extent {
             rows.operations.append(operation)
-            phases[phases.count - 1] = rows
+            phases[phases.count - 1].phase = rows
         } else {
-            phases.append(RowsPhase(extent: extent, operations: [operation]))
+            append(RowsPhase(extent: extent, operations: [operation]))
         }
     }
 
@@ -126,7 +113,7 @@ struct Lowering {
             append(RoundRows(kernels: kernels, input: input, output: copy), linear.input.rows)
             rounded = copy
         }
-        phases.append(
+        append(
             LinearPhase(
                 name: "linear \(linear.output.name)", kernels: kernels, extent: linear.input.rows, parts: parts,
                 quantized: quantized, rounded: rounded,
@@ -134,14 +121,14 @@ struct Lowering {
     }
 
     private func panel(_ weight: Weight) -> PanelWeight {
-        guard let packed = bindings.weights[weight.name] as? PanelWeight,
+        guard let packed = environment.weights[weight.name] as? PanelWeight,
             packed.outputs == weight.rows, packed.inputs == weight.columns
         else { preconditionFailure("\(weight.name) was not packed, or with another shape") }
         return packed
     }
 
     private func vector(_ weight: Weight) -> VectorWeight {
-        guard let vector = bindings.weights[weight.name] as? VectorWeight, vector.count == weight.columns else {
+        guard let vector = environment.weights[weight.name] as? VectorWeight, vector.count == weight.columns else {
             preconditionFailure("\(weight.name) was not uploaded, or with another length")
         }
         return vector

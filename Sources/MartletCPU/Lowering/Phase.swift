@@ -17,6 +17,15 @@ extension Phase {
     var chunkLimit: Int? { nil }
 }
 
+/// A phase as a graph holds it.
+struct LoweredPhase {
+    var phase: any Phase
+    /// What it is called in the trace, if there is one.
+    var traceName: TraceRecorder.Name?
+
+    init(_ phase: any Phase) { self.phase = phase }
+}
+
 extension RowExtent {
     func count(_ batch: BatchBuffers) -> Int {
         switch self {

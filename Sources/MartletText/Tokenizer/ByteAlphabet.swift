@@ -19,6 +19,14 @@ enum ByteAlphabet {
         return result
     }()
 
+    static func spelling(of byte: UInt8) -> String { spellings[Int(byte)] }
+
+    private static let spellings: [String] = {
+        var result = Array(repeating: "", count: 256)
+        for (scalar, byte) in bytes { result[Int(byte)] = Unicode.Scalar(scalar).map { String(Character($0)) } ?? "" }
+        return result
+    }()
+
     /// The bytes that `spelling` stands for, or nil if a character of it stands for none.
     static func bytes(of spelling: String) -> [UInt8]? {
         var result: [UInt8] = []

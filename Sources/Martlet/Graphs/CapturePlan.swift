@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+
+/// A graph as it is asked for: how it runs, and the largest batch it runs.
+struct GraphKey: Hashable {
+    let mode: GraphRuntimeMode
+    let extent: BatchDescriptor
+}
+
+/// Which graphs an engine captures.
+struct CapturePlan: Equatable {
+    /// Of the body: those for uniform decodes only where the mode treats them apart.
+    private(set) var body: [GraphKey] = []
+    private(set) var head: [GraphKey] = []
+
+    /// vLLM's sizes up to the largest: 1, 2, 4, then every 8th, from 256 on every 16th, and the largest itself.
+    ///
+    /// vLLM ends at twice its number of sequences, or at 512; ours end where batches do, so that mixed steps are
+    /// captured too.
+    static func standardSizes(upTo largest: Int) -> [Int] {
+        let sizes =
+            [1, 2, 4] + Array(stride(from: 8, to: 256, by: 8)) + Array(stride(from: 256, through: largest, by: 16))
+        return sizes.filter { $0 < largest } + [largest]
+    }
+
+    /// - Parameters:
+    ///   - sizes: of tokens a step; nil for the standard ones. Larger batches are not captured.
+    ///   - capturesBySize: whether the device needs a graph for each, or one for the largest.
+    ///   - decodeLength: query tokens of a decode, 1 + k where k are speculated.
+    init(
+        mode: GraphMode, sizes: [Int]?, capacity: BatchCapacity, capturesBySize: Bool, decodeLength: Int = 1
+    ) {
+        guard mode != .none else { return }
+        let sizes = (sizes ?? Self.standardSizes(upTo: capacity.tokens)).filter { $0 <= capacity.tokens }
+        func kept(_ sizes: [Int]) -> [Int] {
+            let sorted = Set(sizes).sorted()
+            return capturesBySize ? sorted : sorted.suffix(1)
+        }
+        if mode.uniformDecode != mode.mixed {
+            let most = min(capacity.sequences * decodeLength, capacity.tokens)
+            // Whole decodes: a size between two of them holds the larger one with room to spare.
+            let whole = sizes.map { ($0 + decodeLength - 1) / decodeLength * decodeLength }
+            let largest = min(most, sizes.max() ?? 0) / decodeLength * decodeLength
+            body += kept(whole.filter { $0 <= most } + (largest > 0 ? [largest] : [])).map { tokens in
+                let extent = BatchDescriptor(
+                    tokens: tokens, sequences: tokens / decodeLength, uniformDecode: true)
+                return GraphKey(mode: mode.uniformDecode, extent: extent)
+            }
+        }
+        if mode.mixed != .none {
+            body += kept(sizes).map { tokens in
+                let extent = BatchDescriptor(tokens: tokens, sequences: min(tokens, capacity.sequences))
+                return GraphKey(mode: mode.mixed, extent: extent)
+            }
+        }
+        guard !body.isEmpty else { return }
+        // The head holds no attention, so that one piece is all of it, and rows are all that counts.
+        let rows = Self.standardSizes(upTo: capacity.logitRows)
+        head = kept(rows).map {
+            GraphKey(mode: .full, extent: BatchDescriptor(tokens: $0, sequences: min($0, capacity.sequences)))
+        }
+    }
+}

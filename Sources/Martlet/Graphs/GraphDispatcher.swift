@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+import MartletCompute
+
+/// Captures an engine's graphs, and picks those that run a step: of the graphs that were captured the smallest that
+/// holds it, or none and every kernel by itself.
+final class GraphDispatcher {
+    /// What runs a program of a step.
+    struct Dispatch {
+        let mode: GraphRuntimeMode
+        let graph: any ExecutionGraph
+        /// What the graph was captured for; nil where nothing needs to be padded.
+        let paddedRows: Int?
+    }
+
+    private struct Captured {
+        let key: GraphKey
+        let graph: any ExecutionGraph
+    }
+
+    /// By their extent, smallest first.
+    private var uniformDecodes: [Captured] = []
+    private var mixed: [Captured] = []
+    private var heads: [Captured] = []
+    private let eagerBody: any ExecutionGraph
+    private let eagerHead: any ExecutionGraph
+    private let capturesBySize: Bool
+
+    /// Captures what the plan asks for. What can't be captured runs eagerly, with a warning.
+    ///
+    /// - Throws: where the programs can't be run at all.
+    init(
+        _ plan: CapturePlan, programs: DecoderPrograms, bindings: ProgramBindings, on device: any ComputeDevice,
+        logger: Logger
+    ) throws {
+        capturesBySize = device.capturesBySize
+        let capacity = bindings.workspace.capacity
+        func eager(_ program: Program, rows: Int) throws -> any ExecutionGraph {
+            try device.compile(
+                program, bindings: bindings, mode: .none,
+                extent: BatchDescriptor(tokens: rows, sequences: capacity.sequences))
+        }
+        eagerBody = try eager(programs.body, rows: capacity.tokens)
+        eagerHead = try eager(programs.head, rows: capacity.logitRows)
+        // Largest first, so that smaller ones can use the memory of larger ones.
+        func capture(_ keys: [GraphKey], _ program: Program) -> [Captured] {
+            var captured: [Captured] = []
+            for key in keys.sorted(by: { $0.extent.tokens > $1.extent.tokens }) {
+                do {
+                    let graph = try device.compile(program, bindings: bindings, mode: key.mode, extent: key.extent)
+                    captured.append(Captured(key: key, graph: graph))
+                } catch {
+                    logger.warning(
+                        """
+                        the \(program.name)'s \(key.mode.rawValue) graph of \(key.extent.tokens) rows can't be \
+                        captured: \(error); such steps run in another graph, or kernel by kernel
+                        """)
+                }
+            }
+            return captured.reversed()
+        }
+        uniformDecodes = capture(plan.body.filter(\.extent.uniformDecode), programs.body)
+        mixed = capture(plan.body.filter { !$0.extent.uniformDecode }, programs.body)
+        heads = capture(plan.head, programs.head)
+    }
+
+    /// - Complexity: O(graphs); allocates nothing.
+    func dispatch(body batch: BatchDescriptor) -> Dispatch {
+        if batch.uniformDecode, let found = smallest(uniformDecodes, holding: batch) { return found }
+        return smallest(mixed, holding: batch) ?? Dispatch(mode: .none, graph: eagerBody, paddedRows: nil)
+    }
+
+    /// - Parameter mode: how the body runs: beside an eager body the head is eager too.
+    func dispatch(head rows: Int, beside mode: GraphRuntimeMode) -> Dispatch {
+        let batch = BatchDescriptor(tokens: rows, sequences: 0)
+        let found = mode == .none ? nil : smallest(heads, holding: batch)
+        return found ?? Dispatch(mode: .none, graph: eagerHead, paddedRows: nil)
+    }
+
+    private func smallest(_ graphs: [Captured], holding batch: BatchDescriptor) -> Dispatch? {
+        for captured in graphs
+        where captured.key.extent.tokens >= batch.tokens && captured.key.extent.sequences >= batch.sequences {
+            return Dispatch(
+                mode: captured.key.mode, graph: captured.graph,
+                paddedRows: capturesBySize ? captured.key.extent.tokens : nil)
+        }
+        return nil
+    }
+}

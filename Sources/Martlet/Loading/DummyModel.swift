@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FoundationEssentials
+import MartletCheckpoints
+import MartletCompute
+import MartletModels
+import MartletText
+
+/// Random weights of a model's shapes: for measuring what one hasn't got. They are the same each time.
+struct DummyModel: ModelSource {
+    let name: String
+    let configuration: DecoderConfiguration
+    let programs: DecoderPrograms
+    let matrixType: ElementType
+    /// In the order of use; vectors are f32.
+    private let weights: [(weight: Weight, isMatrix: Bool, type: ElementType)]
+    /// Where there is a file that has words too.
+    private let words: GGUFModel?
+
+    init(_ path: String) throws {
+        var isFolder = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw CheckpointError(.notReadable, "there is no file \(path)")
+        }
+        let file = isFolder ? URL(filePath: path).appending(path: "config.json").path : path
+        guard file.hasSuffix(".json") else {
+            let model = try GGUFModel(path)
+            self.init(model.configuration, matrixType: model.matrixType, name: model.name, words: model)
+            return
+        }
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw CheckpointError(.notReadable, "can't read \(file)")
+        }
+        let description = try HuggingFaceConfiguration(data)
+        let folder = URL(filePath: file).deletingLastPathComponent().lastPathComponent
+        self.init(
+            try description.decoder, matrixType: description.elementType,
+            name: folder.isEmpty ? "dummy" : folder, words: nil)
+    }
+
+    private init(_ configuration: DecoderConfiguration, matrixType: ElementType, name: String, words: GGUFModel?) {
+        self.configuration = configuration
+        self.matrixType = matrixType
+        self.name = "\(name) (random weights)"
+        self.words = words
+        programs = Decoder(configuration).programs
+        let types = words.map { model in
+            Dictionary(uniqueKeysWithValues: model.blueprint.matrices.map { ($0.weight.name, $0.tensor.elementType) })
+        }
+        weights =
+            programs.weights.matrices.map { ($0, true, types?[$0.name] ?? matrixType) }
+            + programs.weights.vectors.map { ($0, false, .float32) }
+    }
+
+    func tokenizer() throws -> Tokenizer {
+        try words?.tokenizer() ?? Tokenizer(bytesAndFillersUpTo: configuration.vocabularySize)
+    }
+
+    func chatTemplate() throws -> ChatTemplate? { try words?.chatTemplate() }
+
+    var weightBytes: Int {
+        weights.reduce(0) { $0 + ($1.type.byteCount(of: $1.weight.columns) ?? 0) * $1.weight.rows }
+    }
+
+    func forEachWeight(_ body: (Weight, Bool, HostTensor) throws -> Void) throws {
+        var random = RandomWeights()
+        for (weight, isMatrix, type) in weights {
+            let tensor = try random.tensor(
+                type, rows: weight.rows, columns: weight.columns,
+                scale: isMatrix ? 1 / Float(weight.columns).squareRoot() : 0.5)
+            try withExtendedLifetime(tensor) { try body(weight, isMatrix, tensor.borrowed) }
+        }
+    }
+}

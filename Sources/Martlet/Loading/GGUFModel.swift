@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import FoundationEssentials
+import MartletCheckpoints
+import MartletCompute
+import MartletModels
+import MartletText
+
+/// A GGUF file with all of its own.
+struct GGUFModel: ModelSource {
+    let file: GGUFFile
+    let blueprint: ModelBlueprint
+    let name: String
+
+    init(_ path: String) throws {
+        file = try GGUFFile(path: path)
+        file.file.willNeed()
+        blueprint = try ModelBlueprint(of: file)
+        let fileName = URL(filePath: path).deletingPathExtension().lastPathComponent
+        name = try file.contents.string("general.name") ?? fileName
+    }
+
+    var configuration: DecoderConfiguration { blueprint.configuration }
+    var programs: DecoderPrograms { blueprint.programs }
+    var matrixType: ElementType { blueprint.matrixType }
+    func tokenizer() throws -> Tokenizer { try Tokenizer(of: file) }
+
+    func chatTemplate() throws -> ChatTemplate? {
+        try file.contents.string("tokenizer.chat_template").map { try ChatTemplate($0) }
+    }
+
+    var weightBytes: Int { (blueprint.matrices + blueprint.vectors).reduce(0) { $0 + $1.tensor.range.count } }
+
+    func forEachWeight(_ body: (Weight, Bool, HostTensor) throws -> Void) throws {
+        for (weight, tensor) in blueprint.matrices { try body(weight, true, file.hostTensor(tensor)) }
+        for (weight, tensor) in blueprint.vectors { try body(weight, false, file.hostTensor(tensor)) }
+        try file.file.checkUnchanged()
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCheckpoints
+import MartletCompute
+
+/// Random numbers in the form that files store weights in.
+struct RandomWeights {
+    private var state: UInt64 = 0
+
+    /// A tensor's memory, for as long as somebody keeps it.
+    final class Tensor {
+        let borrowed: HostTensor
+
+        init(_ tensor: HostTensor) { borrowed = tensor }
+
+        deinit { UnsafeMutableRawBufferPointer(mutating: borrowed.bytes).deallocate() }
+    }
+
+    /// SplitMix64's stream.
+    private mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        return DrawKey.mix(state)
+    }
+
+    /// Values of both signs, none further from zero than twice the scale.
+    mutating func tensor(_ type: ElementType, rows: Int, columns: Int, scale: Float) throws -> Tensor {
+        guard let rowBytes = type.byteCount(of: columns) else {
+            throw CheckpointError(
+                .partialBlock, "\(columns) columns are not whole blocks of \(type.blockLength) (\(type.rawValue))")
+        }
+        let (count, overflow) = rowBytes.multipliedReportingOverflow(by: rows)
+        guard !overflow, count < 1 << 40 else {
+            throw CheckpointError(.invalidDimensions, "a matrix of \(rows) x \(columns) is too large")
+        }
+        // A word more, so that whole words can be written.
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count + 8, alignment: 64)
+        for offset in stride(from: 0, to: count, by: 8) {
+            bytes.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
+        }
+        let tensor = Tensor(
+            HostTensor(
+                elementType: type, rows: rows, columns: columns,
+                bytes: UnsafeRawBufferPointer(rebasing: bytes[..<count])))
+        scaleBlocks(of: type, in: bytes, count: count, to: scale)
+        return tensor
+    }
+
+    /// Makes numbers of random bytes: quants stay as they are and get a scale, floats keep their sign and a digit.
+    private func scaleBlocks(of type: ElementType, in bytes: UnsafeMutableRawBufferPointer, count: Int, to scale: Float)
+    {
+        func half(_ value: Float) -> UInt16 { Float16(value).bitPattern }
+        switch type {
+        case .float32:
+            let exponent = scale.bitPattern & 0x7f80_0000
+            for at in stride(from: 0, to: count, by: 4) {
+                let bits = bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)
+                bytes.storeBytes(of: bits & 0x807f_ffff | exponent, toByteOffset: at, as: UInt32.self)
+            }
+        case .bfloat16, .float16:
+            let (kept, exponent): (UInt16, UInt16) =
+                type == .bfloat16
+                ? (0x807f, UInt16(scale.bitPattern >> 16) & 0x7f80) : (0x83ff, half(scale) & 0x7c00)
+            for at in stride(from: 0, to: count, by: 2) {
+                let bits = bytes.loadUnaligned(fromByteOffset: at, as: UInt16.self)
+                bytes.storeBytes(of: bits & kept | exponent, toByteOffset: at, as: UInt16.self)
+            }
+        case .q4_0, .q4_1, .q8_0:
+            let step = half(scale / (type == .q8_0 ? 64 : 4))
+            let minimum = half(-7.5 * scale / 4)
+            for at in stride(from: 0, to: count, by: type.blockBytes) {
+                bytes.storeBytes(of: step, toByteOffset: at, as: UInt16.self)
+                if type == .q4_1 { bytes.storeBytes(of: minimum, toByteOffset: at + 2, as: UInt16.self) }
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Martlet
+import MartletCompute
+
+/// Which model, and what an engine of it holds.
+struct ModelOptions: ParsableArguments {
+    @Argument(
+        help:
+            "Path of a GGUF file, or a short name: smollm2. With --load-format dummy also of a config.json or its folder."
+    )
+    var model: ModelPath
+
+    @Option(help: "Where weights come from: auto or gguf is the file, dummy makes random ones of the model's shapes.")
+    var loadFormat = EngineOptions().loadFormat
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(
+        parsing: .unconditional,
+        help: "Tokens of prompt and answer together; by default the model's own, or what the KV cache holds.")
+    var maxModelLen: Int?
+
+    @Flag(help: "Permits a --max-model-len beyond what the model was trained for; answers may make no sense there.")
+    var allowLongMaxModelLen = false
+
+    @Option(parsing: .unconditional, help: "Tokens computed in one step.")
+    var maxNumBatchedTokens = EngineOptions().maxNumBatchedTokens
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Sequences computed at a time, at most --max-num-batched-tokens; \(EngineOptions().maxNumSeqs) by default.")
+    )
+    var maxNumSeqs: Int?
+
+    @Option(parsing: .unconditional, help: "Most tokens of one prompt in a step; 0 for no such bound.")
+    var longPrefillTokenThreshold = EngineOptions().longPrefillTokenThreshold
+
+    @Option(
+        parsing: .unconditional,
+        help: "Part of a step that prompts may take while answers are generated: less of it, steadier answers.")
+    var prefillShare = EngineOptions().prefillShare
+
+    @Option(help: "Whose turn it is: fcfs or priority.")
+    var schedulingPolicy = EngineOptions().schedulingPolicy
+
+    @Option(parsing: .unconditional, help: "Tokens in a block of the KV cache.")
+    var blockSize = EngineOptions().blockSize
+
+    @Option(
+        help: "What the KV cache keeps: auto or bfloat16, float16, float32, fp8 or fp8_e4m3, fp8_e5m2."
+    )
+    var kvCacheDtype = FloatFormat.bfloat16
+
+    @Option(
+        help: ArgumentHelp(
+            "Bytes of the KV cache, such as 2G (2^31) or 2g (2 thousand million); a quarter of the free memory by default.",
+            valueName: "bytes"))
+    var kvCacheMemoryBytes: ByteCount?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Blocks of the KV cache, whatever --kv-cache-memory-bytes says.", valueName: "blocks"))
+    var numGpuBlocksOverride: Int?
+
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether prompts share the cached beginnings of earlier ones; they do by default, but in bench latency.")
+    var enablePrefixCaching: Bool?
+
+    @Option(
+        help:
+            "Activations that meet quantised weights: int16 keeps the weights' precision, int8 reads prompts about twice as fast."
+    )
+    var activations = EngineOptions().activations
+
+    @Option(
+        help: ArgumentHelp(
+            "A file for a trace of steps and kernels, for Perfetto or Chrome; about 100 KB a step.", valueName: "file"),
+        completion: .file())
+    var trace: String?
+
+    /// All that these options say of an engine.
+    func engineOptions() throws -> EngineOptions {
+        var options = EngineOptions()
+        options.threads = device.threads
+        options.instructionSet = device.instructionSet
+        options.activations = activations
+        options.loadFormat = loadFormat
+        options.maxModelLength = maxModelLen
+        options.allowsLongMaxModelLength = allowLongMaxModelLen
+        options.blockSize = blockSize
+        options.kvCacheDtype = kvCacheDtype
+        options.kvCacheMemoryBytes = kvCacheMemoryBytes?.value
+        options.numBlocksOverride = numGpuBlocksOverride
+        options.enablePrefixCaching = enablePrefixCaching ?? options.enablePrefixCaching
+        options.maxNumBatchedTokens = maxNumBatchedTokens
+        options.maxNumSeqs = maxNumSeqs ?? options.maxNumSeqs
+        options.longPrefillTokenThreshold = longPrefillTokenThreshold
+        options.prefillShare = prefillShare
+        options.schedulingPolicy = schedulingPolicy
+        if let trace {
+            try Terminal.requireWritable(trace)
+            options.trace = TraceRecorder()
+        }
+        return options
+    }
+
+    /// Loads the model, with a progress bar, and says what it will run with.
+    func load(_ options: EngineOptions) async throws -> EngineRun {
+        FileFaults.exitCleanly()
+        let bar = ProgressBar(title: "Loading")
+        defer { bar.clear() }
+        let engine = try await Engine.load(model.resolve(), options: options) { bar.show($0) }
+        bar.clear()
+        Terminal.note(engine.model.line)
+        return EngineRun(engine: engine, trace: options.trace, tracePath: trace)
+    }
+}
