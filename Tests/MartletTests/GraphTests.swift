@@ -251,6 +251,9 @@ private final class Log: Sendable {
             for _ in 0..<4 { engine.turn() }
         }
         engine.finish()
+        // Three at once: steps of three decodes.
+        submissions += try (30..<33).map { try engine.submit(.random(4, seed: $0, answer: 6)) }
+        engine.finish()
         return submissions.map { $0.read() }
     }
 

@@ -11,9 +11,11 @@ public struct Timings: Sendable {
         let clock = ContinuousClock()
         let start = clock.now
         let result = try body()
-        seconds.append((clock.now - start) / .seconds(1))
+        append((clock.now - start) / .seconds(1))
         return result
     }
+
+    public mutating func append(_ time: Double) { seconds.append(time) }
 
     /// The same in shares, of one layer of several for example.
     public func scaled(by factor: Double) -> Timings {
@@ -23,10 +25,16 @@ public struct Timings: Sendable {
     }
 
     /// The middle one, or the mean of the middle two; NaN of none.
-    public var median: Double {
+    public var median: Double { quantile(0.5) }
+
+    /// The value below which a fraction of them lies, on a straight line between two of them; NaN of none.
+    public func quantile(_ fraction: Double) -> Double {
         let sorted = seconds.sorted()
         guard let last = sorted.indices.last else { return .nan }
-        return (sorted[last / 2] + sorted[(last + 1) / 2]) / 2
+        let place = fraction * Double(last)
+        let lower = min(max(Int(place), 0), last)
+        let upper = min(lower + 1, last)
+        return sorted[lower] + (sorted[upper] - sorted[lower]) * (place - Double(lower))
     }
 
     public var minimum: Double { seconds.min() ?? .nan }

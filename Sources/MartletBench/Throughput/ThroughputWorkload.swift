@@ -13,6 +13,8 @@ public struct ThroughputWorkload: Sendable {
 
     public let requests: [Request]
 
+    public init(requests: [Request]) { self.requests = requests }
+
     /// Random tokens. Lengths are taken in turn from the lists.
     ///
     /// - Parameters:

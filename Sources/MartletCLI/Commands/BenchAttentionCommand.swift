@@ -55,7 +55,7 @@ struct BenchAttentionCommand: ParsableCommand {
     var window: Int?
 
     @Option(help: "Launches to time in turn: unified, split, auto.")
-    var launch = Launches([.unified, .split])
+    var launch = ArgumentList<AttentionLaunch>([.unified, .split])
 
     @Option(help: "Timed runs.")
     var numIters = 15
@@ -137,18 +137,6 @@ struct BenchAttentionCommand: ParsableCommand {
         let report = try AttentionBenchmark(workload, on: device)
             .run(launches: launch.values, iterations: numIters, warmup: numItersWarmup) { bar.show($0) }
         return report.results.map { AttentionReportEntry(report, launch: $0.launch, $0.result) }
-    }
-
-    /// A list of launches.
-    struct Launches: ExpressibleByArgument {
-        let values: [AttentionLaunch]
-        init(_ values: [AttentionLaunch]) { self.values = values }
-        init?(argument: String) {
-            let parts = argument.split(separator: ",").map { AttentionLaunch(rawValue: String($0)) }
-            values = parts.compactMap(\.self)
-            guard !values.isEmpty, values.count == parts.count else { return nil }
-        }
-        var defaultValueDescription: String { values.map(\.rawValue).joined(separator: ",") }
     }
 
     /// `QUERYxKV`.

@@ -5,5 +5,7 @@ import ArgumentParser
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures how fast this machine computes, beside its own limits.",
-        subcommands: [BenchThroughputCommand.self, BenchAttentionCommand.self])
+        subcommands: [
+            BenchLatencyCommand.self, BenchMixedCommand.self, BenchThroughputCommand.self, BenchAttentionCommand.self,
+        ])
 }

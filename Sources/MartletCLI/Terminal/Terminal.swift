@@ -62,6 +62,10 @@ enum Terminal {
         do { try data.write(to: URL(filePath: path)) } catch { throw InputError("can't write \(path)") }
     }
 
+    static func writeFile(_ text: String, to path: String) throws {
+        do { try Data(text.utf8).write(to: URL(filePath: path)) } catch { throw InputError("can't write \(path)") }
+    }
+
     /// Streams an answer and says at the end how fast it was. Returns its text.
     static func stream(_ answer: GenerationStream) async throws -> String {
         var text = ""

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Lines over lengths, as an SVG: panels side by side, one legend for all.
+public struct LinePlot: Sendable {
+    /// A median, and the range around it.
+    public struct Point: Sendable {
+        public var x: Double
+        public var y: Double
+        public var range: ClosedRange<Double>
+
+        public init(x: Double, y: Double, range: ClosedRange<Double>) {
+            self.x = x
+            self.y = y
+            self.range = range
+        }
+    }
+
+    public struct Series: Sendable {
+        public var name: String
+        public var points: [Point]
+
+        public init(name: String, points: [Point]) {
+            self.name = name
+            self.points = points
+        }
+    }
+
+    public struct Panel: Sendable {
+        public var title: String
+        /// In the order of the legend; a series keeps its colour through all panels.
+        public var series: [Series]
+
+        public init(title: String, series: [Series]) {
+            self.title = title
+            self.series = series
+        }
+    }
+
+    public var title: String
+    public var xLabel: String
+    public var yLabel: String
+    public var panels: [Panel]
+
+    public init(title: String, xLabel: String, yLabel: String, panels: [Panel]) {
+        self.title = title
+        self.xLabel = xLabel
+        self.yLabel = yLabel
+        self.panels = panels
+    }
+
+    // Told apart also by those who see few colours (Okabe and Ito 2008), and by their marks.
+    private static let colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+    private static let (panelWidth, height, left, right, top, bottom) = (440.0, 400.0, 64.0, 16.0, 84.0, 52.0)
+
+    private var names: [String] {
+        panels.flatMap(\.series).reduce(into: []) { names, series in
+            if !names.contains(series.name) { names.append(series.name) }
+        }
+    }
+
+    public var svg: String {
+        let width = Self.panelWidth * Double(max(1, panels.count))
+        var body = Self.text(title, at: (width / 2, 22), size: 15, anchor: "middle", weight: "bold")
+        body += legend(width)
+        for (index, panel) in panels.enumerated() {
+            body += #"<g transform="translate(\#(Self.number(Double(index) * Self.panelWidth)) 0)">\#n"#
+            body += draw(panel) + "</g>\n"
+        }
+        return """
+            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.number(width)) \(Self.number(Self.height))" \
+            width="\(Self.number(width))" height="\(Self.number(Self.height))" font-family="sans-serif">
+            <rect width="100%" height="100%" fill="white"/>
+            \(body)</svg>
+
+            """
+    }
+
+    private func legend(_ width: Double) -> String {
+        // About what a letter takes, a mark before it and room behind.
+        let widths = names.map { Double($0.count) * 7 + 46 }
+        var x = max(8, (width - widths.reduce(0, +)) / 2)
+        var result = ""
+        for (index, name) in names.enumerated() {
+            let colour = Self.colours[index % Self.colours.count]
+            result += Self.line((x, 44), (x + 24, 44), colour, width: 2)
+            result += Self.mark(index, at: (x + 12, 44))
+            result += Self.text(name, at: (x + 30, 48), size: 12)
+            x += widths[index]
+        }
+        return result
+    }
+
+    private func draw(_ panel: Panel) -> String {
+        let points = panel.series.flatMap(\.points)
+        guard let least = points.map(\.x).min(), let most = points.map(\.x).max() else { return "" }
+        let ticks = Self.ticks(upTo: points.map(\.range.upperBound).max() ?? 1)
+        let (lowX, highX) = (min(0, least), max(most, least + 1))
+        let highY = ticks.last ?? 1
+        let plotWidth = Self.panelWidth - Self.left - Self.right
+        let plotHeight = Self.height - Self.top - Self.bottom
+        func place(_ x: Double, _ y: Double) -> (Double, Double) {
+            (
+                Self.left + (x - lowX) / (highX - lowX) * plotWidth,
+                Self.height - Self.bottom - y / highY * plotHeight
+            )
+        }
+        var result = ""
+        for tick in ticks {
+            let (x, y) = place(lowX, tick)
+            result += Self.line((x, y), (x + plotWidth, y), "#dddddd", width: 1)
+            result += Self.text(Self.label(tick), at: (x - 6, y + 4), size: 11, anchor: "end")
+        }
+        var lastLabel = -Double.infinity
+        for x in Set(points.map(\.x)).sorted() {
+            let at = place(x, 0)
+            result += Self.line(at, (at.0, at.1 + 4), "#444444", width: 1)
+            guard at.0 - lastLabel >= 34 else { continue }
+            result += Self.text(Self.lengthLabel(x), at: (at.0, at.1 + 17), size: 11, anchor: "middle")
+            lastLabel = at.0
+        }
+        result += Self.line(place(lowX, 0), place(highX, 0), "#444444", width: 1)
+        let middle = Self.left + plotWidth / 2
+        result += Self.text(panel.title, at: (middle, Self.top - 12), size: 13, anchor: "middle")
+        result += Self.text(xLabel, at: (middle, Self.height - 12), size: 12, anchor: "middle")
+        let centre = Self.top + plotHeight / 2
+        result += #"<g transform="rotate(-90 16 \#(Self.number(centre)))">"#
+        result += Self.text(yLabel, at: (16, centre), size: 12, anchor: "middle") + "</g>\n"
+        for series in panel.series {
+            let index = names.firstIndex(of: series.name) ?? 0
+            let colour = Self.colours[index % Self.colours.count]
+            let path = series.points.map { point in
+                let (x, y) = place(point.x, point.y)
+                return "\(Self.number(x)),\(Self.number(y))"
+            }
+            result += #"<polyline points="\#(path.joined(separator: " "))" fill="none" stroke="\#(colour)" "#
+            result += "stroke-width=\"2\"/>\n"
+            for point in series.points {
+                result += Self.line(
+                    place(point.x, point.range.lowerBound), place(point.x, point.range.upperBound), colour, width: 1)
+                result += Self.mark(index, at: place(point.x, point.y))
+            }
+        }
+        return result
+    }
+
+    /// Round numbers from 0 to the first that isn't below `most`, four to eight of them.
+    static func ticks(upTo most: Double) -> [Double] {
+        guard most > 0, most.isFinite else { return [0, 1] }
+        var magnitude = 1.0
+        while magnitude > most { magnitude /= 10 }
+        while magnitude * 10 <= most { magnitude *= 10 }
+        let step = [0.2, 0.5, 1, 2].map { $0 * magnitude }.first { most / $0 <= 7 } ?? 2 * magnitude
+        return (0...Int((most / step).rounded(.up))).map { Double($0) * step }
+    }
+
+    private static func mark(_ index: Int, at place: (Double, Double)) -> String {
+        let (x, y) = place
+        let shape =
+            switch index % 4 {
+            case 0: #"<circle cx="\#(number(x))" cy="\#(number(y))" r="4""#
+            case 1: #"<rect x="\#(number(x - 3.5))" y="\#(number(y - 3.5))" width="7" height="7""#
+            case 2: polygon([(x, y - 5), (x + 5, y + 4), (x - 5, y + 4)])
+            default: polygon([(x, y - 5), (x + 5, y), (x, y + 5), (x - 5, y)])
+            }
+        return shape + " fill=\"\(colours[index % colours.count])\"/>\n"
+    }
+
+    private static func polygon(_ corners: [(Double, Double)]) -> String {
+        let points = corners.map { "\(number($0.0)),\(number($0.1))" }.joined(separator: " ")
+        return "<polygon points=\"\(points)\""
+    }
+
+    private static func line(
+        _ start: (Double, Double), _ end: (Double, Double), _ colour: String, width: Double
+    ) -> String {
+        #"<line x1="\#(number(start.0))" y1="\#(number(start.1))" x2="\#(number(end.0))" y2="\#(number(end.1))" "#
+            + "stroke=\"\(colour)\" stroke-width=\"\(number(width))\"/>\n"
+    }
+
+    private static func text(
+        _ text: String, at place: (Double, Double), size: Double, anchor: String = "start", weight: String = "normal"
+    ) -> String {
+        let escaped = text.reduce(into: "") { result, character in
+            switch character {
+            case "<": result += "&lt;"
+            case ">": result += "&gt;"
+            case "&": result += "&amp;"
+            default: result.append(character)
+            }
+        }
+        return #"<text x="\#(number(place.0))" y="\#(number(place.1))" font-size="\#(number(size))" "#
+            + "text-anchor=\"\(anchor)\" font-weight=\"\(weight)\" fill=\"#222222\">\(escaped)</text>\n"
+    }
+
+    /// With one decimal, and none where it is 0.
+    private static func number(_ value: Double) -> String { label((value * 10).rounded() / 10) }
+
+    private static func label(_ value: Double) -> String {
+        let rounded = (value * 1e6).rounded() / 1e6
+        return rounded == rounded.rounded() && abs(rounded) < 1e15 ? "\(Int(rounded))" : "\(rounded)"
+    }
+
+    private static func lengthLabel(_ length: Double) -> String {
+        length >= 1024 && length.truncatingRemainder(dividingBy: 1024) == 0
+            ? "\(label(length / 1024))K" : label(length)
+    }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Martlet
+
+/// How long a batch of requests takes from the first to the last token, all of one shape: vLLM's `bench latency`.
+public struct LatencyBenchmark: Sendable {
+    public let batchSize: Int
+    public let outputLength: Int
+    public let seed: UInt64
+
+    public init(batchSize: Int, outputLength: Int, seed: UInt64 = 0) {
+        self.batchSize = batchSize
+        self.outputLength = outputLength
+        self.seed = seed
+    }
+
+    /// The same random prompts in each run.
+    public func run(
+        on engines: VariantEngines, inputLength: Int, warmup: Int, iterations: Int,
+        progress: (Double) -> Void = { _ in }
+    ) async throws -> [VariantResult] {
+        let timings = try await engines.time(warmup: warmup, iterations: iterations, progress: progress) { engine, _ in
+            let workload = ThroughputWorkload.random(
+                count: batchSize, inputLengths: [inputLength], outputLengths: [outputLength],
+                vocabulary: engine.model.tokenizer.vocabulary, seed: seed)
+            return try await ThroughputBenchmark(workload, seed: seed).run(on: engine).elapsedTime
+        }
+        return timings.map {
+            VariantResult(variant: $0.variant, length: inputLength, prefix: nil, timings: $0.timings)
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What one variant took at one length, with vLLM's keys and some of our own.
+public struct LatencyEntry: Encodable, Sendable {
+    /// As numpy's, which vLLM uses: between two values there is a straight line.
+    private static let percents = [10, 25, 50, 75, 90, 99]
+
+    public let averageLatency: Double
+    public let latencies: [Double]
+    public let percentiles: [String: Double]
+    public let graphMode: String
+    public let attentionLaunch: String
+    public let inputLength: Int
+    public let outputLength: Int
+    /// nil where the batch is what the benchmark's name says.
+    public let batchSize: Int?
+    public let prefix: String?
+
+    public init(_ result: VariantResult, outputLength: Int, batchSize: Int? = nil) {
+        let timings = result.timings
+        latencies = timings.seconds
+        averageLatency = timings.seconds.reduce(0, +) / Double(max(1, timings.seconds.count))
+        percentiles = Dictionary(
+            uniqueKeysWithValues: Self.percents.map { ("\($0)", timings.quantile(Double($0) / 100)) })
+        graphMode = result.variant.graphMode.rawValue
+        attentionLaunch = result.variant.attentionLaunch.rawValue
+        inputLength = result.length
+        self.outputLength = outputLength
+        self.batchSize = batchSize
+        prefix = result.prefix?.rawValue
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case averageLatency = "avg_latency"
+        case latencies, percentiles
+        case graphMode = "cudagraph_mode"
+        case attentionLaunch = "attention_launch"
+        case inputLength = "input_len"
+        case outputLength = "output_len"
+        case batchSize = "batch_size"
+        case prefix
+    }
+}
+
+/// All entries of a run. One alone is written as vLLM writes it.
+public struct LatencyReport: Encodable, Sendable {
+    public let entries: [LatencyEntry]
+
+    public init(_ entries: [LatencyEntry]) { self.entries = entries }
+
+    private enum CodingKeys: String, CodingKey { case results }
+
+    public func encode(to encoder: any Encoder) throws {
+        if entries.count == 1 { return try entries[0].encode(to: encoder) }
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(entries, forKey: .results)
+    }
+}

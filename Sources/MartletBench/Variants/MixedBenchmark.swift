@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Martlet
+
+/// One long request beside many short ones: the scenario of vLLM's pull request 29020.
+///
+/// The long prompt comes first and its answer has many tokens; each of the short ones has one. Two sequences at a time,
+/// so nearly every step is a decode over a long context beside a short prompt.
+public struct MixedBenchmark: Sendable {
+    /// Tokens of the long request's answer.
+    public let outputLength: Int
+    public let shortCount: Int
+    public let shortLength: Int
+    public let seed: UInt64
+
+    public init(outputLength: Int, shortCount: Int, shortLength: Int, seed: UInt64 = 0) {
+        self.outputLength = outputLength
+        self.shortCount = shortCount
+        self.shortLength = shortLength
+        self.seed = seed
+    }
+
+    /// - Parameters:
+    ///   - prefix: cold takes another long prompt for each run, warm the same one, that of the last cold run if the
+    ///     cache still holds it.
+    ///   - warmup: warm runs need at least one, so that the cache holds the prompt.
+    public func run(
+        on engines: VariantEngines, longLength: Int, prefix: PrefixState, warmup: Int, iterations: Int,
+        progress: (Double) -> Void = { _ in }
+    ) async throws -> [VariantResult] {
+        let timings = try await engines.time(warmup: warmup, iterations: iterations, progress: progress) {
+            engine, iteration in
+            let prompt = prefix == .warm ? 0 : UInt64(warmup + iterations - 1 - iteration)
+            return try await run(on: engine, longLength: longLength, prompt: prompt, iteration: UInt64(iteration))
+        }
+        return timings.map {
+            VariantResult(variant: $0.variant, length: longLength, prefix: prefix, timings: $0.timings)
+        }
+    }
+
+    private func run(on engine: Engine, longLength: Int, prompt: UInt64, iteration: UInt64) async throws -> Double {
+        let vocabulary = engine.model.tokenizer.vocabulary
+        // Prompts of two lengths must not begin alike either: a cold one would find the other in the cache.
+        let longSeed = seed &+ (UInt64(longLength) << 32 | prompt)
+        let long = ThroughputWorkload.random(
+            count: 1, inputLengths: [longLength], outputLengths: [outputLength], vocabulary: vocabulary,
+            seed: longSeed)
+        let short = ThroughputWorkload.random(
+            count: shortCount, inputLengths: [shortLength], outputLengths: [1], vocabulary: vocabulary,
+            seed: seed &+ 0x8000_0000 &+ iteration)
+        let workload = ThroughputWorkload(requests: long.requests + short.requests)
+        return try await ThroughputBenchmark(workload, seed: seed).run(on: engine).elapsedTime
+    }
+}

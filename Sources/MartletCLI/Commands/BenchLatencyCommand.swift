@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Martlet
+import MartletBench
+
+struct BenchLatencyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "latency", abstract: "Seconds that a batch takes from first to last token, by prompt length.",
+        discussion: """
+            Requests of random tokens, all there at once, the same in each run. Several graph modes or attention launches \
+            are measured in turn, run by run. Prefix caching is off unless it is asked for, as in vLLM, so that each run \
+            reads its prompts.
+            """)
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var variants: VariantOptions
+
+    @Option(help: "Tokens of a prompt; a list is measured one after the other.")
+    var inputLen = Numbers([32])
+
+    @Option(help: "Tokens of an answer.")
+    var outputLen = 128
+
+    @Option(help: "Requests in a batch.")
+    var batchSize = 8
+
+    @Option(help: "Runs before those that count.")
+    var numItersWarmup = 10
+
+    @Option(help: "Runs that count.")
+    var numIters = 30
+
+    @Option(help: "Of the prompts.")
+    var seed: UInt64 = 0
+
+    func validate() throws {
+        guard (1...1024).contains(batchSize), (1...(1 << 20)).contains(outputLen) else {
+            throw ValidationError("--batch-size must be 1 to 1024, --output-len 1 to 1048576")
+        }
+        guard (1...10_000).contains(numIters), (0...10_000).contains(numItersWarmup) else {
+            throw ValidationError("--num-iters must be 1 to 10000, --num-iters-warmup 0 to 10000")
+        }
+    }
+
+    func run() async throws {
+        let longest = (inputLen.values.max() ?? 0) + outputLen
+        let run = try await variants.load(model) { options in
+            options.enablePrefixCaching = model.enablePrefixCaching ?? false
+            if options.maxModelLength == nil { options.maxModelLength = longest }
+        }
+        let benchmark = LatencyBenchmark(batchSize: batchSize, outputLength: outputLen, seed: seed)
+        var results: [VariantResult] = []
+        for length in inputLen.values {
+            let bar = ProgressBar(title: "\(length) tokens")
+            bar.show(0)
+            defer { bar.clear() }
+            results += try await benchmark.run(
+                on: run.engines, inputLength: length, warmup: numItersWarmup, iterations: numIters
+            ) { bar.show($0) }
+        }
+        Terminal.write(results.table.text)
+        try variants.write(
+            LatencyReport(
+                results.map { LatencyEntry($0, outputLength: outputLen, batchSize: batchSize) }),
+            results.plot(
+                title: "Latency: \(outputLen) tokens out, batch of \(batchSize)", xLabel: "prompt tokens"))
+        try await run.finish()
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Martlet
+import MartletBench
+
+struct BenchMixedCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mixed", abstract: "Seconds that a long request takes beside a stream of short ones.",
+        discussion: """
+            One request of --long-len prompt tokens whose answer has --output-len, and behind it --num-prompts requests \
+            of a short prompt and one token each, two sequences at a time: the scenario of vLLM's pull request 29020. \
+            Cold runs bring a new long prompt each, warm ones find theirs in the prefix cache. Several graph modes or \
+            attention launches are measured in turn, run by run.
+            """)
+
+    @OptionGroup var model: ModelOptions
+    @OptionGroup var variants: VariantOptions
+
+    @Option(help: "Tokens of the long prompt; a list is measured one after the other.")
+    var longLen = Numbers([4096])
+
+    @Option(help: "Tokens of the long request's answer.")
+    var outputLen = 100
+
+    @Option(help: "Short requests; as many as --output-len by default.")
+    var numPrompts: Int?
+
+    @Option(help: "Tokens of a short prompt.")
+    var shortLen = 5
+
+    @Option(help: "Whether the cache holds the long prompt when it comes: cold, warm or both.")
+    var prefix = ArgumentList<PrefixState>([.cold, .warm])
+
+    @Option(help: "Runs before those that count; warm ones have at least one.")
+    var numItersWarmup = 1
+
+    @Option(help: "Runs that count.")
+    var numIters = 5
+
+    @Option(help: "Cold runs that count, where those are to be fewer: they read the whole long prompt each.")
+    var numItersCold: Int?
+
+    @Option(help: "Of the prompts.")
+    var seed: UInt64 = 0
+
+    private var shortCount: Int { numPrompts ?? outputLen }
+
+    func validate() throws {
+        guard (1...(1 << 20)).contains(outputLen), (1...(1 << 20)).contains(shortLen), (0...1000).contains(shortCount)
+        else {
+            throw ValidationError("--output-len and --short-len must be 1 to 1048576, --num-prompts 0 to 1000")
+        }
+        guard (1...10_000).contains(numIters), (1...10_000).contains(numItersCold ?? 1),
+            (0...10_000).contains(numItersWarmup)
+        else {
+            throw ValidationError("--num-iters and --num-iters-cold must be 1 to 10000, --num-iters-warmup 0 to 10000")
+        }
+        if model.enablePrefixCaching == false, prefix.values.contains(.warm) {
+            throw ValidationError("--no-enable-prefix-caching leaves no warm prefix; give --prefix cold")
+        }
+    }
+
+    func run() async throws {
+        let longest = max((longLen.values.max() ?? 0) + outputLen, shortLen + 1)
+        let run = try await variants.load(model) { options in
+            if model.maxNumSeqs == nil { options.maxNumSeqs = 2 }
+            if options.maxModelLength == nil { options.maxModelLength = longest }
+        }
+        let benchmark = MixedBenchmark(
+            outputLength: outputLen, shortCount: shortCount, shortLength: shortLen, seed: seed)
+        var results: [VariantResult] = []
+        for length in longLen.values {
+            // Cold first: it leaves the prompt that warm runs find.
+            for state in PrefixState.allCases where prefix.values.contains(state) {
+                let bar = ProgressBar(title: "\(length) tokens, \(state.rawValue)")
+                bar.show(0)
+                defer { bar.clear() }
+                results += try await benchmark.run(
+                    on: run.engines, longLength: length, prefix: state,
+                    warmup: max(numItersWarmup, state == .warm ? 1 : 0),
+                    iterations: state == .cold ? numItersCold ?? numIters : numIters
+                ) { bar.show($0) }
+            }
+        }
+        Terminal.write(results.table.text)
+        try variants.write(
+            LatencyReport(results.map { LatencyEntry($0, outputLength: outputLen) }),
+            results.plot(
+                title: "One long request (\(outputLen) tokens out) beside \(shortCount) short ones",
+                xLabel: "long prompt, tokens"))
+        try await run.finish()
+    }
+}
