@@ -59,6 +59,12 @@ let package = Package(
             name: "MartletTextTests", dependencies: ["MartletText", "MartletTestSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "MartletModelsTests", dependencies: ["MartletModels", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletCLITests",
+            dependencies: [
+                "MartletCLI", "Martlet", "MartletBench",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(
             name: "MartletTests",

@@ -89,10 +89,13 @@ public final class CPUDevice: ComputeDevice {
     public func compile(
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
     ) throws -> any ExecutionGraph {
-        let environment = LoweringEnvironment(
+        try CPUGraph(program, mode: mode, environment: environment(bindings))
+    }
+
+    func environment(_ bindings: ProgramBindings) -> LoweringEnvironment {
+        LoweringEnvironment(
             bindings, kernels: kernels, threadCount: threadCount, attentionSegmentLength: attentionSegmentLength,
             trace: trace)
-        return try CPUGraph(program, mode: mode, environment: environment)
     }
 
     public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {

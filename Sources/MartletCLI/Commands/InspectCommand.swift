@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import Martlet
 import MartletCheckpoints
+import MartletCompute
 
 struct InspectCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,8 +16,28 @@ struct InspectCommand: AsyncParsableCommand {
     @Flag(help: "Prints JSON.")
     var json = false
 
+    @Flag(help: "Prints the programs that steps run, and what they become here: kernels, and what was fused of them.")
+    var program = false
+
+    @OptionGroup var device: DeviceOptions
+
+    @Option(help: "With --program: activations that meet quantised weights, int16 or int8.")
+    var activations = EngineOptions().activations
+
+    func validate() throws {
+        if json, program { throw ValidationError("--program is for people; it has no --json") }
+    }
+
     func run() async throws {
         FileFaults.exitCleanly()
+        if program {
+            var options = EngineOptions()
+            options.threads = device.threads
+            options.instructionSet = device.instructionSet
+            options.activations = activations
+            Terminal.write(try ProgramReport(path: model.resolve(), options: options).text)
+            return
+        }
         let report = ModelReport(of: try GGUFFile(path: model.resolve()))
         if json {
             let encoder = JSONEncoder()
@@ -25,6 +46,43 @@ struct InspectCommand: AsyncParsableCommand {
         } else {
             Terminal.write(report.text)
         }
+    }
+}
+
+extension ProgramReport {
+    fileprivate var text: String {
+        var text = ""
+        for entry in entries {
+            text += "\(entry.name): \(entry.kernels.count) kernels\n"
+            text += Self.listing(entry.kernels.map { ($0, RepeatedLines.key($0)) }, numbered: true)
+            text +=
+                "\(entry.name) as one graph on \(deviceName): \(entry.listing.phases.count) phases, a barrier between two\n"
+            text += Self.listing(
+                entry.listing.phases.map { phase in
+                    let range = phase.kernels
+                    let kernels =
+                        range.count == 1
+                        ? "kernel \(range.lowerBound)" : "kernels \(range.lowerBound) to \(range.upperBound)"
+                    return ("\(phase.name)  (\(kernels))", "\(phase.name) \(range.count)")
+                }, numbered: false)
+            text += "\n"
+        }
+        let counts = GraphRuntimeMode.allCases.map { "\($0.rawValue) \(wakeUps[$0] ?? 0)" }
+        return text + "wake-ups of the workers in a step: \(counts.joined(separator: ", "))\n"
+    }
+
+    private static func listing(_ lines: [(text: String, key: String)], numbered: Bool) -> String {
+        var text = ""
+        for stretch in RepeatedLines.stretches(of: lines.map(\.key)) {
+            for index in stretch.lines {
+                let number = numbered ? String(repeating: " ", count: max(0, 5 - "\(index)".count)) + "\(index)" : "   "
+                text += "\(number)  \(lines[index].text.escapingControlCharacters)\n"
+            }
+            if stretch.repeats > 0 {
+                text += "       … these \(stretch.lines.count) another \(stretch.repeats) times, a layer each\n"
+            }
+        }
+        return text
     }
 }
 

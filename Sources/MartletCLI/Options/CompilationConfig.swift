@@ -52,7 +52,7 @@ struct CompilationConfig: Decodable {
         } catch is DecodingError { throw Self.modeError }
         do {
             captureSizes = try container.decodeIfPresent([Int].self, forKey: AnyKey(.captureSizes))
-        } catch is DecodingError { throw Self.sizesError }
+        } catch { throw Self.sizesError }
         if let captureSizes { try Self.check(captureSizes) }
     }
 
@@ -60,7 +60,9 @@ struct CompilationConfig: Decodable {
     static func captureSizes(_ argument: String) throws -> [Int] {
         let isBracketed = argument.hasPrefix("[") && argument.hasSuffix("]")
         let list = isBracketed ? argument.dropFirst().dropLast() : argument[...]
-        let sizes = list.split(separator: ",").map { Int($0.trimmingCharacters(in: .whitespaces)) ?? 0 }
+        let sizes = list.split(separator: ",", omittingEmptySubsequences: false).map {
+            Int($0.trimmingCharacters(in: .whitespaces)) ?? 0
+        }
         try check(sizes)
         return sizes
     }

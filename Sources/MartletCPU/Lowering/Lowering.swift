@@ -12,13 +12,18 @@ import MartletCompute
 struct Lowering {
     private let environment: LoweringEnvironment
     private var phases: [LoweredPhase] = []
+    /// The kernel that is being lowered.
+    private var index = 0
 
     /// Lowers kernels that run one after the other with no host in between.
     static func lower(
         _ kernels: some Collection<Kernel>, in environment: LoweringEnvironment
     ) throws(DeviceError) -> [LoweredPhase] {
         var lowering = Lowering(environment: environment)
-        for kernel in kernels { try lowering.append(kernel) }
+        for kernel in kernels {
+            try lowering.append(kernel)
+            lowering.index += 1
+        }
         guard let trace = environment.trace else { return lowering.phases }
         for index in lowering.phases.indices {
             lowering.phases[index].traceName = trace.name(lowering.phases[index].phase.name, values: ["items"])
@@ -78,13 +83,14 @@ struct Lowering {
         }
     }
 
-    private mutating func append(_ phase: any Phase) { phases.append(LoweredPhase(phase)) }
+    private mutating func append(_ phase: any Phase) { phases.append(LoweredPhase(phase, kernel: index)) }
 
     /// Rule 2: joins the phase before it if that is of rows of the same extent.
     private mutating func append(_ operation: any RowOperation, _ extent: RowExtent) {
         if var rows = phases.last?.phase as? RowsPhase, rows.extent == extent {
             rows.operations.append(operation)
             phases[phases.count - 1].phase = rows
+            phases[phases.count - 1].kernels = phases[phases.count - 1].kernels.lowerBound...index
         } else {
             append(RowsPhase(extent: extent, operations: [operation]))
         }

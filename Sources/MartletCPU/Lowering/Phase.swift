@@ -20,10 +20,15 @@ extension Phase {
 /// A phase as a graph holds it.
 struct LoweredPhase {
     var phase: any Phase
+    /// The kernels that it does, or does a part of.
+    var kernels: ClosedRange<Int>
     /// What it is called in the trace, if there is one.
     var traceName: TraceRecorder.Name?
 
-    init(_ phase: any Phase) { self.phase = phase }
+    init(_ phase: any Phase, kernel: Int) {
+        self.phase = phase
+        kernels = kernel...kernel
+    }
 }
 
 extension RowExtent {

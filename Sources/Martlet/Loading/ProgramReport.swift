@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCPU
+import MartletCompute
+import MartletModels
+
+/// A model's two programs, and what the CPU makes of them.
+public struct ProgramReport: Sendable {
+    public struct Entry: Sendable {
+        public let name: String
+        /// What the model asks for, whatever the device.
+        public let kernels: [String]
+        public let listing: ProgramListing
+    }
+
+    public let deviceName: String
+    public let entries: [Entry]
+    /// How often the workers are woken in a step, by runtime mode: a program's last piece and the next one's first go
+    /// together.
+    public let wakeUps: [GraphRuntimeMode: Int]
+
+    /// Packs the model's weights, since what becomes of a kernel depends on them.
+    public init(path: String, options: EngineOptions = EngineOptions()) throws {
+        let source = try options.loadFormat.open(path)
+        let device = try CPUDevice(
+            threads: options.threads, instructionSet: options.instructionSet, activations: options.activations)
+        var weights: [String: any DeviceWeight] = [:]
+        try source.forEachWeight { weight, isMatrix, tensor in
+            weights[weight.name] = try isMatrix ? device.pack(tensor) : device.upload(tensor.dequantized())
+        }
+        let heads = source.configuration.heads
+        let bindings = ProgramBindings(
+            weights: weights,
+            cache: try device.allocateCache(
+                CacheLayout(
+                    layers: source.configuration.layers, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize,
+                    blockSize: options.blockSize, blockCount: 1, format: options.kvCacheDtype)),
+            workspace: try device.makeWorkspace(
+                BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1)))
+        let programs = [source.programs.body, source.programs.head]
+        deviceName = device.name
+        entries = try programs.map { program in
+            Entry(
+                name: program.name, kernels: program.kernels.map(\.description),
+                listing: try device.listing(of: program, bindings: bindings))
+        }
+        var wakeUps: [GraphRuntimeMode: Int] = [:]
+        for mode in GraphRuntimeMode.allCases {
+            let parts = entries.reduce(0) { $0 + ($1.listing.wakeUps[mode] ?? 0) }
+            wakeUps[mode] = mode == .none ? parts : parts - (entries.count - 1)
+        }
+        self.wakeUps = wakeUps
+    }
+}

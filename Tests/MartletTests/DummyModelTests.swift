@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import MartletCheckpoints
+import MartletCompute
+import MartletTestSupport
+import Testing
+
+@testable import Martlet
+
+@Suite struct DummyModelTests {
+    private static let config = """
+        {"model_type": "llama", "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2,
+         "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 300,
+         "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "tie_word_embeddings": true, "dtype": "bfloat16"}
+        """
+
+    private func tokens(_ path: String, _ change: (inout EngineOptions) -> Void = { _ in }) throws -> [Int32] {
+        let engine = try ManualEngine(path) {
+            $0.loadFormat = .dummy
+            change(&$0)
+        }
+        #expect(engine.model.name.contains("random weights"))
+        let submission = try engine.submit(.random(20, answer: 30))
+        engine.finish()
+        let outcome = submission.read()
+        #expect(outcome.end == .finished)
+        #expect(outcome.logprobs[0].allSatisfy { Float(bitPattern: $0).isFinite })
+        return outcome.tokens[0]
+    }
+
+    /// The same weights each time, with the config's file or its folder, and text in and out.
+    @Test func aConfigIsEnough() throws {
+        let file = try TemporaryFile(Array(Self.config.utf8), name: "config.json")
+        let first = try tokens(file.path)
+        #expect(first.count == 30 && Set(first).count > 1)
+        #expect(try tokens(URL(filePath: file.path).deletingLastPathComponent().path) == first)
+        #expect(try tokens(file.path) { $0.graphMode = .none } == first)
+        let engine = try ManualEngine(file.path) { $0.loadFormat = .dummy }
+        let tokenizer = engine.model.tokenizer
+        #expect(engine.model.matrixType == .bfloat16 && engine.model.configuration.vocabularySize == 300)
+        #expect(
+            tokenizer.vocabulary.count == 300 && tokenizer.decode(tokenizer.encode("Grüße, world!")) == "Grüße, world!")
+        #expect(engine.model.chatTemplate == nil)
+    }
+
+    /// A GGUF file's shapes and types, and not its numbers.
+    @Test(arguments: ElementType.allCases) func aFileLendsItsShapes(_ type: ElementType) throws {
+        var model = TinyModel()
+        (model.type, model.embeddingType, model.hasBias, model.hasOutput) = (type, type, true, true)
+        let file = try model.write()
+        let dummy = try tokens(file.path)
+        #expect(Set(dummy).count > 1)
+        let engine = try ManualEngine(file.path)
+        let submission = try engine.submit(.random(20, answer: 30))
+        engine.finish()
+        #expect(submission.read().tokens[0] != dummy)
+        var other = model
+        other.seed = 99
+        let otherFile = try other.write()
+        #expect(try tokens(otherFile.path) == dummy)
+    }
+
+    @Test func smallVocabulariesWork() throws {
+        let small = Self.config.replacing("\"vocab_size\": 300", with: "\"vocab_size\": 40")
+        let file = try TemporaryFile(Array(small.utf8), name: "config.json")
+        let engine = try ManualEngine(file.path) { $0.loadFormat = .dummy }
+        #expect(engine.model.tokenizer.vocabulary.count == 40)
+    }
+
+    @Test(arguments: [
+        ("", "not"), ("[]", "can't be used"), ("{}", "models of type"), ("{\"model_type\": \"gpt2\"}", "gpt2"),
+        ("{\"model_type\": \"llama\"}", "max_position_embeddings"),
+    ])
+    func badConfigsAreExplained(_ text: String, _ expected: String) throws {
+        let file = try TemporaryFile(Array(text.utf8), name: "config.json")
+        let error = try #require(throws: CheckpointError.self) {
+            try ManualEngine(file.path) { $0.loadFormat = .dummy }
+        }
+        #expect(error.message.contains(expected), "\(error)")
+    }
+
+    /// Numbers that would overflow or divide by zero, and features that would be computed wrongly.
+    @Test(arguments: [
+        ("hidden_size\": 96", "hidden_size\": 0"), ("hidden_size\": 96", "hidden_size\": -96"),
+        ("hidden_size\": 96", "hidden_size\": 9223372036854775807"), ("hidden_size\": 96", "hidden_size\": 1e300"),
+        ("num_attention_heads\": 6", "num_attention_heads\": 0"),
+        ("num_key_value_heads\": 2", "num_key_value_heads\": 0"),
+        ("num_key_value_heads\": 2", "num_key_value_heads\": 5"), ("head_dim\": 16", "head_dim\": 0"),
+        ("head_dim\": 16", "head_dim\": 100000"), ("vocab_size\": 300", "vocab_size\": 99999999999"),
+        ("num_hidden_layers\": 2", "num_hidden_layers\": 100000000"), ("\"llama\"", "\"qwen2\""),
+        ("\"tie", "\"attention_bias\": true, \"tie"), ("\"tie", "\"mlp_bias\": true, \"tie"),
+        ("\"tie", "\"sliding_window\": 64, \"tie"), ("\"tie", "\"hidden_act\": \"gelu\", \"tie"),
+        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"yarn\"}, \"tie"),
+        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"linear\"}, \"tie"),
+        ("\"tie", "\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 0}, \"tie"),
+        ("\"tie", "\"rope_theta\": -1, \"tie"), ("rms_norm_eps\": 1e-5", "rms_norm_eps\": -1"),
+    ])
+    func hostileConfigsAreRefused(_ from: String, _ to: String) throws {
+        let text = Self.config.replacing(from, with: to)
+        #expect(text != Self.config)
+        let file = try TemporaryFile(Array(text.utf8), name: "config.json")
+        #expect(throws: CheckpointError.self) { try ManualEngine(file.path) { $0.loadFormat = .dummy } }
+    }
+
+    @Test func missingFilesAreNamed() throws {
+        let folder = try TemporaryFile([], name: "other.txt")
+        for path in ["/nowhere", "/nowhere/config.json", URL(filePath: folder.path).deletingLastPathComponent().path] {
+            #expect(throws: CheckpointError.self) { try ManualEngine(path) { $0.loadFormat = .dummy } }
+        }
+    }
+}
+
+@Suite struct LongContextTests {
+    @Test func contextsBeyondTheModelsOwnNeedPermission() throws {
+        let file = try TinyModel().write()
+        let error = try #require(throws: EngineError.self) { try ManualEngine(file.path) { $0.maxModelLength = 400 } }
+        #expect(error.field == "max_model_len" && error.message.contains("allow_long_max_model_len"))
+        let engine = try ManualEngine(file.path) {
+            ($0.maxModelLength, $0.allowsLongMaxModelLength, $0.maxNumSeqs) = (400, true, 2)
+        }
+        #expect(engine.model.maxModelLength == 400)
+        let submission = try engine.submit(.random(300, answer: 60))
+        engine.finish()
+        #expect(submission.read().tokens[0].count == 60)
+        #expect(throws: EngineError.self) {
+            try ManualEngine(file.path) { ($0.maxModelLength, $0.allowsLongMaxModelLength) = (1 << 25, true) }
+        }
+    }
+}
+
+@Suite struct ProgramReportTests {
+    @Test func programsAndTheirLoweringAreListed() throws {
+        let file = try TinyModel().write()
+        let report = try ProgramReport(path: file.path)
+        #expect(report.entries.map(\.name) == ["body", "head"])
+        #expect(report.entries.map(\.kernels.count) == [2 + 9 * TinyModel().layers, 4])
+        #expect(report.wakeUps == [.none: 24, .piecewise: 5, .full: 1])
+        let body = report.entries[0]
+        #expect(
+            body.kernels[3].hasPrefix("queryKeyValue[tokens, 160] = linear(normed, blk.0.attn_q.weight | blk.0.attn_k"))
+        #expect(body.listing.phases[0].name == "embed + rotary angles + norm + quantize")
+        #expect(body.listing.phases[0].kernels == 0...3)
+        #expect(body.listing.phases.map(\.name).contains("gated activation + quantize"))
+        // Each kernel is in some phase, in order.
+        let covered = Set(body.listing.phases.flatMap(\.kernels))
+        #expect(covered == Set(body.kernels.indices))
+        let starts = body.listing.phases.map(\.kernels.lowerBound)
+        #expect(starts == starts.sorted())
+    }
+}
