@@ -42,6 +42,7 @@ let package = Package(
             dependencies: [
                 "Martlet", "MartletBench", .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
         .executableTarget(name: "GenerateExample", dependencies: ["Martlet"], path: "Examples/Generate"),
         .executableTarget(name: "BatchExample", dependencies: ["Martlet"], path: "Examples/Batch"),

@@ -119,7 +119,7 @@ public final class CPUDevice: ComputeDevice {
         return .finished
     }
 
-    /// How often the workers were woken, and how many kernels were lowered while batches ran, since the start.
+    /// Jobs of the worker pool, one wake-up each, and kernels that were lowered while batches ran, since the start.
     package var counts: (wakeUps: Int, loweredKernels: Int) {
         (pool.jobCount, loweredKernels.load(ordering: .relaxed))
     }

@@ -75,7 +75,7 @@ final class CPUWorkspace: Workspace {
         return memory.pointer()
     }
 
-    /// One a thread, for logits of so many columns.
+    /// One a thread, for logits of so many columns. Kernels and threads are the device's, so always the same.
     func samplers(
         kernels: MartletKernelTable, vocabularySize: Int, count: Int
     ) throws(DeviceError) -> [Sampler] {

@@ -62,7 +62,7 @@ final class WorkerPool: Sendable {
         for thread in threads { pthread_join(thread, nil) }
     }
 
-    /// Jobs run since the start: as often the workers were woken.
+    /// Jobs run since the start, each with one wake-up of the workers, if there are any.
     var jobCount: Int { jobs.load(ordering: .relaxed) }
 
     /// Runs a job; returns when its last phase is done. One job at a time.

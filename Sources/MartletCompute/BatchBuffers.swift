@@ -36,6 +36,13 @@ public struct BatchCapacity: Hashable, Sendable {
         self.topLogprobs = topLogprobs
         self.logitEdits = logitEdits
     }
+
+    /// About what the buffers take whose size is a product of two of these.
+    package var byteCount: Int {
+        let edits = sequences * (logitEdits.biases + logitEdits.counts + logitEdits.vocabularySize / 4) * 8
+        let logprobs = logitRows * topLogprobs * 8
+        return sequences * (blocksPerSequence * 4 + prefixRanges * 8) + edits + logprobs
+    }
 }
 
 /// The fixed buffers that a step's geometry and inputs are written to, and that kernels read when they run.
@@ -53,7 +60,8 @@ public final class BatchBuffers {
     public var tokenCount = 0
     public var sequenceCount = 0
     public var logitRowCount = 0
-    /// Rows that the step's graph was captured for, where those are more: kernels may compute them, nobody reads them.
+    /// Rows that the step's graph was captured for, where the device captures by size and those are more: kernels may
+    /// compute them, nobody reads them.
     public private(set) var paddedTokenCount = 0
     public private(set) var paddedLogitRowCount = 0
 

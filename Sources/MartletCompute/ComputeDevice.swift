@@ -77,7 +77,8 @@ public protocol ComputeDevice: AnyObject, Sendable {
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
     ) throws -> any ExecutionGraph
 
-    /// Runs graphs one after the other over what `batch` holds now. The batch must not change before the completion.
+    /// Runs graphs one after the other over what `batch` holds now. Neither may the batch change nor anything else be
+    /// submitted before the completion.
     func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion
 }
 

@@ -47,9 +47,15 @@ public enum GraphMode: String, Sendable, CaseIterable {
 
 /// How one step is run.
 public enum GraphRuntimeMode: String, Sendable, CaseIterable {
+    /// Kernel by kernel.
     case none = "NONE"
+    /// As graphs, with attention by itself between them.
     case piecewise = "PIECEWISE"
+    /// As one graph.
     case full = "FULL"
+
+    /// What such a step's submissions are called in a trace.
+    package var spanName: String { "run \(rawValue)" }
 }
 
 /// Which batches' attention a device can have inside of a graph; each includes those before it.

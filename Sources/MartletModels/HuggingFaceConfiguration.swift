@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import FoundationEssentials
+import FoundationEssentials
 public import MartletCheckpoints
 public import MartletCompute
 
@@ -11,47 +11,80 @@ public struct HuggingFaceConfiguration {
 
     private struct File: Decodable {
         struct Rope: Decodable {
-            var rope_type: String?
+            var ropeType: String?
             var type: String?
-            var rope_theta: Double?
+            var ropeTheta: Double?
             var factor: Double?
-            var low_freq_factor: Double?
-            var high_freq_factor: Double?
-            var original_max_position_embeddings: Int?
+            var lowFreqFactor: Double?
+            var highFreqFactor: Double?
+            var originalMaxPositionEmbeddings: Int?
+
+            private enum CodingKeys: String, CodingKey {
+                case ropeType = "rope_type"
+                case type, factor
+                case ropeTheta = "rope_theta"
+                case lowFreqFactor = "low_freq_factor"
+                case highFreqFactor = "high_freq_factor"
+                case originalMaxPositionEmbeddings = "original_max_position_embeddings"
+            }
         }
 
-        var model_type: String?
-        var hidden_size: Int?
-        var intermediate_size: Int?
-        var num_hidden_layers: Int?
-        var num_attention_heads: Int?
-        var num_key_value_heads: Int?
-        var head_dim: Int?
-        var vocab_size: Int?
-        var max_position_embeddings: Int?
-        var rms_norm_eps: Double?
-        var rope_theta: Double?
-        var rope_scaling: Rope?
+        var modelType: String?
+        var hiddenSize: Int?
+        var intermediateSize: Int?
+        var numHiddenLayers: Int?
+        var numAttentionHeads: Int?
+        var numKeyValueHeads: Int?
+        var headDim: Int?
+        var vocabSize: Int?
+        var maxPositionEmbeddings: Int?
+        var rmsNormEps: Double?
+        var ropeTheta: Double?
+        var ropeScaling: Rope?
         /// The two above in newer files.
-        var rope_parameters: Rope?
-        var tie_word_embeddings: Bool?
-        var attention_bias: Bool?
-        var mlp_bias: Bool?
-        var hidden_act: String?
-        var sliding_window: Int?
-        var torch_dtype: String?
+        var ropeParameters: Rope?
+        var tieWordEmbeddings: Bool?
+        var attentionBias: Bool?
+        var mlpBias: Bool?
+        var hiddenAct: String?
+        var slidingWindow: Int?
+        var torchDtype: String?
         /// The same in newer files.
         var dtype: String?
+
+        private enum CodingKeys: String, CodingKey {
+            case modelType = "model_type"
+            case hiddenSize = "hidden_size"
+            case intermediateSize = "intermediate_size"
+            case numHiddenLayers = "num_hidden_layers"
+            case numAttentionHeads = "num_attention_heads"
+            case numKeyValueHeads = "num_key_value_heads"
+            case headDim = "head_dim"
+            case vocabSize = "vocab_size"
+            case maxPositionEmbeddings = "max_position_embeddings"
+            case rmsNormEps = "rms_norm_eps"
+            case ropeTheta = "rope_theta"
+            case ropeScaling = "rope_scaling"
+            case ropeParameters = "rope_parameters"
+            case tieWordEmbeddings = "tie_word_embeddings"
+            case attentionBias = "attention_bias"
+            case mlpBias = "mlp_bias"
+            case hiddenAct = "hidden_act"
+            case slidingWindow = "sliding_window"
+            case torchDtype = "torch_dtype"
+            case dtype
+        }
     }
 
     private let file: File
 
-    public init(_ data: Data) throws(CheckpointError) {
-        guard data.count <= Self.maximumBytes else {
-            throw CheckpointError(.impossibleCount, "config.json has \(data.count) bytes; that is no model's")
+    /// Reads it; whether a decoder can be made of it `decoder` says.
+    public init(_ file: MappedFile) throws(CheckpointError) {
+        guard file.bytes.count <= Self.maximumBytes else {
+            throw CheckpointError(.impossibleCount, "\(file.path) has \(file.bytes.count) bytes; that is no model's")
         }
         do {
-            file = try JSONDecoder().decode(File.self, from: data)
+            self.file = try JSONDecoder().decode(File.self, from: Data(file.bytes))
         } catch let error as DecodingError {
             throw CheckpointError(.invalidMetadata, "config.json can't be used: \(error.explanation)")
         } catch {
@@ -61,7 +94,7 @@ public struct HuggingFaceConfiguration {
 
     /// What the weights of such a model are stored as.
     public var elementType: ElementType {
-        switch file.dtype ?? file.torch_dtype {
+        switch file.dtype ?? file.torchDtype {
         case "float32": .float32
         case "float16": .float16
         default: .bfloat16
@@ -76,38 +109,38 @@ public struct HuggingFaceConfiguration {
                 guard value > 0 else { throw CheckpointError(.invalidMetadata, "\(name) is \(value)") }
                 return value
             }
-            let type = file.model_type ?? ""
+            let type = file.modelType ?? ""
             guard ["llama", "mistral"].contains(type) else {
                 throw CheckpointError(
                     .unsupportedModel,
                     "models of type \(type.debugDescription) are not supported; llama and mistral are")
             }
-            guard file.attention_bias != true, file.mlp_bias != true else {
+            guard file.attentionBias != true, file.mlpBias != true else {
                 throw CheckpointError(.unsupportedModel, "biases of attention and feed-forward are not supported")
             }
-            guard file.hidden_act ?? "silu" == "silu" else {
-                throw CheckpointError(.unsupportedModel, "the activation \(file.hidden_act ?? "") is not supported")
+            guard file.hiddenAct ?? "silu" == "silu" else {
+                throw CheckpointError(.unsupportedModel, "the activation \(file.hiddenAct ?? "") is not supported")
             }
-            let contextLength = try required(file.max_position_embeddings, "max_position_embeddings")
-            if let window = file.sliding_window, window < contextLength {
+            let contextLength = try required(file.maxPositionEmbeddings, "max_position_embeddings")
+            if let window = file.slidingWindow, window < contextLength {
                 throw CheckpointError(
                     .unsupportedModel, "sliding-window attention (\(window) tokens) is not supported")
             }
-            let hiddenSize = try required(file.hidden_size, "hidden_size")
-            let queryHeads = try required(file.num_attention_heads, "num_attention_heads")
-            let headSize = file.head_dim ?? hiddenSize / queryHeads
+            let hiddenSize = try required(file.hiddenSize, "hidden_size")
+            let queryHeads = try required(file.numAttentionHeads, "num_attention_heads")
+            let headSize = file.headDim ?? hiddenSize / queryHeads
             let configuration = DecoderConfiguration(
-                layers: try required(file.num_hidden_layers, "num_hidden_layers"), hiddenSize: hiddenSize,
-                feedForwardSize: try required(file.intermediate_size, "intermediate_size"),
+                layers: try required(file.numHiddenLayers, "num_hidden_layers"), hiddenSize: hiddenSize,
+                feedForwardSize: try required(file.intermediateSize, "intermediate_size"),
                 heads: try DecoderConfiguration.heads(
-                    queryHeads: queryHeads, keyValueHeads: file.num_key_value_heads ?? queryHeads,
+                    queryHeads: queryHeads, keyValueHeads: file.numKeyValueHeads ?? queryHeads,
                     headSize: headSize),
-                vocabularySize: try required(file.vocab_size, "vocab_size"), contextLength: contextLength,
-                normEpsilon: Float(file.rms_norm_eps ?? 1e-6),
+                vocabularySize: try required(file.vocabSize, "vocab_size"), contextLength: contextLength,
+                normEpsilon: Float(file.rmsNormEps ?? 1e-6),
                 rotary: RotaryEmbedding(
-                    dimensions: headSize, base: file.rope_theta ?? file.rope_parameters?.rope_theta ?? 10_000,
+                    dimensions: headSize, base: file.ropeTheta ?? file.ropeParameters?.ropeTheta ?? 10_000,
                     scaling: try scaling),
-                tiesOutput: file.tie_word_embeddings ?? false, hasQueryKeyValueBias: false)
+                tiesOutput: file.tieWordEmbeddings ?? false, hasQueryKeyValueBias: false)
             try configuration.validate()
             return configuration
         }
@@ -115,24 +148,27 @@ public struct HuggingFaceConfiguration {
 
     private var scaling: RotaryEmbedding.Scaling {
         get throws(CheckpointError) {
-            guard let rope = file.rope_scaling ?? file.rope_parameters else { return .none }
+            guard let rope = file.ropeScaling ?? file.ropeParameters else { return .none }
             func required(_ value: Double?, _ name: String) throws(CheckpointError) -> Double {
                 guard let value, value.isFinite, value > 0 else {
                     throw CheckpointError(.invalidMetadata, "rope_scaling needs a positive \(name)")
                 }
                 return value
             }
-            let type = rope.rope_type ?? rope.type ?? "default"
+            let type = rope.ropeType ?? rope.type ?? "default"
             switch type {
             case "default": return .none
             case "linear": return .linear(factor: try required(rope.factor, "factor"))
             case "llama3":
-                let original = rope.original_max_position_embeddings.map(Double.init)
+                guard let original = rope.originalMaxPositionEmbeddings, original > 0 else {
+                    throw CheckpointError(
+                        .invalidMetadata, "rope_scaling needs a positive original_max_position_embeddings")
+                }
                 return .llama3(
                     factor: try required(rope.factor, "factor"),
-                    lowFrequencyFactor: try required(rope.low_freq_factor, "low_freq_factor"),
-                    highFrequencyFactor: try required(rope.high_freq_factor, "high_freq_factor"),
-                    originalContextLength: Int(try required(original, "original_max_position_embeddings")))
+                    lowFrequencyFactor: try required(rope.lowFreqFactor, "low_freq_factor"),
+                    highFrequencyFactor: try required(rope.highFreqFactor, "high_freq_factor"),
+                    originalContextLength: original)
             default:
                 throw CheckpointError(
                     .unsupportedModel, "rope scaling \(type) is not supported; linear and llama3 are")

@@ -27,7 +27,10 @@ import Testing
         return (VariantEngines(engines), file)
     }
 
-    private static let variants = EngineVariant.all([.full, .none], [.split, .unified])
+    private static let variants = [
+        EngineVariant(graphMode: .full, attentionLaunch: .split),
+        EngineVariant(graphMode: .none, attentionLaunch: .unified),
+    ]
 
     @Test func latencyRunsEachVariantAsOftenAsAsked() async throws {
         let (engines, _) = try await engines(Self.variants) { $0.enablePrefixCaching = false }

@@ -30,6 +30,8 @@ import Testing
             #expect(try options("--graph-mode", name.lowercased()).graphMode == mode)
             #expect(try options("--compilation-config", #"{"cudagraph_mode": "\#(name)"}"#).graphMode == mode)
             #expect(try options("--compilation-config.cudagraph_mode", name).graphMode == mode)
+            #expect(try options("-cc", #"{"cudagraph_mode": "\#(name)"}"#).graphMode == mode)
+            #expect(try options("-cc.cudagraph_mode", name).graphMode == mode)
             #expect(try options("--graph-mode", name, "--enforce-eager").graphMode == .none)
         }
         #expect(try options("--compilation-config", #"{"cudagraph_mode": null}"#).graphMode == .full)
@@ -52,11 +54,11 @@ import Testing
         for text in ["", "[]", "FULL", "{", "null", String(repeating: "[", count: 100_000)] {
             #expect(failure("--compilation-config", text).contains("JSON object"), "\(text.prefix(9))")
         }
-        for sizes in ["[]", "[0]", "[-1]", "[1.5]", #"["a"]"#, "3", "[true]", "[65537]", "{}"] {
+        for sizes in ["[1.5]", #"["a"]"#, "3", "[true]", "{}", "[1e99]"] {
             let text = failure("--compilation-config", #"{"cudagraph_capture_sizes": \#(sizes)}"#)
             #expect(text.contains("cudagraph_capture_sizes must be"), "\(sizes)")
         }
-        for sizes in ["", "[]", "0", "1,,2", "1 2", "x", "[1", "99999999999999999999"] {
+        for sizes in ["", "[]", "1,,2", "1 2", "x", "[1", "99999999999999999999"] {
             #expect(!failure("--compilation-config.cudagraph_capture_sizes", sizes).isEmpty, "\(sizes)")
         }
         #expect(failure("--graph-mode", "SOME").contains("SOME"))
@@ -83,15 +85,15 @@ import Testing
         #expect(try variants() == ["FULL auto"])
         #expect(
             try variants("--graph-mode", "FULL,NONE", "--attention-launch", "unified,split") == [
-                "FULL unified", "NONE split",
+                "FULL unified", "FULL split", "NONE unified", "NONE split",
             ])
         #expect(
-            try variants("--graph-mode", "FULL,NONE", "--attention-launch", "split") == ["FULL split", "NONE split"])
-        #expect(
-            try variants("--graph-mode", "FULL,NONE,PIECEWISE", "--attention-launch", "unified,split").count == 6)
-        #expect(try variants("--graph-mode", "FULL,FULL", "--attention-launch", "split,split") == ["FULL split"])
+            try variants("--graph-mode", "piecewise:unified,FULL,FULL:unified", "--attention-launch", "split,auto") == [
+                "PIECEWISE unified", "FULL split", "FULL auto", "FULL unified",
+            ])
+        #expect(try variants("--graph-mode", "FULL,FULL:auto") == ["FULL auto"])
         #expect(try variants("--graph-mode", "FULL", "--enforce-eager") == ["NONE auto"])
-        for bad in ["", "FULL,", "FULL,SOME", ","] {
+        for bad in ["", "FULL,", "FULL,SOME", ",", "FULL:", "FULL:some", ":split"] {
             #expect(throws: (any Error).self) { try VariantOptions.parse(["--graph-mode", bad]) }
         }
     }

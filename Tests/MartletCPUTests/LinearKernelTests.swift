@@ -57,7 +57,8 @@ private struct LinearRun {
         let part = LinearPhase.Part(
             weight: weight, bias: try bias.map { try VectorWeight($0) }, column: 0, firstPanel: 0)
         let phase = LinearPhase(
-            name: "linear", kernels: kernels, extent: .tokens, parts: [part], quantized: quantized, rounded: rounded,
+            outputName: "output", kernels: kernels, extent: .tokens, parts: [part], quantized: quantized,
+            rounded: rounded,
             output: outputs,
             accumulates: accumulates)
         phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)

@@ -69,7 +69,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", "not"), ("[]", "can't be used"), ("{}", "models of type"), ("{\"model_type\": \"gpt2\"}", "gpt2"),
+        ("", "can't be used"), ("[]", "can't be used"), ("{}", "models of type"),
+        ("{\"model_type\": \"gpt2\"}", "gpt2"),
         ("{\"model_type\": \"llama\"}", "max_position_embeddings"),
     ])
     func badConfigsAreExplained(_ text: String, _ expected: String) throws {
@@ -82,25 +83,74 @@ import Testing
 
     /// Numbers that would overflow or divide by zero, and features that would be computed wrongly.
     @Test(arguments: [
-        ("hidden_size\": 96", "hidden_size\": 0"), ("hidden_size\": 96", "hidden_size\": -96"),
-        ("hidden_size\": 96", "hidden_size\": 9223372036854775807"), ("hidden_size\": 96", "hidden_size\": 1e300"),
-        ("num_attention_heads\": 6", "num_attention_heads\": 0"),
-        ("num_key_value_heads\": 2", "num_key_value_heads\": 0"),
-        ("num_key_value_heads\": 2", "num_key_value_heads\": 5"), ("head_dim\": 16", "head_dim\": 0"),
-        ("head_dim\": 16", "head_dim\": 100000"), ("vocab_size\": 300", "vocab_size\": 99999999999"),
-        ("num_hidden_layers\": 2", "num_hidden_layers\": 100000000"), ("\"llama\"", "\"qwen2\""),
-        ("\"tie", "\"attention_bias\": true, \"tie"), ("\"tie", "\"mlp_bias\": true, \"tie"),
-        ("\"tie", "\"sliding_window\": 64, \"tie"), ("\"tie", "\"hidden_act\": \"gelu\", \"tie"),
-        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"yarn\"}, \"tie"),
-        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"linear\"}, \"tie"),
-        ("\"tie", "\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 0}, \"tie"),
-        ("\"tie", "\"rope_theta\": -1, \"tie"), ("rms_norm_eps\": 1e-5", "rms_norm_eps\": -1"),
+        ("hidden_size\": 96", "hidden_size\": 0", "hidden_size is 0"),
+        ("hidden_size\": 96", "hidden_size\": -96", "hidden_size is -96"),
+        ("hidden_size\": 96", "hidden_size\": 9223372036854775807", "the hidden size is"),
+        ("hidden_size\": 96", "hidden_size\": 1e300", "can't be used"),
+        ("attention_heads\": 6", "attention_heads\": 0", "num_attention_heads is 0"),
+        ("key_value_heads\": 2", "key_value_heads\": 0", "0 KV heads"),
+        ("key_value_heads\": 2", "key_value_heads\": 5", "5 KV heads"),
+        ("head_dim\": 16", "head_dim\": 0", "head size is 0"),
+        ("head_dim\": 16", "head_dim\": 100000", "head size is 100000"),
+        ("vocab_size\": 300", "vocab_size\": 99999999999", "vocabulary size is"),
+        ("hidden_layers\": 2", "hidden_layers\": 100000000", "number of layers is"),
+        ("\"llama\"", "\"qwen2\"", "qwen2"),
+        ("\"tie", "\"attention_bias\": true, \"tie", "biases"), ("\"tie", "\"mlp_bias\": true, \"tie", "biases"),
+        ("\"tie", "\"sliding_window\": 64, \"tie", "sliding-window"),
+        ("\"tie", "\"hidden_act\": \"gelu\", \"tie", "gelu"),
+        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"yarn\"}, \"tie", "yarn"),
+        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"linear\"}, \"tie", "positive factor"),
+        ("\"tie", llama3(factor: "0", original: "64"), "positive factor"),
+        ("\"tie", llama3(factor: "8", original: "0"), "positive original_max_position_embeddings"),
+        ("\"tie", "\"rope_theta\": -1, \"tie", "rope base is -1"),
+        ("rms_norm_eps\": 1e-5", "rms_norm_eps\": -1", "epsilon is -1"),
     ])
-    func hostileConfigsAreRefused(_ from: String, _ to: String) throws {
+    func hostileConfigsAreRefused(_ from: String, _ to: String, _ expected: String) throws {
         let text = Self.config.replacing(from, with: to)
         #expect(text != Self.config)
         let file = try TemporaryFile(Array(text.utf8), name: "config.json")
-        #expect(throws: CheckpointError.self) { try ManualEngine(file.path) { $0.loadFormat = .dummy } }
+        let error = try #require(throws: CheckpointError.self) {
+            try ManualEngine(file.path) { $0.loadFormat = .dummy }
+        }
+        #expect(error.message.contains(expected), "\(error)")
+    }
+
+    private static func llama3(factor: String, original: String) -> String {
+        """
+        "rope_scaling": {"rope_type": "llama3", "factor": \(factor), "low_freq_factor": 1, "high_freq_factor": 4,
+        "original_max_position_embeddings": \(original)}, "tie
+        """
+    }
+
+    @Test func scaledPositionsAreUnderstood() throws {
+        for original in ["64", "9223372036854775807"] {
+            let text = Self.config.replacing("\"tie", with: Self.llama3(factor: "8", original: original))
+            let file = try TemporaryFile(Array(text.utf8), name: "config.json")
+            #expect(try tokens(file.path).count == 30)
+        }
+    }
+
+    /// A model that no memory holds is refused before its weights are made.
+    @Test func modelsLargerThanMemoryAreRefused() throws {
+        var text = Self.config.replacing("hidden_size\": 96", with: "hidden_size\": 131072")
+        text = text.replacing("vocab_size\": 300", with: "vocab_size\": 4194304")
+        text = text.replacing("layers\": 2", with: "layers\": 1024")
+        let file = try TemporaryFile(Array(text.utf8), name: "config.json")
+        let error = try #require(throws: DeviceError.self) { try ManualEngine(file.path) { $0.loadFormat = .dummy } }
+        #expect(error.code == .outOfMemory)
+    }
+
+    /// A file that never ends, or is none, is not read.
+    @Test func onlyRegularFilesAreRead() throws {
+        let folder = URL(filePath: try TemporaryFile([], name: "x").path).deletingLastPathComponent()
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        let link = folder.appending(path: "config.json")
+        try FileManager.default.createSymbolicLink(atPath: link.path, withDestinationPath: "/dev/zero")
+        let error = try #require(throws: CheckpointError.self) {
+            try ManualEngine(folder.path) { $0.loadFormat = .dummy }
+        }
+        #expect(error.code == .notARegularFile)
+        try FileManager.default.removeItem(at: folder)
     }
 
     @Test func missingFilesAreNamed() throws {
@@ -116,9 +166,12 @@ import Testing
         let file = try TinyModel().write()
         let error = try #require(throws: EngineError.self) { try ManualEngine(file.path) { $0.maxModelLength = 400 } }
         #expect(error.field == "max_model_len" && error.message.contains("allow_long_max_model_len"))
+        let log = Log()
         let engine = try ManualEngine(file.path) {
             ($0.maxModelLength, $0.allowsLongMaxModelLength, $0.maxNumSeqs) = (400, true, 2)
+            $0.logger = log.logger
         }
+        #expect(log.all.count == 1 && log.all[0].contains("trained for 256 positions"))
         #expect(engine.model.maxModelLength == 400)
         let submission = try engine.submit(.random(300, answer: 60))
         engine.finish()

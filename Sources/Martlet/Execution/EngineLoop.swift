@@ -101,7 +101,7 @@ final class EngineLoop {
     private func update() {
         let now = ContinuousClock.now
         scheduler.update(output) { events.append($0) }
-        counters.count(output.graphMode)
+        counters.count(output.runtimeMode)
         // Before anyone is told: who has read the last of his answer finds it counted.
         counters.publish(scheduler)
         for event in events { deliver(event, now) }

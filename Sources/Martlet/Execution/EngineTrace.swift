@@ -20,9 +20,9 @@ final class EngineTrace {
         schedule = recorder.name("schedule")
         prepare = recorder.name("prepare")
         plan = recorder.name("plan attention")
-        runEagerly = recorder.name("run NONE")
-        runPiecewise = recorder.name("run PIECEWISE")
-        runFull = recorder.name("run FULL")
+        runEagerly = recorder.name(GraphRuntimeMode.none.spanName)
+        runPiecewise = recorder.name(GraphRuntimeMode.piecewise.spanName)
+        runFull = recorder.name(GraphRuntimeMode.full.spanName)
         update = recorder.name("update")
     }
 

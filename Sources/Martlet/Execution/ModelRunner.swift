@@ -39,7 +39,7 @@ final class ModelRunner: StepRunner {
         trace.span(\.prepare) { prepare(plan, &output) }
         trace.span(\.plan) { planner.plan(batch) }
         let body = dispatcher.dispatch(body: descriptor)
-        output.graphMode = body.mode
+        output.runtimeMode = body.mode
         batch.padTokens(to: body.paddedRows ?? batch.tokenCount)
         // The body leaves the hidden states of all rows; the head takes as many of them at a time as it holds.
         var start = 0

@@ -25,14 +25,15 @@ struct CapturePlan: Equatable {
     }
 
     /// - Parameters:
-    ///   - sizes: of tokens a step; nil for the standard ones. Larger batches are not captured.
+    ///   - sizes: of tokens a step; nil for the standard ones. No step has more than the capacity; those of more than
+    ///     the largest size are not captured.
     ///   - capturesBySize: whether the device needs a graph for each, or one for the largest.
     ///   - decodeLength: query tokens of a decode, 1 + k where k are speculated.
     init(
         mode: GraphMode, sizes: [Int]?, capacity: BatchCapacity, capturesBySize: Bool, decodeLength: Int = 1
     ) {
         guard mode != .none else { return }
-        let sizes = (sizes ?? Self.standardSizes(upTo: capacity.tokens)).filter { $0 <= capacity.tokens }
+        let sizes = (sizes ?? Self.standardSizes(upTo: capacity.tokens)).map { min($0, capacity.tokens) }
         func kept(_ sizes: [Int]) -> [Int] {
             let sorted = Set(sizes).sorted()
             return capturesBySize ? sorted : sorted.suffix(1)

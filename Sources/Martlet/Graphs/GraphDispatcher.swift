@@ -27,7 +27,8 @@ final class GraphDispatcher {
     private let eagerHead: any ExecutionGraph
     private let capturesBySize: Bool
 
-    /// Captures what the plan asks for. What can't be captured runs eagerly, with a warning.
+    /// Captures what the plan asks for. Steps of a graph that can't be captured run in the next larger one, or eagerly;
+    /// a warning says so.
     ///
     /// - Throws: where the programs can't be run at all.
     init(

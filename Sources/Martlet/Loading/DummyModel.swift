@@ -17,7 +17,7 @@ struct DummyModel: ModelSource {
     /// Where there is a file that has words too.
     private let words: GGUFModel?
 
-    init(_ path: String) throws {
+    init(_ path: String, freeMemory: Int?) throws {
         var isFolder = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw CheckpointError(.notReadable, "there is no file \(path)")
@@ -26,16 +26,24 @@ struct DummyModel: ModelSource {
         guard file.hasSuffix(".json") else {
             let model = try GGUFModel(path)
             self.init(model.configuration, matrixType: model.matrixType, name: model.name, words: model)
+            try requireMemory(freeMemory)
             return
         }
-        guard let data = FileManager.default.contents(atPath: file) else {
-            throw CheckpointError(.notReadable, "can't read \(file)")
-        }
-        let description = try HuggingFaceConfiguration(data)
+        let description = try HuggingFaceConfiguration(MappedFile(path: file))
         let folder = URL(filePath: file).deletingLastPathComponent().lastPathComponent
         self.init(
             try description.decoder, matrixType: description.elementType,
             name: folder.isEmpty ? "dummy" : folder, words: nil)
+        try requireMemory(freeMemory)
+    }
+
+    /// What is packed, and the largest matrix beside it while it is made.
+    private func requireMemory(_ free: Int?) throws {
+        let needed = weightBytes + (weights.map(byteCount).max() ?? 0)
+        guard let free, needed > free else { return }
+        throw DeviceError(
+            code: .outOfMemory,
+            message: "random weights of these shapes take about \(needed) bytes; \(free) are free. Use a smaller model")
     }
 
     private init(_ configuration: DecoderConfiguration, matrixType: ElementType, name: String, words: GGUFModel?) {
@@ -58,8 +66,10 @@ struct DummyModel: ModelSource {
 
     func chatTemplate() throws -> ChatTemplate? { try words?.chatTemplate() }
 
-    var weightBytes: Int {
-        weights.reduce(0) { $0 + ($1.type.byteCount(of: $1.weight.columns) ?? 0) * $1.weight.rows }
+    var weightBytes: Int { weights.reduce(0) { $0 + byteCount($1) } }
+
+    private func byteCount(_ entry: (weight: Weight, isMatrix: Bool, type: ElementType)) -> Int {
+        (entry.type.byteCount(of: entry.weight.columns) ?? 0) * entry.weight.rows
     }
 
     func forEachWeight(_ body: (Weight, Bool, HostTensor) throws -> Void) throws {

@@ -14,7 +14,6 @@ struct GGUFModel: ModelSource {
 
     init(_ path: String) throws {
         file = try GGUFFile(path: path)
-        file.file.willNeed()
         blueprint = try ModelBlueprint(of: file)
         let fileName = URL(filePath: path).deletingPathExtension().lastPathComponent
         name = try file.contents.string("general.name") ?? fileName
@@ -32,6 +31,7 @@ struct GGUFModel: ModelSource {
     var weightBytes: Int { (blueprint.matrices + blueprint.vectors).reduce(0) { $0 + $1.tensor.range.count } }
 
     func forEachWeight(_ body: (Weight, Bool, HostTensor) throws -> Void) throws {
+        file.file.willNeed()
         for (weight, tensor) in blueprint.matrices { try body(weight, true, file.hostTensor(tensor)) }
         for (weight, tensor) in blueprint.vectors { try body(weight, false, file.hostTensor(tensor)) }
         try file.file.checkUnchanged()

@@ -19,25 +19,29 @@ struct ModelLoader {
     let path: String
     let options: EngineOptions
 
+    /// Query tokens of a decode: its one, and those that are speculated, which none are yet.
+    private static let decodeLength = 1
+
     /// - Parameter device: nil for the CPU, as the options describe it.
     func load(on device: (any ComputeDevice)? = nil, progress: ((Double) -> Void)? = nil) throws -> LoadedEngine {
         let clock = ContinuousClock()
         let start = clock.now
         try options.validate()
-        let source = try options.loadFormat.open(path)
+        let device = try device ?? makeDevice()
+        let source = try options.loadFormat.open(path, freeMemory: device.freeMemory)
         let configuration = source.configuration
         try options.validate(contextLength: configuration.contextLength)
-        let device = try device ?? makeDevice()
 
         let tokenizer = try source.tokenizer()
         let chatTemplate = try source.chatTemplate()
-        let weights = try packWeights(of: source, on: device, progress: progress)
+        let weights = try source.packWeights(on: device, progress: progress)
 
         let cache = try CacheSizing(options: options, configuration: configuration).layout(on: device)
         let steps = stepConfiguration(configuration)
         let capacity = batchCapacity(
             configuration, maxModelLength: cache.maxModelLength, sequences: steps.maxNumSeqs,
             endTokens: tokenizer.endTokens.count)
+        try requireMemory(for: capacity, on: device)
         let graphMode = resolvedGraphMode(on: device)
         let bindings = ProgramBindings(
             weights: weights, cache: try device.allocateCache(cache.layout),
@@ -47,11 +51,12 @@ struct ModelLoader {
             dispatcher: try GraphDispatcher(
                 CapturePlan(
                     mode: graphMode, sizes: options.graphCaptureSizes, capacity: capacity,
-                    capturesBySize: device.capturesBySize),
+                    capturesBySize: device.capturesBySize, decodeLength: Self.decodeLength),
                 programs: source.programs, bindings: bindings, on: device, logger: options.logger),
             planner: AttentionPlanner(
                 geometry: device.attentionGeometry(for: configuration.heads), heads: configuration.heads,
-                splits: options.attentionLaunch.splits(isFullGraph: graphMode == .full)),
+                splits: options.attentionLaunch.splits(isFullGraph: graphMode == .full),
+                decodeThreshold: Self.decodeLength),
             capacity: capacity, blockSize: options.blockSize, trace: options.trace.map { EngineTrace($0) })
         let model = LoadedModel(
             name: source.name, configuration: configuration, matrixType: source.matrixType, tokenizer: tokenizer,
@@ -74,6 +79,15 @@ struct ModelLoader {
             runner: runner)
     }
 
+    /// A step's buffers grow with the product of sequences and context, and must fit.
+    private func requireMemory(for capacity: BatchCapacity, on device: any ComputeDevice) throws(EngineError) {
+        guard let free = device.freeMemory, capacity.byteCount > free else { return }
+        throw EngineError(
+            .invalidOptions,
+            "the buffers of a step would take \(capacity.byteCount) bytes; \(free) are free: lower max_num_seqs "
+                + "or max_model_len", field: "max_num_seqs")
+    }
+
     private func makeDevice() throws -> CPUDevice {
         try CPUDevice(
             threads: options.threads, instructionSet: options.instructionSet, activations: options.activations,
@@ -82,7 +96,8 @@ struct ModelLoader {
 
     /// What was asked for, as far as the device's attention can be captured.
     private func resolvedGraphMode(on device: any ComputeDevice) -> GraphMode {
-        let resolved = options.graphMode.resolved(for: device.attentionGraphSupport)
+        let resolved = options.graphMode.resolved(
+            for: device.attentionGraphSupport, speculatedTokens: Self.decodeLength - 1)
         if resolved != options.graphMode {
             options.logger.warning(
                 """
@@ -113,20 +128,6 @@ struct ModelLoader {
             logitEdits: LogitEdits.Capacity(
                 biases: options.limits.biasesPerSequence(endTokens: endTokens),
                 counts: min(maxModelLength, model.vocabularySize), vocabularySize: model.vocabularySize))
-    }
-
-    private func packWeights(
-        of source: any ModelSource, on device: any ComputeDevice, progress: ((Double) -> Void)?
-    ) throws -> [String: any DeviceWeight] {
-        var weights: [String: any DeviceWeight] = [:]
-        let total = Double(max(1, source.weightBytes))
-        var done = 0
-        try source.forEachWeight { weight, isMatrix, tensor in
-            weights[weight.name] = try isMatrix ? device.pack(tensor) : device.upload(tensor.dequantized())
-            done += tensor.bytes.count
-            progress?(Double(done) / total)
-        }
-        return weights
     }
 }
 

@@ -7,7 +7,9 @@ import MartletText
 
 /// Where a model's weights come from, under the names of vLLM's `load_format`.
 public enum LoadFormat: String, Sendable, CaseIterable {
-    case auto, gguf
+    /// What the file is.
+    case auto
+    case gguf
     /// Random weights of the shapes that a GGUF file, or a Hugging Face `config.json` alone, describes.
     case dummy
 }
@@ -24,18 +26,39 @@ protocol ModelSource {
     func chatTemplate() throws -> ChatTemplate?
     /// The weights that the programs name, each lent for the time of a call. A vector is a matrix of one row.
     func forEachWeight(_ body: (_ weight: Weight, _ isMatrix: Bool, _ tensor: HostTensor) throws -> Void) throws
-    /// Bytes of all those.
+    /// Bytes of all those, for showing how far one has got.
     var weightBytes: Int { get }
+}
+
+extension ModelSource {
+    /// All weights in the device's own layout, by name.
+    ///
+    /// - Parameter progress: called with the fraction done.
+    func packWeights(
+        on device: any ComputeDevice, progress: ((Double) -> Void)? = nil
+    ) throws -> [String: any DeviceWeight] {
+        var weights: [String: any DeviceWeight] = [:]
+        let total = Double(max(1, weightBytes))
+        var done = 0
+        try forEachWeight { weight, isMatrix, tensor in
+            weights[weight.name] = try isMatrix ? device.pack(tensor) : device.upload(tensor.dequantized())
+            done += tensor.bytes.count
+            progress?(Double(done) / total)
+        }
+        return weights
+    }
 }
 
 extension LoadFormat {
     /// Opens a model.
     ///
-    /// - Parameter path: a GGUF file; for dummy weights also a `config.json`, or a folder that holds one.
-    func open(_ path: String) throws -> any ModelSource {
+    /// - Parameters:
+    ///   - path: a GGUF file; for dummy weights also a `config.json`, or a folder that holds one.
+    ///   - freeMemory: bytes that a model may take; nil where that isn't known.
+    func open(_ path: String, freeMemory: Int?) throws -> any ModelSource {
         switch self {
         case .auto, .gguf: try GGUFModel(path)
-        case .dummy: try DummyModel(path)
+        case .dummy: try DummyModel(path, freeMemory: freeMemory)
         }
     }
 }

@@ -21,16 +21,12 @@ public struct ProgramReport: Sendable {
 
     /// Packs the model's weights, since what becomes of a kernel depends on them.
     public init(path: String, options: EngineOptions = EngineOptions()) throws {
-        let source = try options.loadFormat.open(path)
         let device = try CPUDevice(
             threads: options.threads, instructionSet: options.instructionSet, activations: options.activations)
-        var weights: [String: any DeviceWeight] = [:]
-        try source.forEachWeight { weight, isMatrix, tensor in
-            weights[weight.name] = try isMatrix ? device.pack(tensor) : device.upload(tensor.dequantized())
-        }
+        let source = try options.loadFormat.open(path, freeMemory: device.freeMemory)
         let heads = source.configuration.heads
         let bindings = ProgramBindings(
-            weights: weights,
+            weights: try source.packWeights(on: device),
             cache: try device.allocateCache(
                 CacheLayout(
                     layers: source.configuration.layers, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize,

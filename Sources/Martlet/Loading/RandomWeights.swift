@@ -45,7 +45,7 @@ struct RandomWeights {
         return tensor
     }
 
-    /// Makes numbers of random bytes: quants stay as they are and get a scale, floats keep their sign and a digit.
+    /// Makes numbers of random bytes: quants stay as they are and get a scale, floats keep all but their exponent.
     private func scaleBlocks(of type: ElementType, in bytes: UnsafeMutableRawBufferPointer, count: Int, to scale: Float)
     {
         func half(_ value: Float) -> UInt16 { Float16(value).bitPattern }

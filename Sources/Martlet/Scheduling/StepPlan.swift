@@ -56,7 +56,7 @@ package struct StepOutput {
     package var rows: [Row] = []
     package var topLogprobs: [TokenLogprob] = []
     /// How the step was run.
-    package var graphMode = GraphRuntimeMode.none
+    package var runtimeMode = GraphRuntimeMode.none
 
     package init() {}
 

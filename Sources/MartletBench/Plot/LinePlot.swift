@@ -15,6 +15,7 @@ public struct LinePlot: Sendable {
         }
     }
 
+    /// A line.
     public struct Series: Sendable {
         public var name: String
         public var points: [Point]
@@ -25,6 +26,7 @@ public struct LinePlot: Sendable {
         }
     }
 
+    /// Lines with axes of their own.
     public struct Panel: Sendable {
         public var title: String
         /// In the order of the legend; a series keeps its colour through all panels.
@@ -50,7 +52,14 @@ public struct LinePlot: Sendable {
 
     // Told apart also by those who see few colours (Okabe and Ito 2008), and by their marks.
     private static let colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-    private static let (panelWidth, height, left, right, top, bottom) = (440.0, 400.0, 64.0, 16.0, 84.0, 52.0)
+    private static let (panelWidth, plotHeight, left, right, bottom) = (440.0, 264.0, 64.0, 16.0, 52.0)
+    private static let (titleHeight, legendRowHeight, panelTitleHeight) = (34.0, 20.0, 30.0)
+
+    private var width: Double { Self.panelWidth * Double(max(1, panels.count)) }
+    private var top: Double {
+        Self.titleHeight + Double(legendRows.count) * Self.legendRowHeight + Self.panelTitleHeight
+    }
+    private var height: Double { top + Self.plotHeight + Self.bottom }
 
     private var names: [String] {
         panels.flatMap(\.series).reduce(into: []) { names, series in
@@ -58,34 +67,53 @@ public struct LinePlot: Sendable {
         }
     }
 
+    /// The whole picture, white behind it.
     public var svg: String {
-        let width = Self.panelWidth * Double(max(1, panels.count))
         var body = Self.text(title, at: (width / 2, 22), size: 15, anchor: "middle", weight: "bold")
-        body += legend(width)
+        body += legend
         for (index, panel) in panels.enumerated() {
             body += #"<g transform="translate(\#(Self.number(Double(index) * Self.panelWidth)) 0)">\#n"#
             body += draw(panel) + "</g>\n"
         }
         return """
-            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.number(width)) \(Self.number(Self.height))" \
-            width="\(Self.number(width))" height="\(Self.number(Self.height))" font-family="sans-serif">
+            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Self.number(width)) \(Self.number(height))" \
+            width="\(Self.number(width))" height="\(Self.number(height))" font-family="sans-serif">
             <rect width="100%" height="100%" fill="white"/>
             \(body)</svg>
 
             """
     }
 
-    private func legend(_ width: Double) -> String {
-        // About what a letter takes, a mark before it and room behind.
-        let widths = names.map { Double($0.count) * 7 + 46 }
-        var x = max(8, (width - widths.reduce(0, +)) / 2)
-        var result = ""
+    /// About what a name takes, with a mark before it and room behind.
+    private static func legendWidth(_ name: String) -> Double { Double(name.count) * 7 + 46 }
+
+    /// Indices of the names that stand side by side.
+    private var legendRows: [Range<Int>] {
+        var rows: [Range<Int>] = []
+        var used = Double.infinity
         for (index, name) in names.enumerated() {
-            let colour = Self.colours[index % Self.colours.count]
-            result += Self.line((x, 44), (x + 24, 44), colour, width: 2)
-            result += Self.mark(index, at: (x + 12, 44))
-            result += Self.text(name, at: (x + 30, 48), size: 12)
-            x += widths[index]
+            used += Self.legendWidth(name)
+            if used > width {
+                rows.append(index..<index)
+                used = Self.legendWidth(name)
+            }
+            rows[rows.count - 1] = rows[rows.count - 1].lowerBound..<index + 1
+        }
+        return rows
+    }
+
+    private var legend: String {
+        let names = names
+        var result = ""
+        for (number, row) in legendRows.enumerated() {
+            let y = Self.titleHeight + (Double(number) + 0.5) * Self.legendRowHeight
+            var x = max(8, (width - row.reduce(0) { $0 + Self.legendWidth(names[$1]) }) / 2)
+            for index in row {
+                result += Self.line((x, y), (x + 24, y), Self.colours[index % Self.colours.count], width: 2)
+                result += Self.mark(index, at: (x + 12, y))
+                result += Self.text(names[index], at: (x + 30, y + 4), size: 12)
+                x += Self.legendWidth(names[index])
+            }
         }
         return result
     }
@@ -97,11 +125,11 @@ public struct LinePlot: Sendable {
         let (lowX, highX) = (min(0, least), max(most, least + 1))
         let highY = ticks.last ?? 1
         let plotWidth = Self.panelWidth - Self.left - Self.right
-        let plotHeight = Self.height - Self.top - Self.bottom
+        let (plotHeight, top, height) = (Self.plotHeight, top, height)
         func place(_ x: Double, _ y: Double) -> (Double, Double) {
             (
                 Self.left + (x - lowX) / (highX - lowX) * plotWidth,
-                Self.height - Self.bottom - y / highY * plotHeight
+                height - Self.bottom - y / highY * plotHeight
             )
         }
         var result = ""
@@ -120,9 +148,9 @@ public struct LinePlot: Sendable {
         }
         result += Self.line(place(lowX, 0), place(highX, 0), "#444444", width: 1)
         let middle = Self.left + plotWidth / 2
-        result += Self.text(panel.title, at: (middle, Self.top - 12), size: 13, anchor: "middle")
-        result += Self.text(xLabel, at: (middle, Self.height - 12), size: 12, anchor: "middle")
-        let centre = Self.top + plotHeight / 2
+        result += Self.text(panel.title, at: (middle, top - 12), size: 13, anchor: "middle")
+        result += Self.text(xLabel, at: (middle, height - 12), size: 12, anchor: "middle")
+        let centre = top + plotHeight / 2
         result += #"<g transform="rotate(-90 16 \#(Self.number(centre)))">"#
         result += Self.text(yLabel, at: (16, centre), size: 12, anchor: "middle") + "</g>\n"
         for series in panel.series {
@@ -145,7 +173,7 @@ public struct LinePlot: Sendable {
 
     /// Round numbers from 0 to the first that isn't below `most`, four to eight of them.
     static func ticks(upTo most: Double) -> [Double] {
-        guard most > 0, most.isFinite else { return [0, 1] }
+        guard most >= .leastNormalMagnitude, most.isFinite else { return [0, 1] }
         var magnitude = 1.0
         while magnitude > most { magnitude /= 10 }
         while magnitude * 10 <= most { magnitude *= 10 }

@@ -16,6 +16,7 @@ public struct DecodeStepBreakdown: Equatable, Sendable {
 
     /// Reads a trace's first lane, the engine's thread. A step's own span ends behind those of its parts.
     public init(_ trace: TraceRecorder) {
+        let submissions = Set(GraphRuntimeMode.allCases.map(\.spanName))
         let parts: Set = ["schedule", "prepare", "plan attention", "update"]
         var (kernels, programs): (UInt64, UInt64) = (0, 0)
         var durations: [UInt64] = []
@@ -31,7 +32,7 @@ public struct DecodeStepBreakdown: Equatable, Sendable {
                     host += Double(duration - min(duration, programs)) / 1e9
                 }
                 (kernels, programs) = (0, 0)
-            case _ where name.hasPrefix("run "): programs += duration
+            case _ where submissions.contains(name): programs += duration
             case _ where parts.contains(name): break
             default: kernels += duration
             }

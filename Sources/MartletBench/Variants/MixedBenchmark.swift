@@ -30,25 +30,40 @@ public struct MixedBenchmark: Sendable {
     ) async throws -> [VariantResult] {
         let timings = try await engines.time(warmup: warmup, iterations: iterations, progress: progress) {
             engine, iteration in
-            let prompt = prefix == .warm ? 0 : UInt64(warmup + iterations - 1 - iteration)
-            return try await run(on: engine, longLength: longLength, prompt: prompt, iteration: UInt64(iteration))
+            let prompt = prefix == .warm ? 0 : warmup + iterations - 1 - iteration
+            let report = try await run(
+                on: engine, longLength: longLength, prompt: prompt, shortSet: 2 * iteration + (prefix == .warm ? 1 : 0))
+            let blockSize = engine.model.cacheTokens / engine.model.cacheBlocks
+            // The last token is computed in any case, so that there is a hidden state.
+            let expected = (longLength - 1) / blockSize * blockSize
+            guard prefix == .cold || iteration < max(1, warmup) || report.prefixCacheHits >= expected else {
+                throw WorkloadError(
+                    description:
+                        "the KV cache no longer held the long prompt; give it more memory (kv_cache_memory_bytes)")
+            }
+            return report.elapsedTime
         }
         return timings.map {
             VariantResult(variant: $0.variant, length: longLength, prefix: prefix, timings: $0.timings)
         }
     }
 
-    private func run(on engine: Engine, longLength: Int, prompt: UInt64, iteration: UInt64) async throws -> Double {
+    /// - Parameters:
+    ///   - prompt: which of the long prompts.
+    ///   - shortSet: which of the sets of short ones.
+    private func run(
+        on engine: Engine, longLength: Int, prompt: Int, shortSet: Int
+    ) async throws -> ThroughputReport {
         let vocabulary = engine.model.tokenizer.vocabulary
-        // Prompts of two lengths must not begin alike either: a cold one would find the other in the cache.
-        let longSeed = seed &+ (UInt64(longLength) << 32 | prompt)
+        // No two measurements may have prompts that begin alike: one would find the other's in the cache.
+        let base = seed &+ UInt64(longLength) << 32
         let long = ThroughputWorkload.random(
             count: 1, inputLengths: [longLength], outputLengths: [outputLength], vocabulary: vocabulary,
-            seed: longSeed)
+            seed: base &+ UInt64(prompt))
         let short = ThroughputWorkload.random(
             count: shortCount, inputLengths: [shortLength], outputLengths: [1], vocabulary: vocabulary,
-            seed: seed &+ 0x8000_0000 &+ iteration)
+            seed: base &+ 0x8000_0000 &+ UInt64(shortSet))
         let workload = ThroughputWorkload(requests: long.requests + short.requests)
-        return try await ThroughputBenchmark(workload, seed: seed).run(on: engine).elapsedTime
+        return try await ThroughputBenchmark(workload, seed: seed).run(on: engine)
     }
 }

@@ -38,16 +38,27 @@ struct BenchLatencyCommand: AsyncParsableCommand {
         guard (1...1024).contains(batchSize), (1...(1 << 20)).contains(outputLen) else {
             throw ValidationError("--batch-size must be 1 to 1024, --output-len 1 to 1048576")
         }
+        guard batchSize * (inputLen.values.max() ?? 0) <= Self.mostPromptTokens else {
+            throw ValidationError("a batch has at most \(Self.mostPromptTokens) prompt tokens")
+        }
+        guard batchSize <= min(model.maxNumSeqs ?? batchSize, model.maxNumBatchedTokens) else {
+            throw ValidationError(
+                "--batch-size is more than --max-num-seqs or --max-num-batched-tokens computes at a time")
+        }
         guard (1...10_000).contains(numIters), (0...10_000).contains(numItersWarmup) else {
             throw ValidationError("--num-iters must be 1 to 10000, --num-iters-warmup 0 to 10000")
         }
     }
+
+    /// What an engine takes at a time.
+    private static let mostPromptTokens = RequestLimits().queuedPromptTokens
 
     func run() async throws {
         let longest = (inputLen.values.max() ?? 0) + outputLen
         let run = try await variants.load(model) { options in
             options.enablePrefixCaching = model.enablePrefixCaching ?? false
             if options.maxModelLength == nil { options.maxModelLength = longest }
+            options.maxNumSeqs = max(options.maxNumSeqs, batchSize)
         }
         let benchmark = LatencyBenchmark(batchSize: batchSize, outputLength: outputLen, seed: seed)
         var results: [VariantResult] = []

@@ -3,14 +3,15 @@
 import ArgumentParser
 import Martlet
 import MartletBench
+import OrderedCollections
 
 struct BenchMixedCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "mixed", abstract: "Seconds that a long request takes beside a stream of short ones.",
+        commandName: "mixed", abstract: "Seconds that a long request and a stream of short ones take side by side.",
         discussion: """
             One request of --long-len prompt tokens whose answer has --output-len, and behind it --num-prompts requests \
             of a short prompt and one token each, two sequences at a time: the scenario of vLLM's pull request 29020. \
-            Cold runs bring a new long prompt each, warm ones find theirs in the prefix cache. Several graph modes or \
+            The time is that of all of them. Cold runs bring a new long prompt each, warm ones find theirs in the prefix cache. Several graph modes or \
             attention launches are measured in turn, run by run.
             """)
 
@@ -51,6 +52,10 @@ struct BenchMixedCommand: AsyncParsableCommand {
         else {
             throw ValidationError("--output-len and --short-len must be 1 to 1048576, --num-prompts 0 to 1000")
         }
+        let promptTokens = (longLen.values.max() ?? 0) + shortCount * shortLen
+        guard promptTokens <= RequestLimits().queuedPromptTokens else {
+            throw ValidationError("prompts of \(promptTokens) tokens together are more than an engine takes at a time")
+        }
         guard (1...10_000).contains(numIters), (1...10_000).contains(numItersCold ?? 1),
             (0...10_000).contains(numItersWarmup)
         else {
@@ -70,7 +75,8 @@ struct BenchMixedCommand: AsyncParsableCommand {
         let benchmark = MixedBenchmark(
             outputLength: outputLen, shortCount: shortCount, shortLength: shortLen, seed: seed)
         var results: [VariantResult] = []
-        for length in longLen.values {
+        // Once each: a cold prompt is another one only in its first measurement.
+        for length in OrderedSet(longLen.values) {
             // Cold first: it leaves the prompt that warm runs find.
             for state in PrefixState.allCases where prefix.values.contains(state) {
                 let bar = ProgressBar(title: "\(length) tokens, \(state.rawValue)")

@@ -21,11 +21,20 @@ struct InspectCommand: AsyncParsableCommand {
 
     @OptionGroup var device: DeviceOptions
 
-    @Option(help: "With --program: activations that meet quantised weights, int16 or int8.")
+    @Option(help: "Activations that meet quantised weights, int16 or int8; for --program.")
     var activations = EngineOptions().activations
+
+    @Option(help: "dummy takes a config.json alone, or its folder; for --program.")
+    var loadFormat = EngineOptions().loadFormat
 
     func validate() throws {
         if json, program { throw ValidationError("--program is for people; it has no --json") }
+        let isDefault =
+            device.threads == nil && device.instructionSet == nil && activations == EngineOptions().activations
+            && loadFormat == EngineOptions().loadFormat
+        guard program || isDefault else {
+            throw ValidationError("--threads, --instruction-set, --activations and --load-format are for --program")
+        }
     }
 
     func run() async throws {
@@ -35,6 +44,7 @@ struct InspectCommand: AsyncParsableCommand {
             options.threads = device.threads
             options.instructionSet = device.instructionSet
             options.activations = activations
+            options.loadFormat = loadFormat
             Terminal.write(try ProgramReport(path: model.resolve(), options: options).text)
             return
         }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Martlet
 import MartletAttention
+import MartletBench
 import MartletCPU
 import MartletCompute
 
@@ -32,6 +33,13 @@ extension FloatFormat: ExpressibleByArgument {
 }
 
 extension SchedulingPolicy: ExpressibleByArgument {}
+extension LoadFormat: ExpressibleByArgument {}
+extension PrefixState: ExpressibleByArgument {}
+
+extension GraphMode: ExpressibleByArgument {
+    /// In any case, as vLLM reads it.
+    public init?(argument: String) { self.init(rawValue: argument.uppercased()) }
+}
 
 /// A number of bytes as vLLM reads it: `4g` is four thousand million, `4G` is 4 * 2^30.
 struct ByteCount: ExpressibleByArgument {
@@ -62,6 +70,23 @@ struct Numbers: ExpressibleByArgument {
         }
     }
     var defaultValueDescription: String { values.map(String.init).joined(separator: ",") }
+}
+
+/// Values with commas between them.
+struct ArgumentList<Element: ExpressibleByArgument & Sendable>: ExpressibleByArgument {
+    let values: [Element]
+
+    init(_ values: [Element]) { self.values = values }
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map {
+            Element(argument: String($0))
+        }
+        values = parts.compactMap(\.self)
+        guard !values.isEmpty, values.count == parts.count, values.count <= 64 else { return nil }
+    }
+
+    var defaultValueDescription: String { values.map(\.defaultValueDescription).joined(separator: ",") }
 }
 
 /// A list of token ids.

@@ -17,7 +17,10 @@ struct ExecutionOptions: ParsableArguments {
 
     @OptionGroup var graphs: GraphOptions
 
-    @Option(help: "Attention kernels a step: unified is one, split one for prefills and one for decodes.")
+    @Option(
+        help:
+            "Attention kernels a step: unified is one, split one for prefills and one for decodes, auto is split in graph mode FULL and unified in others."
+    )
     var attentionLaunch = EngineOptions().attentionLaunch
 
     func validate() throws { try graphs.requireOneMode(beside: graphMode.map { [$0] } ?? []) }
@@ -32,6 +35,7 @@ struct ExecutionOptions: ParsableArguments {
 /// vLLM's spellings for how steps are run.
 struct GraphOptions: ParsableArguments {
     @Option(
+        name: [.long, .customLong("cc", withSingleDash: true)],
         help: ArgumentHelp(
             """
             vLLM's spelling of it: '{"cudagraph_mode": "FULL", "cudagraph_capture_sizes": [1, 2, 4]}'. Steps of more \
@@ -41,12 +45,17 @@ struct GraphOptions: ParsableArguments {
     var compilationConfig = CompilationConfig()
 
     @Option(
-        name: .customLong("compilation-config.cudagraph_mode"),
+        name: [
+            .customLong("compilation-config.cudagraph_mode"), .customLong("cc.cudagraph_mode", withSingleDash: true),
+        ],
         help: ArgumentHelp("The same, key by key.", valueName: "mode"))
     var dottedMode: GraphMode?
 
     @Option(
-        name: .customLong("compilation-config.cudagraph_capture_sizes"),
+        name: [
+            .customLong("compilation-config.cudagraph_capture_sizes"),
+            .customLong("cc.cudagraph_capture_sizes", withSingleDash: true),
+        ],
         help: ArgumentHelp("The same, key by key: 1,2,4 or [1, 2, 4].", valueName: "sizes"),
         transform: { try CompilationConfig.captureSizes($0) })
     var dottedSizes: [Int] = []
@@ -75,10 +84,3 @@ struct GraphOptions: ParsableArguments {
         }
     }
 }
-
-extension GraphMode: ExpressibleByArgument {
-    /// In any case, as vLLM reads it.
-    public init?(argument: String) { self.init(rawValue: argument.uppercased()) }
-}
-
-extension LoadFormat: ExpressibleByArgument {}

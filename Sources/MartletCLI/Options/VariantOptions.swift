@@ -5,20 +5,22 @@ import Martlet
 import MartletAttention
 import MartletBench
 import MartletCompute
+import OrderedCollections
 
 /// The ways of running a model that a benchmark holds against each other.
 struct VariantOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
-            How steps are run: NONE, PIECEWISE, FULL, FULL_DECODE_ONLY or FULL_AND_PIECEWISE. A list beside a list of as \
-            many --attention-launch gives pairs; otherwise every mode goes with every launch. FULL by default.
+            How steps are run: NONE, PIECEWISE, FULL, FULL_DECODE_ONLY or FULL_AND_PIECEWISE, or a list of these; each is \
+            measured with every --attention-launch, or with its own, as in FULL:split. Each of these variants is an \
+            engine with weights and a KV cache of its own. FULL by default.
             """, valueName: "modes"))
-    var graphMode: ArgumentList<GraphMode>?
+    var graphMode: ArgumentList<ModeAndLaunch>?
 
     @Option(
         help: ArgumentHelp(
-            "Attention kernels a step: auto, unified is one, split one for prefills and one for decodes.",
+            "Attention kernels a step, or a list: unified is one, split one for prefills and one for decodes, auto is split in graph mode FULL and unified in others.",
             valueName: "launches"))
     var attentionLaunch = ArgumentList<AttentionLaunch>([.auto])
 
@@ -30,11 +32,19 @@ struct VariantOptions: ParsableArguments {
     @Option(help: "A file for the figures, as JSON.", completion: .file())
     var outputJson: String?
 
-    func validate() throws { try graphs.requireOneMode(beside: graphMode?.values ?? []) }
+    func validate() throws { try graphs.requireOneMode(beside: graphMode?.values.map(\.mode) ?? []) }
 
     var variants: [EngineVariant] {
-        let modes = graphs.mode.map { [$0] } ?? graphMode?.values ?? [EngineOptions().graphMode]
-        return EngineVariant.all(modes, attentionLaunch.values)
+        let modes =
+            graphs.mode.map { [ModeAndLaunch(mode: $0)] } ?? graphMode?.values
+            ?? [ModeAndLaunch(mode: EngineOptions().graphMode)]
+        return Array(
+            OrderedSet(
+                modes.flatMap { entry in
+                    (entry.launch.map { [$0] } ?? attentionLaunch.values).map {
+                        EngineVariant(graphMode: entry.mode, attentionLaunch: $0)
+                    }
+                }))
     }
 
     /// Loads the model once a variant.
@@ -63,75 +73,27 @@ struct VariantOptions: ParsableArguments {
     }
 }
 
+/// `MODE` or `MODE:LAUNCH`.
+struct ModeAndLaunch: ExpressibleByArgument {
+    let mode: GraphMode
+    var launch: AttentionLaunch?
+
+    init(mode: GraphMode) { self.mode = mode }
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let first = parts.first, let mode = GraphMode(argument: String(first)) else { return nil }
+        self.mode = mode
+        guard parts.count == 2 else { return }
+        guard let launch = AttentionLaunch(rawValue: String(parts[1])) else { return nil }
+        self.launch = launch
+    }
+}
+
 /// Engines for the time of a command.
 struct VariantRun {
     let engines: VariantEngines
     let runs: [EngineRun]
 
     func finish() async throws { for run in runs { try await run.finish() } }
-}
-
-/// Values with commas between them.
-struct ArgumentList<Element: ExpressibleByArgument & Sendable>: ExpressibleByArgument {
-    let values: [Element]
-
-    init(_ values: [Element]) { self.values = values }
-
-    init?(argument: String) {
-        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map {
-            Element(argument: String($0))
-        }
-        values = parts.compactMap(\.self)
-        guard !values.isEmpty, values.count == parts.count, values.count <= 64 else { return nil }
-    }
-
-    var defaultValueDescription: String { values.map(\.defaultValueDescription).joined(separator: ",") }
-}
-
-extension PrefixState: ExpressibleByArgument {}
-
-extension [VariantResult] {
-    /// Medians with their spread, each beside the first variant's of its length.
-    var table: Table {
-        var table = Table()
-        table.add("tokens", "prefix", "variant", "median", "least to most", "of the first")
-        for result in self {
-            let first = self.first { $0.length == result.length && $0.prefix == result.prefix } ?? result
-            table.add(
-                "\(result.length)", result.prefix?.rawValue ?? "-", result.variant.name,
-                result.timings.median.formattedSeconds,
-                "\(result.timings.minimum.formattedSeconds) to \(result.timings.maximum.formattedSeconds)",
-                String(format: "%.3f", result.timings.median / first.timings.median))
-        }
-        return table
-    }
-
-    /// A panel for each prefix state, a line for each variant.
-    func plot(title: String, xLabel: String) -> LinePlot {
-        var states: [PrefixState?] = []
-        for result in self where !states.contains(result.prefix) { states.append(result.prefix) }
-        let panels = states.map { state in
-            let results = filter { $0.prefix == state }
-            var variants: [EngineVariant] = []
-            for result in results where !variants.contains(result.variant) { variants.append(result.variant) }
-            let series = variants.map { variant in
-                LinePlot.Series(
-                    name: variant.name,
-                    points: results.filter { $0.variant == variant }.map {
-                        LinePlot.Point(
-                            x: Double($0.length), y: $0.timings.median,
-                            range: $0.timings.minimum...$0.timings.maximum)
-                    })
-            }
-            return LinePlot.Panel(title: state.map { "\($0.rawValue) prefix" } ?? "", series: series)
-        }
-        return LinePlot(title: title, xLabel: xLabel, yLabel: "seconds (median; bar: least to most)", panels: panels)
-    }
-}
-
-extension Double {
-    /// Seconds for people.
-    fileprivate var formattedSeconds: String {
-        self < 1 ? String(format: "%.1f ms", self * 1e3) : String(format: "%.3f s", self)
-    }
 }

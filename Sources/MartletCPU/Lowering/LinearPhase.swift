@@ -15,7 +15,8 @@ struct LinearPhase: Phase {
         let firstPanel: Int
     }
 
-    let name: String
+    /// The output tensor's name.
+    let outputName: String
     let kernels: MartletKernelTable
     let extent: RowExtent
     let parts: [Part]
@@ -25,6 +26,8 @@ struct LinearPhase: Phase {
     let rounded: UnsafeMutablePointer<UInt16>?
     let output: TensorRows
     let accumulates: Bool
+
+    var name: String { "linear \(outputName)" }
 
     func itemCount(_ batch: BatchBuffers) -> Int {
         parts.last.map { $0.firstPanel + $0.weight.panelCount } ?? 0

@@ -121,7 +121,7 @@ struct Lowering {
         }
         append(
             LinearPhase(
-                name: "linear \(linear.output.name)", kernels: kernels, extent: linear.input.rows, parts: parts,
+                outputName: linear.output.name, kernels: kernels, extent: linear.input.rows, parts: parts,
                 quantized: quantized, rounded: rounded,
                 output: try workspace.rows(of: linear.output), accumulates: linear.accumulates))
     }

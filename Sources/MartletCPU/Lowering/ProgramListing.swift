@@ -18,6 +18,7 @@ public struct ProgramListing: Sendable {
 }
 
 extension CPUDevice {
+    /// Lowers a program and says into what.
     public func listing(of program: Program, bindings: ProgramBindings) throws -> ProgramListing {
         let environment = environment(bindings)
         let phases = try Lowering.lower(program.kernels, in: environment).map {

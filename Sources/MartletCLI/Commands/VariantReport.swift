@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import MartletBench
+
+extension [VariantResult] {
+    /// Medians with their spread, each beside the first variant's of its length.
+    var table: Table {
+        var table = Table()
+        table.add("tokens", "prefix", "variant", "median", "least to most", "of the first")
+        for result in self {
+            let first = self.first { $0.length == result.length && $0.prefix == result.prefix } ?? result
+            table.add(
+                "\(result.length)", result.prefix?.rawValue ?? "-", result.variant.name,
+                result.timings.median.formattedSeconds,
+                "\(result.timings.minimum.formattedSeconds) to \(result.timings.maximum.formattedSeconds)",
+                String(format: "%.3f", result.timings.median / first.timings.median))
+        }
+        return table
+    }
+
+    /// A panel for each prefix state, a line for each variant.
+    func plot(title: String, xLabel: String) -> LinePlot {
+        var states: [PrefixState?] = []
+        for result in self where !states.contains(result.prefix) { states.append(result.prefix) }
+        let panels = states.map { state in
+            let results = filter { $0.prefix == state }
+            var variants: [EngineVariant] = []
+            for result in results where !variants.contains(result.variant) { variants.append(result.variant) }
+            let series = variants.map { variant in
+                LinePlot.Series(
+                    name: variant.name,
+                    points: results.filter { $0.variant == variant }.map {
+                        LinePlot.Point(
+                            x: Double($0.length), y: $0.timings.median,
+                            range: $0.timings.minimum...$0.timings.maximum)
+                    })
+            }
+            return LinePlot.Panel(title: state.map { "\($0.rawValue) prefix" } ?? "", series: series)
+        }
+        return LinePlot(title: title, xLabel: xLabel, yLabel: "seconds (median; bar: least to most)", panels: panels)
+    }
+}
+
+extension Double {
+    /// Seconds for people.
+    fileprivate var formattedSeconds: String {
+        self < 1 ? String(format: "%.1f ms", self * 1e3) : String(format: "%.3f s", self)
+    }
+}
