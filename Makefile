@@ -31,7 +31,7 @@ format: ## Format in place
 sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
 	ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
 	  -Xswiftc -enable-testing --sanitize=address \
-	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|FloatFormatTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests'
+	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|FloatFormatTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests|MartletCLITests'
 
 clean: ## Remove what was built
 	rm -rf .build .build-test .build-asan

@@ -16,9 +16,8 @@ public struct AttentionPlanner: Sendable {
     /// Sequences with at most so many query tokens are decodes: 1, or 1 + k where k tokens are speculated.
     public let decodeThreshold: Int
 
-    /// Items that each worker should find: enough that what is claimed last is short, few enough that starting them,
-    /// with nothing prefetched yet, costs little (8 cost 5 % at 16K).
-    private static let itemsPerWorker = 4
+    /// Items that each worker should find, so that what is claimed last is short.
+    private static let itemsPerWorker = 8
 
     public init(
         geometry: AttentionGeometry, heads: AttentionHeads, visibility: AttentionVisibility = AttentionVisibility(),

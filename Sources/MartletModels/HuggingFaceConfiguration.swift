@@ -51,6 +51,9 @@ public struct HuggingFaceConfiguration {
         var torchDtype: String?
         /// The same in newer files.
         var dtype: String?
+        var numLocalExperts: Int?
+        var partialRotaryFactor: Double?
+        var quantizationConfig: Anything?
 
         private enum CodingKeys: String, CodingKey {
             case modelType = "model_type"
@@ -73,31 +76,47 @@ public struct HuggingFaceConfiguration {
             case slidingWindow = "sliding_window"
             case torchDtype = "torch_dtype"
             case dtype
+            case numLocalExperts = "num_local_experts"
+            case partialRotaryFactor = "partial_rotary_factor"
+            case quantizationConfig = "quantization_config"
         }
     }
 
+    /// Something that is there, whatever it holds.
+    private struct Anything: Decodable {
+        init(from decoder: any Swift.Decoder) {}
+    }
+
     private let file: File
+    private let path: String
 
     /// Reads it; whether a decoder can be made of it `decoder` says.
     public init(_ file: MappedFile) throws(CheckpointError) {
         guard file.bytes.count <= Self.maximumBytes else {
             throw CheckpointError(.impossibleCount, "\(file.path) has \(file.bytes.count) bytes; that is no model's")
         }
+        path = file.path
         do {
             self.file = try JSONDecoder().decode(File.self, from: Data(file.bytes))
         } catch let error as DecodingError {
-            throw CheckpointError(.invalidMetadata, "config.json can't be used: \(error.explanation)")
+            throw CheckpointError(.invalidMetadata, "\(file.path) can't be used: \(error.explanation)")
         } catch {
-            throw CheckpointError(.invalidMetadata, "config.json is not JSON")
+            throw CheckpointError(.invalidMetadata, "\(file.path) is not JSON, or a number of it is out of range")
         }
     }
 
     /// What the weights of such a model are stored as.
     public var elementType: ElementType {
-        switch file.dtype ?? file.torchDtype {
-        case "float32": .float32
-        case "float16": .float16
-        default: .bfloat16
+        get throws(CheckpointError) {
+            switch file.dtype ?? file.torchDtype ?? "bfloat16" {
+            case "float32": return .float32
+            case "float16": return .float16
+            case "bfloat16": return .bfloat16
+            case let other:
+                throw CheckpointError(
+                    .unsupportedTensorType,
+                    "weights of type \(other) are not supported; float32, float16 and bfloat16 are")
+            }
         }
     }
 
@@ -105,11 +124,13 @@ public struct HuggingFaceConfiguration {
     public var decoder: DecoderConfiguration {
         get throws(CheckpointError) {
             func required(_ value: Int?, _ name: String) throws(CheckpointError) -> Int {
-                guard let value else { throw CheckpointError(.missingMetadata, "config.json lacks \(name)") }
+                guard let value else { throw CheckpointError(.missingMetadata, "\(path) lacks \(name)") }
                 guard value > 0 else { throw CheckpointError(.invalidMetadata, "\(name) is \(value)") }
                 return value
             }
-            let type = file.modelType ?? ""
+            guard let type = file.modelType else {
+                throw CheckpointError(.missingMetadata, "\(path) lacks model_type")
+            }
             guard ["llama", "mistral"].contains(type) else {
                 throw CheckpointError(
                     .unsupportedModel,
@@ -117,6 +138,12 @@ public struct HuggingFaceConfiguration {
             }
             guard file.attentionBias != true, file.mlpBias != true else {
                 throw CheckpointError(.unsupportedModel, "biases of attention and feed-forward are not supported")
+            }
+            guard file.numLocalExperts ?? 0 == 0, file.partialRotaryFactor ?? 1 == 1, file.quantizationConfig == nil
+            else {
+                throw CheckpointError(
+                    .unsupportedModel,
+                    "num_local_experts, partial_rotary_factor and quantization_config are not supported")
             }
             guard file.hiddenAct ?? "silu" == "silu" else {
                 throw CheckpointError(.unsupportedModel, "the activation \(file.hiddenAct ?? "") is not supported")

@@ -30,8 +30,6 @@ import Testing
             #expect(try options("--graph-mode", name.lowercased()).graphMode == mode)
             #expect(try options("--compilation-config", #"{"cudagraph_mode": "\#(name)"}"#).graphMode == mode)
             #expect(try options("--compilation-config.cudagraph_mode", name).graphMode == mode)
-            #expect(try options("-cc", #"{"cudagraph_mode": "\#(name)"}"#).graphMode == mode)
-            #expect(try options("-cc.cudagraph_mode", name).graphMode == mode)
             #expect(try options("--graph-mode", name, "--enforce-eager").graphMode == .none)
         }
         #expect(try options("--compilation-config", #"{"cudagraph_mode": null}"#).graphMode == .full)
@@ -82,17 +80,17 @@ import Testing
         func variants(_ arguments: String...) throws -> [String] {
             try VariantOptions.parse(arguments).variants.map(\.name)
         }
-        #expect(try variants() == ["FULL auto"])
+        #expect(try variants() == ["FULL split"])
         #expect(
             try variants("--graph-mode", "FULL,NONE", "--attention-launch", "unified,split") == [
                 "FULL unified", "FULL split", "NONE unified", "NONE split",
             ])
         #expect(
             try variants("--graph-mode", "piecewise:unified,FULL,FULL:unified", "--attention-launch", "split,auto") == [
-                "PIECEWISE unified", "FULL split", "FULL auto", "FULL unified",
+                "PIECEWISE unified", "FULL split", "FULL unified",
             ])
-        #expect(try variants("--graph-mode", "FULL,FULL:auto") == ["FULL auto"])
-        #expect(try variants("--graph-mode", "FULL", "--enforce-eager") == ["NONE auto"])
+        #expect(try variants("--graph-mode", "FULL,FULL:auto") == ["FULL split"])
+        #expect(try variants("--graph-mode", "FULL", "--enforce-eager") == ["NONE unified"])
         for bad in ["", "FULL,", "FULL,SOME", ",", "FULL:", "FULL:some", ":split"] {
             #expect(throws: (any Error).self) { try VariantOptions.parse(["--graph-mode", bad]) }
         }

@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("", "can't be used"), ("[]", "can't be used"), ("{}", "models of type"),
+        ("", "can't be used"), ("[]", "can't be used"), ("{}", "lacks model_type"),
         ("{\"model_type\": \"gpt2\"}", "gpt2"),
         ("{\"model_type\": \"llama\"}", "max_position_embeddings"),
     ])
@@ -103,6 +103,10 @@ import Testing
         ("\"tie", llama3(factor: "0", original: "64"), "positive factor"),
         ("\"tie", llama3(factor: "8", original: "0"), "positive original_max_position_embeddings"),
         ("\"tie", "\"rope_theta\": -1, \"tie", "rope base is -1"),
+        ("\"tie", "\"num_local_experts\": 8, \"tie", "num_local_experts"),
+        ("\"tie", "\"partial_rotary_factor\": 0.5, \"tie", "partial_rotary_factor"),
+        ("\"tie", "\"quantization_config\": {\"bits\": 4}, \"tie", "quantization_config"),
+        ("\"bfloat16\"", "\"float64\"", "float64"),
         ("rms_norm_eps\": 1e-5", "rms_norm_eps\": -1", "epsilon is -1"),
     ])
     func hostileConfigsAreRefused(_ from: String, _ to: String, _ expected: String) throws {

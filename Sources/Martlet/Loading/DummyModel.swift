@@ -32,7 +32,7 @@ struct DummyModel: ModelSource {
         let description = try HuggingFaceConfiguration(MappedFile(path: file))
         let folder = URL(filePath: file).deletingLastPathComponent().lastPathComponent
         self.init(
-            try description.decoder, matrixType: description.elementType,
+            try description.decoder, matrixType: try description.elementType,
             name: folder.isEmpty ? "dummy" : folder, words: nil)
         try requireMemory(freeMemory)
     }

@@ -30,7 +30,7 @@ struct BenchMixedCommand: AsyncParsableCommand {
     @Option(help: "Tokens of a short prompt.")
     var shortLen = 5
 
-    @Option(help: "Whether the cache holds the long prompt when it comes: cold, warm or both.")
+    @Option(help: "Whether the cache holds the long prompt when it comes: cold, warm, or a list of both.")
     var prefix = ArgumentList<PrefixState>([.cold, .warm])
 
     @Option(help: "Runs before those that count; warm ones have at least one.")

@@ -35,7 +35,6 @@ struct ExecutionOptions: ParsableArguments {
 /// vLLM's spellings for how steps are run.
 struct GraphOptions: ParsableArguments {
     @Option(
-        name: [.long, .customLong("cc", withSingleDash: true)],
         help: ArgumentHelp(
             """
             vLLM's spelling of it: '{"cudagraph_mode": "FULL", "cudagraph_capture_sizes": [1, 2, 4]}'. Steps of more \
@@ -45,18 +44,13 @@ struct GraphOptions: ParsableArguments {
     var compilationConfig = CompilationConfig()
 
     @Option(
-        name: [
-            .customLong("compilation-config.cudagraph_mode"), .customLong("cc.cudagraph_mode", withSingleDash: true),
-        ],
-        help: ArgumentHelp("The same, key by key.", valueName: "mode"))
+        name: .customLong("compilation-config.cudagraph_mode"),
+        help: ArgumentHelp("The mode alone, as vLLM lets one write it.", valueName: "mode"))
     var dottedMode: GraphMode?
 
     @Option(
-        name: [
-            .customLong("compilation-config.cudagraph_capture_sizes"),
-            .customLong("cc.cudagraph_capture_sizes", withSingleDash: true),
-        ],
-        help: ArgumentHelp("The same, key by key: 1,2,4 or [1, 2, 4].", valueName: "sizes"),
+        name: .customLong("compilation-config.cudagraph_capture_sizes"),
+        help: ArgumentHelp("The sizes alone: 1,2,4 or [1, 2, 4].", valueName: "sizes"),
         transform: { try CompilationConfig.captureSizes($0) })
     var dottedSizes: [Int] = []
 

@@ -29,10 +29,16 @@ struct VariantOptions: ParsableArguments {
     @Option(help: "A file for a plot of what was measured, as SVG.", completion: .file())
     var plot: String?
 
-    @Option(help: "A file for the figures, as JSON.", completion: .file())
+    @Option(
+        help:
+            "A file for the figures, as JSON: vLLM's object, or a list of such under results where there are several.",
+        completion: .file())
     var outputJson: String?
 
-    func validate() throws { try graphs.requireOneMode(beside: graphMode?.values.map(\.mode) ?? []) }
+    func validate() throws {
+        if let plot, plot == outputJson { throw ValidationError("--plot and --output-json name the same file") }
+        try graphs.requireOneMode(beside: graphMode?.values.map(\.mode) ?? [])
+    }
 
     var variants: [EngineVariant] {
         let modes =
@@ -42,7 +48,9 @@ struct VariantOptions: ParsableArguments {
             OrderedSet(
                 modes.flatMap { entry in
                     (entry.launch.map { [$0] } ?? attentionLaunch.values).map {
-                        EngineVariant(graphMode: entry.mode, attentionLaunch: $0)
+                        // What auto comes to, so that tables say what was measured.
+                        let splits = $0.splits(isFullGraph: entry.mode == .full)
+                        return EngineVariant(graphMode: entry.mode, attentionLaunch: splits ? .split : .unified)
                     }
                 }))
     }
