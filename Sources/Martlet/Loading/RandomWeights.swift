@@ -5,7 +5,7 @@ import MartletCompute
 
 /// Random numbers in the form that files store weights in.
 struct RandomWeights {
-    private var state: UInt64 = 0
+    private var random = ReplayableRandom(seed: 0)
 
     /// A tensor's memory, for as long as somebody keeps it.
     final class Tensor {
@@ -14,12 +14,6 @@ struct RandomWeights {
         init(_ tensor: HostTensor) { borrowed = tensor }
 
         deinit { UnsafeMutableRawBufferPointer(mutating: borrowed.bytes).deallocate() }
-    }
-
-    /// SplitMix64's stream.
-    private mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        return DrawKey.mix(state)
     }
 
     /// Values of both signs, none further from zero than twice the scale.
@@ -35,7 +29,7 @@ struct RandomWeights {
         // A word more, so that whole words can be written.
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count + 8, alignment: 64)
         for offset in stride(from: 0, to: count, by: 8) {
-            bytes.storeBytes(of: next(), toByteOffset: offset, as: UInt64.self)
+            bytes.storeBytes(of: random.next(), toByteOffset: offset, as: UInt64.self)
         }
         let tensor = Tensor(
             HostTensor(

@@ -2,6 +2,7 @@
 
 import Foundation
 import Martlet
+import MartletCompute
 public import MartletText
 
 /// The requests of a throughput benchmark.
