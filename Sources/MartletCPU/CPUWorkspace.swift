@@ -9,8 +9,11 @@ final class CPUWorkspace: Workspace {
     let capacity: BatchCapacity
     let activations: ActivationPrecision
     private var tensors: [String: (tensor: Tensor, memory: DeviceMemory)] = [:]
-    private var quantized: [String: DeviceMemory] = [:]
-    private var rounded: [String: DeviceMemory] = [:]
+    private struct LinearInputKey: Hashable {
+        let tensor: String
+        let format: MartletActivations.RawValue
+    }
+    private var linearInputs: [LinearInputKey: DeviceMemory] = [:]
     private var partialMemory: [Int: DeviceMemory] = [:]
     private var samplers: [Int: [Sampler]] = [:]
 
@@ -36,33 +39,25 @@ final class CPUWorkspace: Workspace {
         return TensorRows(base: memory.pointer(), columns: tensor.columns)
     }
 
-    /// The tensor's quantised copy, written row by row by `QuantizeRows`.
-    func quantizedRows(of tensor: Tensor) throws(DeviceError) -> MartletQuantizedRows {
-        let blocks = tensor.columns / Int(MARTLET_BLOCK_LENGTH)
-        let count = rowCapacity(tensor.rows) * blocks
-        // Per block: one or two planes of 32 bytes, then three words.
-        let planes = activations == .int16 ? 2 : 1
+    /// The tensor's copy in the form that linear layers read, written row by row.
+    func linearInput(of tensor: Tensor, for format: PanelWeight.Format) throws(DeviceError) -> MartletLinearInput {
+        let activations = format.activations(activations)
+        var input = MartletLinearInput(
+            base: UnsafeMutablePointer(bitPattern: 64).unsafelyUnwrapped, columns: Int64(tensor.columns),
+            format: activations)
+        let key = LinearInputKey(tensor: tensor.name, format: activations.rawValue)
         let memory: DeviceMemory
-        if let found = quantized[tensor.name] {
+        if let found = linearInputs[key] {
             memory = found
         } else {
-            memory = try DeviceMemory(byteCount: count * (planes * 32 + 3 * 4))
-            quantized[tensor.name] = memory
+            let groupRows = Int(MARTLET_ROW_GROUP)
+            let groups = (rowCapacity(tensor.rows) + groupRows - 1) / groupRows
+            memory = try DeviceMemory(
+                byteCount: groups * Int(martlet_records(&input)) * Int(martlet_record_bytes(activations)))
+            linearInputs[key] = memory
         }
-        let words = count * planes * 32
-        return MartletQuantizedRows(
-            high: memory.pointer(), low: planes == 2 ? memory.pointer(at: count * 32) : nil,
-            scales: memory.pointer(at: words), scaledSums: memory.pointer(at: words + count * 4),
-            offsets: memory.pointer(at: words + count * 8), blocks: Int64(blocks))
-    }
-
-    /// The tensor's bf16 copy, columns padded to an even number, written row by row by `RoundRows`.
-    func roundedRows(of tensor: Tensor) throws(DeviceError) -> UnsafeMutablePointer<UInt16> {
-        if let found = rounded[tensor.name] { return found.pointer() }
-        let columns = tensor.columns + tensor.columns % 2
-        let memory = try DeviceMemory(byteCount: rowCapacity(tensor.rows) * columns * 2)
-        rounded[tensor.name] = memory
-        return memory.pointer()
+        input.base = memory.pointer()
+        return input
     }
 
     /// Room for the capacity's partials, of so many floats each. Layers of one size share it.

@@ -16,6 +16,16 @@ final class PanelWeight: DeviceWeight {
             }
         }
 
+        var isQuantized: Bool { self != .bfloat16 }
+
+        /// What activations are rounded to before they meet such panels.
+        func activations(_ precision: ActivationPrecision) -> MartletActivations {
+            switch self {
+            case .bfloat16: .bfloat16
+            case .fourBit, .eightBit: precision == .int16 ? .int16 : .int8
+            }
+        }
+
         func panelBytes(inputs: Int) -> Int {
             let blocks = inputs / Int(MARTLET_BLOCK_LENGTH)
             return switch self {
@@ -38,8 +48,16 @@ final class PanelWeight: DeviceWeight {
     var byteCount: Int { memory.byteCount }
     var panelCount: Int { (outputs + Self.panelColumns - 1) / Self.panelColumns }
     var blocks: Int { inputs / Int(MARTLET_BLOCK_LENGTH) }
-    /// Inputs of a bf16 panel, which holds pairs.
-    var evenInputs: Int { inputs + inputs % 2 }
+    /// As the kernels take it.
+    var panels: MartletPanels {
+        let panelFormat: MartletPanelFormat =
+            switch format {
+            case .fourBit: .fourBit
+            case .eightBit: .eightBit
+            case .bfloat16: .bfloat16
+            }
+        return MartletPanels(base: memory.pointer(), panelBytes: Int64(panelBytes), format: panelFormat)
+    }
 
     var panelBytes: Int { format.panelBytes(inputs: inputs) }
 

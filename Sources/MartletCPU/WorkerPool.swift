@@ -18,7 +18,9 @@ protocol PhasedJob: AnyObject, Sendable {
 /// Threads that claim the chunks of a job's phases. The caller works too.
 ///
 /// Nobody waits for a thread that has claimed nothing, so one that the scheduler took away, or that wakes late, costs
-/// its share and no stall. A whole job costs one wake-up; between phases threads spin, yielding every 64 turns.
+/// its share and no stall. A whole job costs one wake-up; between phases threads spin, yielding every 64 turns. A phase
+/// of one chunk is run by whoever finished the phase before it, so that little work in between costs no barrier of its
+/// own.
 final class WorkerPool: Sendable {
     static let maximumChunks = 0xffff
 
@@ -70,7 +72,7 @@ final class WorkerPool: Sendable {
         let phaseCount = UInt32(job.phaseCount)
         guard phaseCount > 0 else { return }
         jobs.wrappingAdd(1, ordering: .relaxed)
-        state.work(on: state.publish(job, phaseCount: phaseCount), worker: 0)
+        state.work(on: state.publish(job, phaseCount: phaseCount, worker: 0), worker: 0)
     }
 }
 
@@ -108,12 +110,13 @@ private final class PoolState: Sendable {
     private let bell = DispatchSemaphore(value: 0)
     private let board = Mutex<(posting: Posting?, isStopped: Bool)>((nil, false))
 
-    func publish(_ job: any PhasedJob, phaseCount: UInt32) -> Posting {
+    func publish(_ job: any PhasedJob, phaseCount: UInt32, worker: Int) -> Posting {
         let base = UInt32(truncatingIfNeeded: ticket.load(ordering: .acquiring) >> 32)
         let posting = Posting(job: job, base: base, phaseCount: phaseCount)
         board.withLock { $0.posting = posting }
-        issue(phase: base, of: posting)
+        // Workers wake while the caller runs what needs no others.
         wake()
+        advance(to: base, of: posting, worker: worker)
         return posting
     }
 
@@ -127,11 +130,20 @@ private final class PoolState: Sendable {
         for _ in 0..<parked.exchange(0, ordering: .sequentiallyConsistent) { bell.signal() }
     }
 
-    private func issue(phase: UInt32, of posting: Posting) {
-        let index = phase &- posting.base
-        // A phase without work still needs someone to pass it.
-        let chunks = index < posting.phaseCount ? max(1, posting.job.chunkCount(phase: Int(index))) : 0
-        precondition(chunks <= WorkerPool.maximumChunks, "too many chunks")
+    /// Runs phases of one chunk, passes those of none, and issues the ticket of the first that has more, or that of the
+    /// run's end. Only whoever finished the phase before comes here, so nothing else runs meanwhile.
+    private func advance(to first: UInt32, of posting: Posting, worker: Int) {
+        var phase = first
+        var chunks = 0
+        while phase &- posting.base < posting.phaseCount {
+            let index = Int(phase &- posting.base)
+            chunks = posting.job.chunkCount(phase: index)
+            precondition(chunks <= WorkerPool.maximumChunks, "too many chunks")
+            if chunks > 1 { break }
+            if chunks == 1 { posting.job.run(phase: index, chunk: 0, of: 1, worker: worker) }
+            chunks = 0
+            phase &+= 1
+        }
         ticket.store(UInt64(phase) << 32 | UInt64(chunks) << 16, ordering: .releasing)
     }
 
@@ -155,7 +167,7 @@ private final class PoolState: Sendable {
                 phase: Int(phase &- posting.base), chunk: Int(chunk), of: Int(chunks), worker: worker)
             if completed.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == UInt32(chunks) {
                 completed.store(0, ordering: .relaxed)
-                issue(phase: phase &+ 1, of: posting)
+                advance(to: phase &+ 1, of: posting, worker: worker)
             }
         }
     }

@@ -30,6 +30,18 @@ public enum Kernel: Sendable {
 
     /// Draws a token for each row of `logits` by the row's own parameters, into the batch's samples.
     case sample(logits: Tensor)
+
+    /// The activations it reads.
+    public var inputs: [Tensor] {
+        switch self {
+        case .embed, .rotaryAngles: []
+        case .norm(let input, _, _, _), .gatedActivation(let input, _, _), .gatherRows(let input, _): [input]
+        case .linear(let linear): linear.accumulates ? [linear.input, linear.output] : [linear.input]
+        case .rotaryAndCacheWrite(let queryKeyValue, let angles, _, _): [queryKeyValue, angles]
+        case .attention(let queryKeyValue, _, _, _): [queryKeyValue]
+        case .sample(let logits): [logits]
+        }
+    }
 }
 
 /// A linear layer, or several that share their input (q|k|v, gate|up).

@@ -45,21 +45,14 @@ private struct LinearRun {
             memory.row(index).update(from: row, count: inputs)
             outputs.row(index).update(repeating: initial, count: weight.outputs)
         }
-        let quantized = try workspace.quantizedRows(of: input)
-        let rounded = try workspace.roundedRows(of: input)
+        let encoded = try workspace.linearInput(of: input, for: weight.format)
         for row in rows.indices {
-            if weight.format == .bfloat16 {
-                RoundRows(kernels: kernels, input: memory, output: rounded).run(row: row, batch: batch)
-            } else {
-                QuantizeRows(kernels: kernels, input: memory, output: quantized).run(row: row, batch: batch)
-            }
+            EncodeRows(kernels: kernels, input: memory, output: encoded).run(row: row, batch: batch)
         }
         let part = LinearPhase.Part(
-            weight: weight, bias: try bias.map { try VectorWeight($0) }, column: 0, firstPanel: 0)
+            weight: weight, bias: try bias.map { try VectorWeight($0) }, column: 0, firstPanel: 0, input: encoded)
         let phase = LinearPhase(
-            outputName: "output", kernels: kernels, extent: .tokens, parts: [part], quantized: quantized,
-            rounded: rounded,
-            output: outputs,
+            outputName: "output", kernels: kernels, extent: .tokens, parts: [part], output: outputs,
             accumulates: accumulates)
         phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
         return rows.indices.map { row in Array(UnsafeBufferPointer(start: outputs.row(row), count: weight.outputs)) }

@@ -14,6 +14,38 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
     for (a, b) in zip(found, expected) { #expect(abs(Double(a) - b) <= tolerance * max(1, abs(b)), comment) }
 }
 
+/// One row of a linear layer's input, taken apart by what the header says of its records.
+private struct EncodedRow {
+    /// 8 or 16 bits a value, or a bf16's bits.
+    var values: [Int32] = []
+    var scales: [Float] = []
+    var scaledSums: [Float] = []
+    var offsets: [Int32] = []
+
+    init(_ input: MartletLinearInput, row: Int) {
+        var input = input
+        let (records, bytes) = (Int(martlet_records(&input)), Int(martlet_record_bytes(input.format)))
+        let place = row % 8
+        for index in 0..<records {
+            let record = UnsafeRawPointer(input.base + (row / 8 * records + index) * bytes)
+            if input.format == .bfloat16 {
+                values += (0..<2).map { Int32(record.load(fromByteOffset: place * 4 + $0 * 2, as: UInt16.self)) }
+                continue
+            }
+            let isWide = input.format == .int16
+            for k in 0..<32 {
+                let high = Int32(record.load(fromByteOffset: place * 32 + k, as: Int8.self))
+                let low = isWide ? Int32(record.load(fromByteOffset: 256 + place * 32 + k, as: Int8.self)) : 0
+                values.append(isWide ? high * 256 + low : high)
+            }
+            let words = record + (isWide ? 512 : 256) + place * 4
+            scales.append(words.load(as: Float.self))
+            scaledSums.append(words.load(fromByteOffset: 32, as: Float.self))
+            offsets.append(words.load(fromByteOffset: 64, as: Int32.self))
+        }
+    }
+}
+
 @Suite struct RowKernelTests {
     /// Integers and scales, exactly; also the sums that the linear kernels rely on.
     @Test(arguments: InstructionSet.available, ActivationPrecision.allCases)
@@ -29,18 +61,16 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
 
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 3, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
-            let output = try workspace.quantizedRows(of: Tensor("x", rows: .tokens, columns: columns))
-            kernels.quantizeRow(row, 1, output)
-            let values = (columns..<2 * columns).map { index in
-                output.low.map { Int32(output.high[index]) * 256 + Int32($0[index]) } ?? Int32(output.high[index])
-            }
-            #expect(values == expected.values)
+            var output = try workspace.linearInput(
+                of: Tensor("x", rows: .tokens, columns: columns), for: .eightBit)
+            kernels.encodeRow(row, 1, 0, Int64(columns), &output)
+            let encoded = EncodedRow(output, row: 1)
+            #expect(encoded.values == expected.values)
+            #expect(encoded.scales == expected.scales)
             for block in 0..<columns / 32 {
-                let at = columns / 32 + block
                 let sum = expected.values[block * 32..<block * 32 + 32].reduce(0, +)
-                #expect(output.scales[at] == expected.scales[block])
-                #expect(output.scaledSums[at] == expected.scales[block] * Float(sum))
-                #expect(output.offsets[at] == -128 * sum)
+                #expect(encoded.scaledSums[block] == expected.scales[block] * Float(sum))
+                #expect(encoded.offsets[block] == -128 * sum)
             }
         }
     }
@@ -55,9 +85,10 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
                 row[place] = value
                 let workspace = CPUWorkspace(
                     BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
-                let output = try workspace.quantizedRows(of: Tensor("x", rows: .tokens, columns: 32))
-                kernels.quantizeRow(row, 0, output)
-                #expect(!output.scales[0].isFinite)
+                var output = try workspace.linearInput(
+                    of: Tensor("x", rows: .tokens, columns: 32), for: .eightBit)
+                kernels.encodeRow(row, 0, 0, 32, &output)
+                #expect(!EncodedRow(output, row: 0).scales[0].isFinite)
             }
         }
     }
@@ -71,9 +102,14 @@ private func expectClose(_ found: [Float], _ expected: [Double], tolerance: Doub
             for (index, bits) in [0x3f80_8000, 0x3f81_8000, 0x7f80_0000, 0x7fc0_0000, 0x7f80_0001, 0x0000_0001]
                 .enumerated()
             where index < count { row[index] = Float(bitPattern: UInt32(bits)) }
-            var output = [UInt16](repeating: 0xaaaa, count: count + count % 2)
-            kernels.roundRow(row, &output, Int64(count))
-            #expect(output == row.map(BFloat16.round) + (count % 2 == 1 ? [0] : []))
+            let workspace = CPUWorkspace(
+                BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
+            var output = try workspace.linearInput(of: Tensor("x", rows: .tokens, columns: count), for: .bfloat16)
+            kernels.encodeRow(row, 10, 0, Int64(count), &output)
+            // An odd last one stands beside a zero.
+            #expect(
+                EncodedRow(output, row: 10).values
+                    == (row.map(BFloat16.round) + (count % 2 == 1 ? [0] : [])).map(Int32.init))
         }
     }
 

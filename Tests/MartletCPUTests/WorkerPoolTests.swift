@@ -14,7 +14,7 @@ private final class CountingJob: PhasedJob {
 
     init(chunks: [Int]) {
         self.chunks = chunks
-        runs = Mutex(chunks.map { Array(repeating: 0, count: max(1, $0)) })
+        runs = Mutex(chunks.map { Array(repeating: 0, count: $0) })
         finished = Mutex(Array(repeating: 0, count: chunks.count))
     }
 
@@ -22,7 +22,7 @@ private final class CountingJob: PhasedJob {
     func chunkCount(phase: Int) -> Int { chunks[phase] }
 
     func run(phase: Int, chunk: Int, of count: Int, worker: Int) {
-        if phase > 0, finished.withLock({ $0[phase - 1] }) != max(1, chunks[phase - 1]) {
+        if phase > 0, finished.withLock({ $0[phase - 1] }) != chunks[phase - 1] {
             tooEarly.wrappingAdd(1, ordering: .relaxed)
         }
         runs.withLock { $0[phase][chunk] += 1 }

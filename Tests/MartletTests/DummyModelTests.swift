@@ -198,7 +198,7 @@ import Testing
             body.kernels[3].hasPrefix("queryKeyValue[tokens, 160] = linear(normed, blk.0.attn_q.weight | blk.0.attn_k"))
         #expect(body.listing.phases[0].name == "embed + rotary angles + norm + quantize")
         #expect(body.listing.phases[0].kernels == 0...3)
-        #expect(body.listing.phases.map(\.name).contains("gated activation + quantize"))
+        #expect(body.listing.phases.map(\.name).contains("linear + gated activation + quantize activated"))
         // Each kernel is in some phase, in order.
         let covered = Set(body.listing.phases.flatMap(\.kernels))
         #expect(covered == Set(body.kernels.indices))

@@ -30,16 +30,49 @@ extern "C" {
 #define MARTLET_ATTENTION_TILE 64
 #define MARTLET_MAX_HEAD_SIZE 256
 
-/// Rows of activations quantised in blocks of 32: x = scale * q, where q is `high` in 8 bits, or
-/// `256 * high + low` in 16.
+/// Rows of activations that lie together, as many as a linear layer's tile has.
+#define MARTLET_ROW_GROUP 8
+
+/// What activations are rounded to before a linear layer multiplies them.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletActivationsInt8,      ///< blocks of 32: x = scale * q, q in ±127
+    MartletActivationsInt16,     ///< the same, q = 256 * high + low in ±32639
+    MartletActivationsBfloat16,
+} MartletActivations;
+
+/// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
+/// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
+///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs);
+/// - of a pair of bf16 inputs: `[8][2]`.
 typedef struct {
-    int8_t *high;            ///< [rows, blocks * 32]
-    int8_t *_Nullable low;   ///< the same, or null for 8 bits
-    float *scales;           ///< [rows, blocks]
-    float *scaledSums;       ///< [rows, blocks]: scale * sum(q), what a block's minimum is multiplied with
-    int32_t *offsets;        ///< [rows, blocks]: -128 * sum(q), what an 8-bit weight's bias of 128 costs
-    int64_t blocks;
-} MartletQuantizedRows;
+    uint8_t *base;
+    int64_t columns;
+    MartletActivations format;
+} MartletLinearInput;
+
+static inline int64_t martlet_record_bytes(MartletActivations format) {
+    if (format == MartletActivationsBfloat16) return MARTLET_ROW_GROUP * 4;
+    const int64_t planes = format == MartletActivationsInt16 ? 2 : 1;
+    return MARTLET_ROW_GROUP * (planes * MARTLET_BLOCK_LENGTH + 3 * 4);
+}
+
+/// Records of a group of rows.
+static inline int64_t martlet_records(const MartletLinearInput *input) {
+    return input->format == MartletActivationsBfloat16 ? (input->columns + 1) / 2 : input->columns / MARTLET_BLOCK_LENGTH;
+}
+
+/// How a weight is packed.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletPanelFormatFourBit,
+    MartletPanelFormatEightBit,
+    MartletPanelFormatBfloat16,  ///< `[inputs / 2][32 columns][2]`
+} MartletPanelFormat;
+
+typedef struct {
+    const uint8_t *base;
+    int64_t panelBytes;
+    MartletPanelFormat format;
+} MartletPanels;
 
 /// Where a linear layer's results go: `output[row * stride + column]`, columns < `columns`.
 typedef struct {
@@ -122,10 +155,9 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 } MartletProduct;
 
 typedef struct {
-    /// Quantises one row of `blocks * 32` floats into row `row`, to 16 bits where there is a low plane.
-    void (*quantizeRow)(const float *input, int64_t row, MartletQuantizedRows output);
-    /// Rounds `count` floats to bf16, to nearest even, and zero-fills up to an even number.
-    void (*roundRow)(const float *input, uint16_t *output, int64_t count);
+    /// Rounds columns `first ..< first + count` of row `row`, which `input` holds, to the output's format. Of quantised
+    /// rows whole blocks; an odd last column of bf16 gets a zero beside it.
+    void (*encodeRow)(const float *input, int64_t row, int64_t first, int64_t count, const MartletLinearInput *output);
     /// output = input / sqrt(mean(input^2) + epsilon) * weight
     void (*rootMeanSquareNorm)(const float *input, const float *weight, float *output, int64_t count, float epsilon);
     /// output = silu(gate) * up, where `input` is `[gate | up]`
@@ -133,14 +165,13 @@ typedef struct {
     /// Rotates adjacent pairs of each head; `angles` is `[cos | sin]`, each headSize / 2 long or shorter.
     void (*rotateHeads)(float *heads, int64_t count, int64_t headSize, const float *angles, int64_t pairs);
 
-    /// output[row, column] (+)= input[row] . weight[column] for rows and panels in the given half-open ranges.
-    void (*linearFourBit)(MartletQuantizedRows input, int64_t rowBegin, int64_t rowEnd, const uint8_t *panels,
-                          int64_t panelBegin, int64_t panelEnd, MartletLinearOutput output);
-    void (*linearEightBit)(MartletQuantizedRows input, int64_t rowBegin, int64_t rowEnd, const uint8_t *panels,
-                           int64_t panelBegin, int64_t panelEnd, MartletLinearOutput output);
-    /// `input` is bf16 `[rows, inputs]`, `inputs` even; a panel is `[inputs / 2][32 columns][2]`.
-    void (*linearBFloat16)(const uint16_t *input, int64_t inputs, int64_t rowBegin, int64_t rowEnd,
-                           const uint16_t *panels, int64_t panelBegin, int64_t panelEnd, MartletLinearOutput output);
+    /// output[row, column] (+)= input[row] . weight[column] for rows 0 ..< rows and the columns of some panels.
+    void (*linear)(const MartletLinearInput *input, int64_t rows, const MartletPanels *weight, int64_t panelBegin,
+                   int64_t panelEnd, const MartletLinearOutput *output);
+    /// output[row, column] = silu(input[row] . gate[column]) * (input[row] . up[column]), rounded to the output's format.
+    void (*gatedLinear)(const MartletLinearInput *input, int64_t rows, const MartletPanels *gate,
+                        const MartletPanels *up, int64_t panelBegin, int64_t panelEnd,
+                        const MartletLinearInput *output);
 
     /// Attention of one work item for the KV heads in a half-open range.
     void (*attend)(const MartletAttentionLayer *layer, const MartletAttentionItem *item, int64_t headBegin,

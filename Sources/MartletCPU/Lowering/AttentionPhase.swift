@@ -13,8 +13,7 @@ struct AttentionPhase: Phase {
 
     var name: String { "attention" }
 
-    /// Items differ in length: each is claimed alone, as long as the pool can count them.
-    var chunkLimit: Int? { WorkerPool.maximumChunks }
+    var dealsItemsSingly: Bool { true }
 
     func itemCount(_ batch: BatchBuffers) -> Int {
         batch.plan.prefillCount * layer.parameters.heads.keyValueHeads + batch.plan.decodeCount
@@ -49,6 +48,9 @@ struct AttentionMergePhase: Phase {
     let partials: UnsafeMutablePointer<Float>
 
     var name: String { "merge attention" }
+
+    /// Folding a head's partials takes less than a microsecond.
+    var leastItemsAChunk: Int { 4 }
 
     func itemCount(_ batch: BatchBuffers) -> Int { batch.plan.mergeCount * layer.parameters.heads.keyValueHeads }
 

@@ -13,6 +13,8 @@ struct LinearPhase: Phase {
         let column: Int
         /// Where its first panel stands among the items.
         let firstPanel: Int
+        /// The layer's input in the form that the weight is multiplied with.
+        let input: MartletLinearInput
     }
 
     /// The output tensor's name.
@@ -20,10 +22,6 @@ struct LinearPhase: Phase {
     let kernels: MartletKernelTable
     let extent: RowExtent
     let parts: [Part]
-    /// The input's quantised copy, if a weight reads it.
-    let quantized: MartletQuantizedRows?
-    /// The input's bf16 copy, if a weight reads it.
-    let rounded: UnsafeMutablePointer<UInt16>?
     let output: TensorRows
     let accumulates: Bool
 
@@ -39,20 +37,35 @@ struct LinearPhase: Phase {
             let panels = items.clamped(to: part.firstPanel..<part.firstPanel + part.weight.panelCount)
             guard !panels.isEmpty else { continue }
             let (begin, end) = (Int64(panels.lowerBound - part.firstPanel), Int64(panels.upperBound - part.firstPanel))
-            let destination = MartletLinearOutput(
+            var (input, weight) = (part.input, part.weight.panels)
+            var destination = MartletLinearOutput(
                 output: output.base + part.column, stride: Int64(output.columns), columns: Int64(part.weight.outputs),
                 bias: part.bias.map { UnsafePointer($0.memory.pointer(to: Float.self)) }, accumulates: accumulates)
-            let memory = part.weight.memory
-            switch (part.weight.format, quantized, rounded) {
-            case (.fourBit, let quantized?, _):
-                kernels.linearFourBit(quantized, 0, rows, memory.pointer(), begin, end, destination)
-            case (.eightBit, let quantized?, _):
-                kernels.linearEightBit(quantized, 0, rows, memory.pointer(), begin, end, destination)
-            case (.bfloat16, _, let rounded?):
-                kernels.linearBFloat16(
-                    rounded, Int64(part.weight.evenInputs), 0, rows, memory.pointer(), begin, end, destination)
-            default: preconditionFailure("the lowering provides the copy that a weight reads")
-            }
+            kernels.linear(&input, rows, &weight, begin, end, &destination)
         }
+    }
+}
+
+/// Gate and up projections, the activation and its rounding to what the next layer multiplies, panel by panel: neither
+/// the projections nor the activated values travel through memory.
+struct GatedLinearPhase: Phase {
+    let outputName: String
+    let kernels: MartletKernelTable
+    let extent: RowExtent
+    let gate: PanelWeight
+    let up: PanelWeight
+    let input: MartletLinearInput
+    let output: MartletLinearInput
+
+    var name: String {
+        "linear + gated activation + \(output.format == .bfloat16 ? "round" : "quantize") \(outputName)"
+    }
+
+    func itemCount(_ batch: BatchBuffers) -> Int { gate.panelCount }
+
+    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+        var (input, output, gate, up) = (input, output, gate.panels, up.panels)
+        kernels.gatedLinear(
+            &input, Int64(extent.count(batch)), &gate, &up, Int64(items.lowerBound), Int64(items.upperBound), &output)
     }
 }

@@ -5,24 +5,33 @@ import MartletCompute
 
 /// Turns kernels into phases.
 ///
-/// Two rules make up what the device adds of its own:
-/// 1. before a linear kernel its input is copied row by row into the type that its weights are multiplied in;
-/// 2. neighbouring row operations of one extent become one phase, so norm + quantise or activation + quantise cost one
-///    barrier.
+/// Three rules make up what the device adds of its own:
+/// 1. before a linear kernel its input is copied row by row into the form that its weights are multiplied with;
+/// 2. neighbouring row operations of one extent become one phase, so that norm + quantise costs one barrier;
+/// 3. gate and up projections, the activation between them and the copy for the layer that reads it become one phase,
+///    where nothing else reads what lies between.
 struct Lowering {
     private let environment: LoweringEnvironment
+    private let program: [Kernel]
     private var phases: [LoweredPhase] = []
     /// The kernel that is being lowered.
     private var index = 0
+    /// The tensor whose copies rule 3 has already written.
+    private var encoded: Tensor?
 
     /// Lowers kernels that run one after the other with no host in between.
     static func lower(
         _ kernels: some Collection<Kernel>, in environment: LoweringEnvironment
     ) throws(DeviceError) -> [LoweredPhase] {
-        var lowering = Lowering(environment: environment)
-        for kernel in kernels {
-            try lowering.append(kernel)
-            lowering.index += 1
+        var lowering = Lowering(environment: environment, program: Array(kernels))
+        while lowering.index < lowering.program.count {
+            if let gated = lowering.gatedLinear() {
+                try lowering.append(gated)
+                lowering.index += 2
+            } else {
+                try lowering.append(lowering.program[lowering.index])
+                lowering.index += 1
+            }
         }
         guard let trace = environment.trace else { return lowering.phases }
         for index in lowering.phases.indices {
@@ -31,7 +40,10 @@ struct Lowering {
         return lowering.phases
     }
 
-    private init(environment: LoweringEnvironment) { self.environment = environment }
+    private init(environment: LoweringEnvironment, program: [Kernel]) {
+        self.environment = environment
+        self.program = program
+    }
 
     private var kernels: MartletKernelTable { environment.kernels }
     private var workspace: CPUWorkspace { environment.workspace }
@@ -102,28 +114,64 @@ struct Lowering {
         for (index, weight) in linear.weights.enumerated() {
             let packed = panel(weight)
             let bias = linear.biases.isEmpty ? nil : vector(linear.biases[index])
-            parts.append(LinearPhase.Part(weight: packed, bias: bias, column: column, firstPanel: firstPanel))
+            let input = try workspace.linearInput(of: linear.input, for: packed.format)
+            parts.append(
+                LinearPhase.Part(weight: packed, bias: bias, column: column, firstPanel: firstPanel, input: input))
             column += packed.outputs
             firstPanel += packed.panelCount
         }
-        let input = try workspace.rows(of: linear.input)
-        var quantized: MartletQuantizedRows?
-        var rounded: UnsafeMutablePointer<UInt16>?
-        if parts.contains(where: { $0.weight.format != .bfloat16 }) {
-            let copy = try workspace.quantizedRows(of: linear.input)
-            append(QuantizeRows(kernels: kernels, input: input, output: copy), linear.input.rows)
-            quantized = copy
-        }
-        if parts.contains(where: { $0.weight.format == .bfloat16 }) {
-            let copy = try workspace.roundedRows(of: linear.input)
-            append(RoundRows(kernels: kernels, input: input, output: copy), linear.input.rows)
-            rounded = copy
-        }
+        try encode(linear.input, for: linear.weights)
         append(
             LinearPhase(
                 outputName: linear.output.name, kernels: kernels, extent: linear.input.rows, parts: parts,
-                quantized: quantized, rounded: rounded,
                 output: try workspace.rows(of: linear.output), accumulates: linear.accumulates))
+    }
+
+    /// Rule 1: the copies of a tensor that these weights read, unless rule 3 has written them.
+    private mutating func encode(_ tensor: Tensor, for weights: [Weight]) throws(DeviceError) {
+        if encoded == tensor {
+            encoded = nil
+            return
+        }
+        for isQuantized in [true, false] {
+            guard let weight = weights.first(where: { panel($0).format.isQuantized == isQuantized }) else { continue }
+            let copy = try workspace.linearInput(of: tensor, for: panel(weight).format)
+            append(
+                EncodeRows(kernels: kernels, input: try workspace.rows(of: tensor), output: copy), tensor.rows)
+        }
+    }
+
+    /// What rule 3 joins: gate and up projections of one shape, and the layer that alone reads what becomes of them.
+    private struct GatedLinear {
+        let projections: LinearKernel
+        let activated: Tensor
+        let reader: LinearKernel
+    }
+
+    private func gatedLinear() -> GatedLinear? {
+        guard index + 2 < program.count,
+            case .linear(let projections) = program[index], projections.weights.count == 2,
+            projections.weights[0].rows == projections.weights[1].rows, projections.biases.isEmpty,
+            !projections.accumulates,
+            case .gatedActivation(projections.output, let activated, .silu) = program[index + 1],
+            case .linear(let reader) = program[index + 2], reader.input == activated,
+            [projections, reader].allSatisfy({ Set($0.weights.map { panel($0).format.isQuantized }).count == 1 }),
+            program.allSatisfy({ $0.isGatedActivation || !$0.inputs.contains(projections.output) }),
+            program.allSatisfy({ $0.isLinear || !$0.inputs.contains(activated) })
+        else { return nil }
+        return GatedLinear(projections: projections, activated: activated, reader: reader)
+    }
+
+    private mutating func append(_ gated: GatedLinear) throws(DeviceError) {
+        let (gate, up) = (panel(gated.projections.weights[0]), panel(gated.projections.weights[1]))
+        try encode(gated.projections.input, for: gated.projections.weights)
+        append(
+            GatedLinearPhase(
+                outputName: gated.activated.name, kernels: kernels, extent: gated.activated.rows, gate: gate, up: up,
+                input: try workspace.linearInput(of: gated.projections.input, for: gate.format),
+                output: try workspace.linearInput(of: gated.activated, for: panel(gated.reader.weights[0]).format)))
+        phases[phases.count - 1].kernels = index...index + 1
+        encoded = gated.activated
     }
 
     private func panel(_ weight: Weight) -> PanelWeight {
@@ -139,4 +187,9 @@ struct Lowering {
         }
         return vector
     }
+}
+
+extension Kernel {
+    fileprivate var isLinear: Bool { if case .linear = self { true } else { false } }
+    fileprivate var isGatedActivation: Bool { if case .gatedActivation = self { true } else { false } }
 }

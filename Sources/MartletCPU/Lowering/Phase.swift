@@ -8,13 +8,49 @@ protocol Phase {
     var name: String { get }
     /// How many items the batch gives it.
     func itemCount(_ batch: BatchBuffers) -> Int
-    /// More chunks balance better and cost more claims; nil leaves it to the graph.
-    var chunkLimit: Int? { get }
+    /// Whether items differ so much in length that each is claimed alone, as long as the pool can count them.
+    var dealsItemsSingly: Bool { get }
+    /// Items that are not worth dealing out: so many are left in one chunk.
+    var leastItemsAChunk: Int { get }
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers)
 }
 
 extension Phase {
-    var chunkLimit: Int? { nil }
+    var dealsItemsSingly: Bool { false }
+    var leastItemsAChunk: Int { 1 }
+
+    func chunkCount(_ items: Int, _ deal: Deal) -> Int {
+        if dealsItemsSingly { return min(items, WorkerPool.maximumChunks) }
+        return min((items + leastItemsAChunk - 1) / leastItemsAChunk, deal.chunkCount)
+    }
+
+    func items(of total: Int, chunk: Int, count: Int, _ deal: Deal) -> Range<Int> {
+        if dealsItemsSingly { return slice(of: total, chunk: chunk, count: count) }
+        return deal.items(of: total, chunk: chunk, count: count)
+    }
+}
+
+/// How items are cut into chunks: a thread's first is a quarter of the phase (on two threads), so that it reads memory in
+/// one long run; the last are small, so that all threads are done at about the same time.
+struct Deal {
+    let threadCount: Int
+
+    /// A thread gets one chunk of 4 shares, one of 2, and two of 1.
+    var chunkCount: Int { 4 * threadCount }
+
+    func items(of total: Int, chunk: Int, count: Int) -> Range<Int> {
+        // Where there are too few for that, evenly.
+        guard count == chunkCount, total >= 8 * threadCount else { return slice(of: total, chunk: chunk, count: count) }
+        return total * firstShare(chunk) / (8 * threadCount)..<total * firstShare(chunk + 1) / (8 * threadCount)
+    }
+
+    private func firstShare(_ chunk: Int) -> Int {
+        switch chunk / threadCount {
+        case 0: 4 * chunk
+        case 1: 4 * threadCount + 2 * (chunk - threadCount)
+        default: 4 * threadCount + chunk
+        }
+    }
 }
 
 /// A phase as a graph holds it.
@@ -53,6 +89,9 @@ struct RowsPhase: Phase {
     var operations: [any RowOperation]
 
     var name: String { operations.map(\.name).joined(separator: " + ") }
+
+    /// A row takes a microsecond or two, about what waking up to a chunk does.
+    var leastItemsAChunk: Int { 2 }
 
     func itemCount(_ batch: BatchBuffers) -> Int { extent.count(batch) }
 

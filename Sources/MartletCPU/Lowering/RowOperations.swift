@@ -44,26 +44,18 @@ struct NormRows: RowOperation {
     }
 }
 
-/// Writes a tensor's quantised copy.
-struct QuantizeRows: RowOperation {
-    let name = "quantize"
+/// Writes a tensor's copy in the form that linear layers read.
+struct EncodeRows: RowOperation {
     let kernels: MartletKernelTable
     let input: TensorRows
-    let output: MartletQuantizedRows
+    let output: MartletLinearInput
 
-    func run(row: Int, batch: BatchBuffers) { kernels.quantizeRow(input.row(row), Int64(row), output) }
-}
-
-/// Writes a tensor's bf16 copy.
-struct RoundRows: RowOperation {
-    let name = "round"
-    let kernels: MartletKernelTable
-    let input: TensorRows
-    let output: UnsafeMutablePointer<UInt16>
+    var name: String { output.format == .bfloat16 ? "round" : "quantize" }
 
     func run(row: Int, batch: BatchBuffers) {
-        let stride = input.columns + input.columns % 2
-        kernels.roundRow(input.row(row), output + row * stride, Int64(input.columns))
+        withUnsafePointer(to: output) {
+            kernels.encodeRow(input.row(row), Int64(row), 0, Int64(input.columns), $0)
+        }
     }
 }
 

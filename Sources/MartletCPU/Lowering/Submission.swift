@@ -7,14 +7,13 @@ import MartletCompute
 /// Unchecked because it owns device memory through its phases. While it runs the workers read the batch and each chunk
 /// writes what no other one touches; the pool's barrier orders the phases.
 final class Submission: PhasedJob, @unchecked Sendable {
-    private let chunkLimit: Int
+    private let deal: Deal
     private let trace: PhaseTrace?
     private var pieces: [GraphPiece] = []
     private var batch: BatchBuffers?
 
     init(threadCount: Int, trace: TraceRecorder?) {
-        // About 8 chunks a thread: enough to level out a slow one, few enough to claim cheaply.
-        chunkLimit = 8 * threadCount
+        deal = Deal(threadCount: threadCount)
         self.trace = trace.map { PhaseTrace(recorder: $0, threadCount: threadCount) }
     }
 
@@ -47,13 +46,14 @@ final class Submission: PhasedJob, @unchecked Sendable {
 
     func chunkCount(phase: Int) -> Int {
         guard let batch else { return 0 }
-        return withPhase(phase) { min($0.phase.itemCount(batch), $0.phase.chunkLimit ?? chunkLimit) }
+        return withPhase(phase) { $0.phase.chunkCount($0.phase.itemCount(batch), deal) }
     }
 
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
         guard let batch else { return }
         withPhase(phase) { lowered in
-            let items = slice(of: lowered.phase.itemCount(batch), chunk: chunk, count: chunkCount)
+            let total = lowered.phase.itemCount(batch)
+            let items = lowered.phase.items(of: total, chunk: chunk, count: chunkCount, deal)
             guard let trace, let name = lowered.traceName else {
                 return lowered.phase.run(items, worker: worker, batch: batch)
             }
