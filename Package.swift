@@ -6,6 +6,7 @@ let package = Package(
     name: "martlet",
     products: [
         .library(name: "Martlet", targets: ["Martlet"]),
+        .library(name: "MartletBench", targets: ["MartletBench"]),
         .executable(name: "martlet", targets: ["MartletCLI"]),
     ],
     dependencies: [

@@ -32,14 +32,15 @@ static uint16_t minus_eight_times(uint16_t h) {
     return (uint16_t)(sign | magnitude);
 }
 
-// Where the byte of input k (0...31) of a column lies in its block: groups of 4 inputs, halves of 16 columns.
+// Where the byte of input k (0...31) of a column lies in its block: groups of 4 inputs, which lie together, and halves of
+// 16 columns.
 static int64_t byte_index(int64_t k, int64_t column) {
     return ((k / 4) * 2 + column / 16) * 64 + (column % 16) * 4 + k % 4;
 }
 
 static void put_nibbles(uint8_t *block, int64_t column, const uint8_t *packed) {
     // A GGUF block holds inputs 0...15 in its low and 16...31 in its high nibbles: groups g and g + 4, as here.
-    for (int64_t k = 0; k < 16; k++) block[byte_index(k, column)] = packed[k];
+    for (int64_t k = 0; k < 16; k += 4) memcpy(block + byte_index(k, column), packed + k, 4);
 }
 
 void martlet_pack_q4_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
@@ -75,7 +76,12 @@ void martlet_pack_q8_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, 
         for (int64_t b = 0; b < blocks; b++) {
             const uint8_t *source = rows + c * row_bytes + b * 34;
             uint8_t *block = panel + b * MARTLET_EIGHT_BIT_BLOCK_BYTES;
-            for (int64_t k = 0; k < 32; k++) block[byte_index(k, c)] = source[2 + k] ^ 0x80;
+            for (int64_t k = 0; k < 32; k += 4) {
+                uint32_t four;
+                memcpy(&four, source + 2 + k, 4);
+                four ^= 0x80808080u;
+                memcpy(block + byte_index(k, c), &four, 4);
+            }
             memcpy(block + 1024 + c * 2, source, 2);
         }
     }

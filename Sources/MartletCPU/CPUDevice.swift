@@ -26,7 +26,7 @@ public final class CPUDevice: ComputeDevice {
     ///     enough to deal out a context of a thousand. Bits depend on it.
     ///   - trace: what kernels do is recorded there, a lane a thread, the calling one first.
     public init(
-        threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int16,
+        threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int8,
         attentionSegmentLength: Int = 512, trace: TraceRecorder? = nil
     ) throws(DeviceError) {
         precondition(attentionSegmentLength > 0 && attentionSegmentLength % Int(MARTLET_ATTENTION_TILE) == 0)

@@ -40,8 +40,10 @@ final class CPUWorkspace: Workspace {
     }
 
     /// The tensor's copy in the form that linear layers read, written row by row.
-    func linearInput(of tensor: Tensor, for format: PanelWeight.Format) throws(DeviceError) -> MartletLinearInput {
-        let activations = format.activations(activations)
+    func linearInput(
+        of tensor: Tensor, for format: PanelWeight.Format, on kernels: MartletKernelTable
+    ) throws(DeviceError) -> MartletLinearInput {
+        let activations = format.activations(activations, on: kernels)
         var input = MartletLinearInput(
             base: UnsafeMutablePointer(bitPattern: 64).unsafelyUnwrapped, columns: Int64(tensor.columns),
             format: activations)

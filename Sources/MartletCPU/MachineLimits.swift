@@ -40,11 +40,45 @@ extension CPUDevice {
         return lines * 64
     }
 
+    /// Memory as weights have it, touched first by the threads that will read it.
+    public func makeReadableMemory(byteCount: Int) throws -> ReadableMemory {
+        let memory = ReadableMemory(try DeviceMemory(byteCount: byteCount))
+        pool.run(FillJob(memory: memory.memory))
+        return memory
+    }
+
+    /// Reads memory from its first byte to its last.
+    public func read(_ memory: ReadableMemory) {
+        pool.run(LineReadJob(kernels: kernels, base: memory.memory.pointer(), lines: memory.byteCount / 64))
+    }
+
     /// Multiplies and adds from registers on every thread. Returns the operations done.
     public func multiply(_ product: Product, repetitions: Int) -> Int {
         let job = MultiplyJob(kernels: kernels, product: product, repetitions: Int64(repetitions), threads: threadCount)
         pool.run(job)
         return job.operations
+    }
+}
+
+/// Memory of a device that is there to be read.
+public final class ReadableMemory: Sendable {
+    let memory: DeviceMemory
+    public var byteCount: Int { memory.byteCount }
+
+    init(_ memory: DeviceMemory) { self.memory = memory }
+}
+
+/// Unchecked because each chunk writes a part of its own.
+private final class FillJob: PhasedJob, @unchecked Sendable {
+    private let memory: DeviceMemory
+    init(memory: DeviceMemory) { self.memory = memory }
+
+    var phaseCount: Int { 1 }
+    func chunkCount(phase: Int) -> Int { min(max(1, memory.byteCount >> 21), WorkerPool.maximumChunks) }
+
+    func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
+        let bytes = slice(of: memory.byteCount, chunk: chunk, count: chunkCount)
+        memory.pointer(to: UInt8.self, at: bytes.lowerBound).update(repeating: 1, count: bytes.count)
     }
 }
 

@@ -19,9 +19,9 @@ final class PanelWeight: DeviceWeight {
         var isQuantized: Bool { self != .bfloat16 }
 
         /// What activations are rounded to before they meet such panels.
-        func activations(_ precision: ActivationPrecision) -> MartletActivations {
+        func activations(_ precision: ActivationPrecision, on kernels: MartletKernelTable) -> MartletActivations {
             switch self {
-            case .bfloat16: .bfloat16
+            case .bfloat16: kernels.bfloat16Activations
             case .fourBit, .eightBit: precision == .int16 ? .int16 : .int8
             }
         }
@@ -100,6 +100,10 @@ final class PanelWeight: DeviceWeight {
             martlet_unpack_bf16(panel.assumingMemoryBound(to: UInt16.self), column, Int64(inputs), output)
         }
     }
+}
+
+extension MartletActivations {
+    var isQuantized: Bool { self == .int8 || self == .int16 }
 }
 
 /// A vector as f32.

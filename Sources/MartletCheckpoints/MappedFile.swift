@@ -67,5 +67,18 @@ public final class MappedFile {
         }
     }
 
+    /// Takes whole pages of a part out of this process's memory. They are read from the file again if need be.
+    ///
+    /// - Parameter range: offsets in the file.
+    public func release(_ range: Range<Int>) {
+        guard let base = bytes.baseAddress else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let (first, end) = (
+            (range.lowerBound + page - 1) / page * page, min(range.upperBound, bytes.count) / page * page
+        )
+        guard first < end else { return }
+        madvise(UnsafeMutableRawPointer(mutating: base + first), end - first, MADV_DONTNEED)
+    }
+
     private static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }
 }

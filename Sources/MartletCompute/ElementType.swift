@@ -18,6 +18,13 @@ public enum ElementType: String, Sendable, CaseIterable {
     case q8_0 = "Q8_0"
 
     /// Values in a block; 1 for the plain types. Rows are whole blocks.
+    public var isQuantized: Bool {
+        switch self {
+        case .float32, .float16, .bfloat16: false
+        case .q4_0, .q4_1, .q8_0: true
+        }
+    }
+
     public var blockLength: Int {
         switch self {
         case .float32, .float16, .bfloat16: 1

@@ -119,6 +119,14 @@ public struct Decoder: Sendable {
 }
 
 extension DecoderPrograms {
+    /// The matrices of linear layers, each once.
+    public var linearWeights: [Weight] {
+        var seen: Set<Weight> = []
+        return (body.kernels + head.kernels).flatMap { kernel -> [Weight] in
+            if case .linear(let linear) = kernel { linear.weights.filter { seen.insert($0).inserted } } else { [] }
+        }
+    }
+
     /// The weights that both programs read, in the order of use.
     public var weights: (matrices: [Weight], vectors: [Weight]) {
         var (matrices, vectors): ([Weight], [Weight]) = ([], [])

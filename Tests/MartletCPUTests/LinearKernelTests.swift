@@ -45,7 +45,7 @@ private struct LinearRun {
             memory.row(index).update(from: row, count: inputs)
             outputs.row(index).update(repeating: initial, count: weight.outputs)
         }
-        let encoded = try workspace.linearInput(of: input, for: weight.format)
+        let encoded = try workspace.linearInput(of: input, for: weight.format, on: kernels)
         for row in rows.indices {
             EncodeRows(kernels: kernels, input: memory, output: encoded).run(row: row, batch: batch)
         }

@@ -28,8 +28,12 @@ private struct EncodedRow {
         let place = row % 8
         for index in 0..<records {
             let record = UnsafeRawPointer(input.base + (row / 8 * records + index) * bytes)
-            if input.format == .bfloat16 {
-                values += (0..<2).map { Int32(record.load(fromByteOffset: place * 4 + $0 * 2, as: UInt16.self)) }
+            if !input.format.isQuantized {
+                values += (0..<2).map { index in
+                    input.format == .bfloat16
+                        ? Int32(record.load(fromByteOffset: place * 4 + index * 2, as: UInt16.self))
+                        : Int32(record.load(fromByteOffset: place * 8 + index * 4 + 2, as: UInt16.self))
+                }
                 continue
             }
             let isWide = input.format == .int16
@@ -62,7 +66,7 @@ private struct EncodedRow {
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 3, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
             var output = try workspace.linearInput(
-                of: Tensor("x", rows: .tokens, columns: columns), for: .eightBit)
+                of: Tensor("x", rows: .tokens, columns: columns), for: .eightBit, on: kernels)
             kernels.encodeRow(row, 1, 0, Int64(columns), &output)
             let encoded = EncodedRow(output, row: 1)
             #expect(encoded.values == expected.values)
@@ -86,7 +90,7 @@ private struct EncodedRow {
                 let workspace = CPUWorkspace(
                     BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
                 var output = try workspace.linearInput(
-                    of: Tensor("x", rows: .tokens, columns: 32), for: .eightBit)
+                    of: Tensor("x", rows: .tokens, columns: 32), for: .eightBit, on: kernels)
                 kernels.encodeRow(row, 0, 0, 32, &output)
                 #expect(!EncodedRow(output, row: 0).scales[0].isFinite)
             }
@@ -104,7 +108,8 @@ private struct EncodedRow {
             where index < count { row[index] = Float(bitPattern: UInt32(bits)) }
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
-            var output = try workspace.linearInput(of: Tensor("x", rows: .tokens, columns: count), for: .bfloat16)
+            var output = try workspace.linearInput(
+                of: Tensor("x", rows: .tokens, columns: count), for: .bfloat16, on: kernels)
             kernels.encodeRow(row, 10, 0, Int64(count), &output)
             // An odd last one stands beside a zero.
             #expect(

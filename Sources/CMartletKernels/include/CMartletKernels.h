@@ -38,12 +38,13 @@ typedef enum __attribute__((enum_extensibility(closed))) {
     MartletActivationsInt8,      ///< blocks of 32: x = scale * q, q in ±127
     MartletActivationsInt16,     ///< the same, q = 256 * high + low in ±32639
     MartletActivationsBfloat16,
+    MartletActivationsBfloat16AsFloat32,  ///< the same values, for machines that multiply f32
 } MartletActivations;
 
 /// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
 /// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
 ///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs);
-/// - of a pair of bf16 inputs: `[8][2]`.
+/// - of a pair of bf16 inputs: `[8][2]`, bf16 or f32.
 typedef struct {
     uint8_t *base;
     int64_t columns;
@@ -52,13 +53,15 @@ typedef struct {
 
 static inline int64_t martlet_record_bytes(MartletActivations format) {
     if (format == MartletActivationsBfloat16) return MARTLET_ROW_GROUP * 4;
+    if (format == MartletActivationsBfloat16AsFloat32) return MARTLET_ROW_GROUP * 8;
     const int64_t planes = format == MartletActivationsInt16 ? 2 : 1;
     return MARTLET_ROW_GROUP * (planes * MARTLET_BLOCK_LENGTH + 3 * 4);
 }
 
 /// Records of a group of rows.
 static inline int64_t martlet_records(const MartletLinearInput *input) {
-    return input->format == MartletActivationsBfloat16 ? (input->columns + 1) / 2 : input->columns / MARTLET_BLOCK_LENGTH;
+    const bool quantized = input->format == MartletActivationsInt8 || input->format == MartletActivationsInt16;
+    return quantized ? input->columns / MARTLET_BLOCK_LENGTH : (input->columns + 1) / 2;
 }
 
 /// How a weight is packed.
@@ -155,6 +158,8 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 } MartletProduct;
 
 typedef struct {
+    /// What bf16 weights are multiplied with.
+    MartletActivations bfloat16Activations;
     /// Rounds columns `first ..< first + count` of row `row`, which `input` holds, to the output's format. Of quantised
     /// rows whole blocks; an odd last column of bf16 gets a zero beside it.
     void (*encodeRow)(const float *input, int64_t row, int64_t first, int64_t count, const MartletLinearInput *output);

@@ -12,7 +12,7 @@ public struct EngineOptions: Sendable {
     /// nil for the best that the machine runs.
     public var instructionSet: InstructionSet?
     /// How finely activations are quantised before they meet quantised weights.
-    public var activations = ActivationPrecision.int16
+    public var activations = ActivationPrecision.int8
     /// Whether decodes get an attention kernel of their own.
     public var attentionLaunch = AttentionLaunch.auto
 

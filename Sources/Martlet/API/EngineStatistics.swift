@@ -22,6 +22,7 @@ public struct EngineStatistics: Equatable, Sendable {
     public var generatedTokens: Int
     /// Requests that ended in an error.
     public var failedRequests: Int
+    public var work: ComputedWork
 
     init(_ counters: EngineCounters, blocks: Int) {
         running = counters.running.load(ordering: .relaxed)
@@ -37,6 +38,11 @@ public struct EngineStatistics: Equatable, Sendable {
         promptTokens = counters.promptTokens.load(ordering: .relaxed)
         generatedTokens = counters.generatedTokens.load(ordering: .relaxed)
         failedRequests = counters.failedRequests.load(ordering: .relaxed)
+        work = ComputedWork(
+            steps: steps, tokens: counters.computedTokens.load(ordering: .relaxed),
+            logitRows: counters.logitRows.load(ordering: .relaxed),
+            attendedPairs: counters.attendedPairs.load(ordering: .relaxed),
+            readTokens: counters.readTokens.load(ordering: .relaxed))
     }
 }
 

@@ -24,6 +24,21 @@ final class EngineCounters: Sendable {
     let promptTokens = Atomic<Int>(0)
     let generatedTokens = Atomic<Int>(0)
     let failedRequests = Atomic<Int>(0)
+    /// See `ComputedWork`.
+    let computedTokens = Atomic<Int>(0)
+    let logitRows = Atomic<Int>(0)
+    let attendedPairs = Atomic<Int>(0)
+    let readTokens = Atomic<Int>(0)
+
+    func count(_ plan: StepPlan, logitRows rows: Int) {
+        for entry in plan.entries {
+            let (context, count) = (entry.sequence.computedCount, entry.tokenCount)
+            computedTokens.wrappingAdd(count, ordering: .relaxed)
+            attendedPairs.wrappingAdd(count * context + count * (count + 1) / 2, ordering: .relaxed)
+            readTokens.wrappingAdd(context + count, ordering: .relaxed)
+        }
+        logitRows.wrappingAdd(rows, ordering: .relaxed)
+    }
 
     func count(_ step: GraphRuntimeMode) {
         steps.wrappingAdd(1, ordering: .relaxed)

@@ -100,6 +100,7 @@ final class EngineLoop {
 
     private func update() {
         let now = ContinuousClock.now
+        counters.count(scheduler.plan, logitRows: output.rows.count)
         scheduler.update(output) { events.append($0) }
         counters.count(output.runtimeMode)
         // Before anyone is told: who has read the last of his answer finds it counted.

@@ -32,7 +32,11 @@ struct GGUFModel: ModelSource {
 
     func forEachWeight(_ body: (Weight, Bool, HostTensor) throws -> Void) throws {
         file.file.willNeed()
-        for (weight, tensor) in blueprint.matrices { try body(weight, true, file.hostTensor(tensor)) }
+        for (weight, tensor) in blueprint.matrices {
+            try body(weight, true, file.hostTensor(tensor))
+            // Its panels stand in for it from here on.
+            file.file.release(tensor.range)
+        }
         for (weight, tensor) in blueprint.vectors { try body(weight, false, file.hostTensor(tensor)) }
         try file.file.checkUnchanged()
     }

@@ -22,6 +22,8 @@ public struct LoadedModel: Sendable {
     public let deviceName: String
     /// Bytes of the packed weights.
     public let weightBytes: Int
+    /// Bytes of those that linear layers read, once a step.
+    public let linearBytes: Int
     /// Bytes of the KV cache's address space; pages are touched as it fills.
     public let cacheBytes: Int
     public let cacheBlocks: Int

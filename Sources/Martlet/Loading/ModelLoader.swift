@@ -62,6 +62,7 @@ struct ModelLoader {
             name: source.name, configuration: configuration, matrixType: source.matrixType, tokenizer: tokenizer,
             chatTemplate: chatTemplate, maxModelLength: cache.maxModelLength, graphMode: graphMode,
             deviceName: device.name, weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
+            linearBytes: source.programs.linearWeights.reduce(0) { $0 + (weights[$1.name]?.byteCount ?? 0) },
             cacheBytes: try device.byteCount(of: cache.layout), cacheBlocks: cache.layout.blockCount,
             cacheTokens: cache.layout.blockCount * cache.layout.blockSize,
             maxNumBatchedTokens: steps.maxNumBatchedTokens, maxNumSeqs: steps.maxNumSeqs,

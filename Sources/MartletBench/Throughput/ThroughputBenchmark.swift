@@ -54,7 +54,7 @@ public struct ThroughputBenchmark: Sendable {
             timeToFirstToken: Milliseconds(outcomes.map(\.firstToken)),
             interTokenLatency: Milliseconds(outcomes.flatMap(\.gaps)), steps: after.steps - before.steps,
             preemptions: after.preemptions - before.preemptions,
-            prefixCacheHits: after.prefixCacheHits - before.prefixCacheHits)
+            prefixCacheHits: after.prefixCacheHits - before.prefixCacheHits, work: after.work - before.work)
     }
 
     private func request(_ request: ThroughputWorkload.Request) -> GenerationRequest {
@@ -123,6 +123,9 @@ public struct ThroughputReport: Encodable, Sendable {
     public var preemptions: Int
     /// Prompt tokens.
     public var prefixCacheHits: Int
+    public var work: ComputedWork
+    /// Beside what the machine could do, if that was measured.
+    public var share: LimitShare?
 
     private enum Key: String, CodingKey {
         case elapsedTime = "elapsed_time"
@@ -145,6 +148,7 @@ public struct ThroughputReport: Encodable, Sendable {
         case steps
         case preemptions = "num_preemptions"
         case prefixCacheHits = "prefix_cache_hits"
+        case share = "of_limits"
     }
 
     public func encode(to encoder: any Encoder) throws {
@@ -170,6 +174,7 @@ public struct ThroughputReport: Encodable, Sendable {
         try container.encode(steps, forKey: .steps)
         try container.encode(preemptions, forKey: .preemptions)
         try container.encode(prefixCacheHits, forKey: .prefixCacheHits)
+        try container.encodeIfPresent(share, forKey: .share)
     }
 }
 

@@ -16,17 +16,20 @@ public struct LatencyBenchmark: Sendable {
 
     /// The same random prompts in each run.
     public func run(
-        on engines: VariantEngines, inputLength: Int, warmup: Int, iterations: Int,
+        on engines: VariantEngines, inputLength: Int, warmup: Int, iterations: Int, limits: LimitsBenchmark? = nil,
         progress: (Double) -> Void = { _ in }
     ) async throws -> [VariantResult] {
-        let timings = try await engines.time(warmup: warmup, iterations: iterations, progress: progress) { engine, _ in
+        let runs = try await engines.time(
+            warmup: warmup, iterations: iterations, limits: limits, progress: progress
+        ) { engine, _ in
             let workload = ThroughputWorkload.random(
                 count: batchSize, inputLengths: [inputLength], outputLengths: [outputLength],
                 vocabulary: engine.model.tokenizer.vocabulary, seed: seed)
-            return try await ThroughputBenchmark(workload, seed: seed).run(on: engine).elapsedTime
+            return try await ThroughputBenchmark(workload, seed: seed).run(on: engine)
         }
-        return timings.map {
-            VariantResult(variant: $0.variant, length: inputLength, prefix: nil, timings: $0.timings)
+        return runs.map {
+            VariantResult(
+                variant: $0.variant, length: inputLength, prefix: nil, timings: $0.timings, share: $0.share)
         }
     }
 }

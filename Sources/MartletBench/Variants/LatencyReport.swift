@@ -15,6 +15,7 @@ public struct LatencyEntry: Encodable, Sendable {
     /// nil where the batch is what the benchmark's name says.
     public let batchSize: Int?
     public let prefix: String?
+    public let share: LimitShare?
 
     public init(_ result: VariantResult, outputLength: Int, batchSize: Int? = nil) {
         let timings = result.timings
@@ -28,6 +29,7 @@ public struct LatencyEntry: Encodable, Sendable {
         self.outputLength = outputLength
         self.batchSize = batchSize
         prefix = result.prefix?.rawValue
+        share = result.share
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -39,6 +41,7 @@ public struct LatencyEntry: Encodable, Sendable {
         case outputLength = "output_len"
         case batchSize = "batch_size"
         case prefix
+        case share = "of_limits"
     }
 }
 

@@ -26,10 +26,12 @@ public struct MixedBenchmark: Sendable {
     ///   - warmup: warm runs need at least one, so that the cache holds the prompt.
     public func run(
         on engines: VariantEngines, longLength: Int, prefix: PrefixState, warmup: Int, iterations: Int,
+        limits: LimitsBenchmark? = nil,
         progress: (Double) -> Void = { _ in }
     ) async throws -> [VariantResult] {
-        let timings = try await engines.time(warmup: warmup, iterations: iterations, progress: progress) {
-            engine, iteration in
+        let runs = try await engines.time(
+            warmup: warmup, iterations: iterations, limits: limits, progress: progress
+        ) { engine, iteration in
             let prompt = prefix == .warm ? 0 : warmup + iterations - 1 - iteration
             let report = try await run(
                 on: engine, longLength: longLength, prompt: prompt, shortSet: 2 * iteration + (prefix == .warm ? 1 : 0))
@@ -41,10 +43,11 @@ public struct MixedBenchmark: Sendable {
                     description:
                         "the KV cache no longer held the long prompt; give it more memory (kv_cache_memory_bytes)")
             }
-            return report.elapsedTime
+            return report
         }
-        return timings.map {
-            VariantResult(variant: $0.variant, length: longLength, prefix: prefix, timings: $0.timings)
+        return runs.map {
+            VariantResult(
+                variant: $0.variant, length: longLength, prefix: prefix, timings: $0.timings, share: $0.share)
         }
     }
 

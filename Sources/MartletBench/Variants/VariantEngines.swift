@@ -8,26 +8,44 @@ public struct VariantEngines: Sendable {
 
     public init(_ engines: [(variant: EngineVariant, engine: Engine)]) { self.engines = engines }
 
+    /// What a variant took, and the share of the machine's limits that this was.
+    public struct Run: Sendable {
+        public let variant: EngineVariant
+        public fileprivate(set) var timings = Timings()
+        public fileprivate(set) var share: LimitShare?
+        fileprivate var work = ComputedWork()
+    }
+
     /// Runs `body` on each engine in turn, again and again, each time beginning with another one, so that what the
     /// machine does meanwhile meets them alike.
     ///
     /// - Parameters:
+    ///   - limits: sampled after each run.
     ///   - progress: called with the fraction of all runs done.
-    ///   - body: seconds that a run took.
     public func time(
-        warmup: Int, iterations: Int, progress: (Double) -> Void = { _ in },
-        _ body: (_ engine: Engine, _ iteration: Int) async throws -> Double
-    ) async throws -> [(variant: EngineVariant, timings: Timings)] {
-        var timings = engines.map { _ in Timings() }
-        let runs = (warmup + iterations) * engines.count
+        warmup: Int, iterations: Int, limits: LimitsBenchmark? = nil, progress: (Double) -> Void = { _ in },
+        _ body: (_ engine: Engine, _ iteration: Int) async throws -> ThroughputReport
+    ) async throws -> [Run] {
+        var runs = engines.map { Run(variant: $0.variant) }
+        let count = (warmup + iterations) * engines.count
         for iteration in 0..<warmup + iterations {
             for place in engines.indices {
                 let index = (place + iteration) % engines.count
-                let seconds = try await body(engines[index].engine, iteration)
-                if iteration >= warmup { timings[index].append(seconds) }
-                progress(Double(iteration * engines.count + place + 1) / Double(runs))
+                let report = try await body(engines[index].engine, iteration)
+                if iteration >= warmup {
+                    runs[index].timings.append(report.elapsedTime)
+                    runs[index].work = runs[index].work + report.work
+                    limits?.sample()
+                }
+                progress(Double(iteration * engines.count + place + 1) / Double(count))
             }
         }
-        return zip(engines, timings).map { ($0.variant, $1) }
+        guard let limits else { return runs }
+        for index in runs.indices {
+            runs[index].share = LimitShare(
+                runs[index].work, of: engines[index].engine.model, seconds: runs[index].timings.seconds.reduce(0, +),
+                limits: limits.limits)
+        }
+        return runs
     }
 }

@@ -8,6 +8,8 @@ public struct VariantResult: Sendable {
     /// What was in the cache, where that is a part of the measurement.
     public let prefix: PrefixState?
     public let timings: Timings
+    /// Beside what the machine could do, if that was measured.
+    public var share: LimitShare?
 }
 
 /// Whether the cache holds a prompt's beginning when it comes.

@@ -61,13 +61,15 @@ struct BenchLatencyCommand: AsyncParsableCommand {
             options.maxNumSeqs = max(options.maxNumSeqs, batchSize)
         }
         let benchmark = LatencyBenchmark(batchSize: batchSize, outputLength: outputLen, seed: seed)
+        let limits = try model.device.makeLimits()
         var results: [VariantResult] = []
         for length in inputLen.values {
             let bar = ProgressBar(title: "\(length) tokens")
             bar.show(0)
             defer { bar.clear() }
             results += try await benchmark.run(
-                on: run.engines, inputLength: length, warmup: numItersWarmup, iterations: numIters
+                on: run.engines, inputLength: length, warmup: numItersWarmup, iterations: numIters,
+                limits: limits
             ) { bar.show($0) }
         }
         Terminal.write(results.table.text)

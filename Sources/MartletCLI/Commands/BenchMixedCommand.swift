@@ -74,6 +74,7 @@ struct BenchMixedCommand: AsyncParsableCommand {
         }
         let benchmark = MixedBenchmark(
             outputLength: outputLen, shortCount: shortCount, shortLength: shortLen, seed: seed)
+        let limits = try model.device.makeLimits()
         var results: [VariantResult] = []
         // Once each: a cold prompt is another one only in its first measurement.
         for length in OrderedSet(longLen.values) {
@@ -85,7 +86,7 @@ struct BenchMixedCommand: AsyncParsableCommand {
                 results += try await benchmark.run(
                     on: run.engines, longLength: length, prefix: state,
                     warmup: max(numItersWarmup, state == .warm ? 1 : 0),
-                    iterations: state == .cold ? numItersCold ?? numIters : numIters
+                    iterations: state == .cold ? numItersCold ?? numIters : numIters, limits: limits
                 ) { bar.show($0) }
             }
         }

@@ -81,12 +81,17 @@ struct BenchThroughputCommand: AsyncParsableCommand {
         if workload.requests.count < numPrompts {
             Terminal.note("note: the data set has \(workload.requests.count) conversations of a usable length")
         }
+        let limits = try load.model.device.makeLimits()
+        limits.sample(for: .seconds(0.2))
         let bar = ProgressBar(title: "Tokens")
         bar.show(0)
-        let report = try await ThroughputBenchmark(workload, samples: samples, seed: seed).run(on: engine) {
+        var report = try await ThroughputBenchmark(workload, samples: samples, seed: seed).run(on: engine) {
             bar.show($0)
         }
         bar.clear()
+        limits.sample(for: .seconds(0.2))
+        report.share = LimitShare(
+            report.work, of: engine.model, seconds: report.elapsedTime, limits: limits.limits)
         Terminal.write(report.text)
         if let outputJson { try Terminal.writeJSON(report, to: outputJson) }
         try await run.finish()
@@ -121,6 +126,8 @@ extension ThroughputReport {
             Total num prompt tokens:  \(totalInputTokens) (\(prefixCacheHits) cached)
             Total num output tokens:  \(totalOutputTokens)
             Steps: \(steps), preemptions: \(preemptions), seconds: \(number(elapsedTime))
+            Of the machine's limits: \(share?.formattedMultiply ?? "-") of multipliers, \
+            \(share?.formattedRead ?? "-") of memory
 
             """ + table.text
     }

@@ -7,14 +7,16 @@ extension [VariantResult] {
     /// Medians with their spread, each beside the first variant's of its length.
     var table: Table {
         var table = Table()
-        table.add("tokens", "prefix", "variant", "median", "least to most", "of the first")
+        table.add(
+            "tokens", "prefix", "variant", "median", "least to most", "of the first", "of multipliers", "of memory")
         for result in self {
             let first = self.first { $0.length == result.length && $0.prefix == result.prefix } ?? result
             table.add(
                 "\(result.length)", result.prefix?.rawValue ?? "-", result.variant.name,
                 result.timings.median.formattedSeconds,
                 "\(result.timings.minimum.formattedSeconds) to \(result.timings.maximum.formattedSeconds)",
-                String(format: "%.3f", result.timings.median / first.timings.median))
+                String(format: "%.3f", result.timings.median / first.timings.median),
+                result.share?.formattedMultiply ?? "", result.share?.formattedRead ?? "")
         }
         return table
     }
@@ -40,6 +42,12 @@ extension [VariantResult] {
         }
         return LinePlot(title: title, xLabel: xLabel, yLabel: "seconds (median; bar: least to most)", panels: panels)
     }
+}
+
+extension LimitShare {
+    /// For people: against the multipliers' peak, and against a read of memory in order.
+    var formattedMultiply: String { String(format: "%.0f %%", 100 * multiply) }
+    var formattedRead: String { String(format: "%.0f %% of %.0f GB/s", 100 * read, limits.read / 1e9) }
 }
 
 extension Double {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import MartletBench
 import MartletCPU
 
 /// The options of every command that computes.
@@ -13,4 +14,7 @@ struct DeviceOptions: ParsableArguments {
 
     /// A device for commands without a model.
     func makeDevice() throws -> CPUDevice { try CPUDevice(threads: threads, instructionSet: instructionSet) }
+
+    /// The machine's limits, for commands that measure something beside them. Its threads sleep meanwhile.
+    func makeLimits() throws -> LimitsBenchmark { try LimitsBenchmark(on: makeDevice()) }
 }

@@ -73,7 +73,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help:
-            "Activations that meet quantised weights: int16 keeps the weights' precision, int8 reads prompts about twice as fast."
+            "Activations that meet quantised weights: int8 as in llama.cpp, or int16, which keeps the weights' precision and reads prompts about half as fast."
     )
     var activations = EngineOptions().activations
 

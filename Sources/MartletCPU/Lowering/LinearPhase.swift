@@ -58,7 +58,7 @@ struct GatedLinearPhase: Phase {
     let output: MartletLinearInput
 
     var name: String {
-        "linear + gated activation + \(output.format == .bfloat16 ? "round" : "quantize") \(outputName)"
+        "linear + gated activation + \(output.format.isQuantized ? "quantize" : "round") \(outputName)"
     }
 
     func itemCount(_ batch: BatchBuffers) -> Int { gate.panelCount }

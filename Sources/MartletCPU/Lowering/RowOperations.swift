@@ -50,7 +50,7 @@ struct EncodeRows: RowOperation {
     let input: TensorRows
     let output: MartletLinearInput
 
-    var name: String { output.format == .bfloat16 ? "round" : "quantize" }
+    var name: String { output.format.isQuantized ? "quantize" : "round" }
 
     func run(row: Int, batch: BatchBuffers) {
         withUnsafePointer(to: output) {

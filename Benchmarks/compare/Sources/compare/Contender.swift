@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// An engine in the comparison.
+protocol Contender {
+    var name: String { get }
+    /// Tokens a second; nil where it can't be asked that.
+    func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double?
+}
+
+/// When the tokens of one answer came, in seconds from its request.
+struct AnswerTimes {
+    var times: [Double] = []
+
+    /// Tokens a second between the first and the last; nil of fewer than two.
+    var rate: Double? {
+        guard let first = times.first, let last = times.last, times.count > 1, last > first else { return nil }
+        return Double(times.count - 1) / (last - first)
+    }
+}
+
+struct ContenderError: Error, CustomStringConvertible {
+    let description: String
+}
+
+extension Contender {
+    /// What a workload comes to where answers can be watched token by token.
+    ///
+    /// - Parameter answer: asks for so many tokens behind a prompt.
+    func rate(
+        of workload: Workload, prompts: [[Int32]],
+        answer: @escaping @Sendable (_ prompt: [Int32], _ tokens: Int) async throws -> AnswerTimes
+    ) async throws -> Double? {
+        switch workload {
+        case .prompt(let tokens):
+            return try await answer(prompts[0], 1).times.first.map { Double(tokens) / $0 }
+        case .answer(let tokens, _):
+            return try await answer(prompts[0], tokens + 1).rate
+        case .concurrent:
+            let clock = ContinuousClock()
+            let start = clock.now
+            let tokens = try await withThrowingTaskGroup(of: Int.self) { group in
+                for prompt in prompts {
+                    group.addTask { try await answer(prompt, Workload.concurrentLength).times.count }
+                }
+                return try await group.reduce(0, +)
+            }
+            return Double(tokens) / ((clock.now - start) / .seconds(1))
+        }
+    }
+}

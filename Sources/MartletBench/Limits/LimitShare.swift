@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Martlet
+import MartletCompute
+import MartletModels
+
+/// How close a measurement came to what the machine could do meanwhile. A prompt is up against the multipliers, an answer
+/// against the memory.
+public struct LimitShare: Encodable, Sendable {
+    /// The part of the time that the products would take at the multipliers' peaks.
+    public let multiply: Double
+    /// The part of the time that a read in order of all weights and cached tokens would take, once a step.
+    public let read: Double
+    public let limits: MachineLimits
+
+    public init(_ work: ComputedWork, of model: LoadedModel, seconds: Double, limits: MachineLimits) {
+        let cost = ModelCost(model)
+        let linear = model.matrixType.isQuantized ? limits.int8 : limits.bfloat16
+        multiply =
+            (Double(work.tokens) * cost.bodyOperations / linear
+                + Double(work.logitRows) * cost.headOperations / linear
+                + Double(work.attendedPairs) * cost.operationsAPair / limits.bfloat16) / seconds
+        read =
+            (Double(work.steps) * Double(model.linearBytes)
+                + Double(work.readTokens) * Double(model.cacheBytes) / Double(max(1, model.cacheTokens)))
+            / limits.read / seconds
+        self.limits = limits
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case multiply = "share_of_multiply_peak"
+        case read = "share_of_sequential_read"
+        case limits
+    }
+}
+
+/// Operations of a model, a multiply and an add each counted.
+struct ModelCost {
+    /// A token's, in the linear layers.
+    let bodyOperations: Double
+    /// A row's of logits.
+    let headOperations: Double
+    /// All layers' for a token and one that it sees: a score, and a share of the value.
+    let operationsAPair: Double
+
+    init(_ model: LoadedModel) {
+        func operations(_ program: Program) -> Double {
+            program.kernels.reduce(0) { sum, kernel in
+                guard case .linear(let linear) = kernel else { return sum }
+                return linear.weights.reduce(sum) { $0 + 2 * Double($1.rows) * Double($1.columns) }
+            }
+        }
+        let programs = Decoder(model.configuration).programs
+        bodyOperations = operations(programs.body)
+        headOperations = operations(programs.head)
+        let heads = model.configuration.heads
+        operationsAPair = Double(4 * heads.queryHeads * heads.headSize * model.configuration.layers)
+    }
+}

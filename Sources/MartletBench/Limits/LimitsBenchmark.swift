@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCPU
+import MartletCompute
+
+/// What the machine could do while something was measured: medians.
+public struct MachineLimits: Encodable, Sendable {
+    /// Bytes a second, memory read in order.
+    public let read: Double
+    /// Operations a second from registers, a multiply and an add each counted.
+    public let float32: Double
+    public let bfloat16: Double
+    public let int8: Double
+
+    public init(read: Double, float32: Double, bfloat16: Double, int8: Double) {
+        self.read = read
+        self.float32 = float32
+        self.bfloat16 = bfloat16
+        self.int8 = int8
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case read = "read_bytes_per_s"
+        case float32 = "float32_ops_per_s"
+        case bfloat16 = "bfloat16_ops_per_s"
+        case int8 = "int8_ops_per_s"
+    }
+}
+
+/// Takes the machine's limits with the threads and the kind of memory that kernels use. To be sampled in turn with
+/// whatever is measured against them: a shared machine's limits change within seconds.
+public final class LimitsBenchmark {
+    public let device: CPUDevice
+    private let memory: ReadableMemory
+    private var read = Timings()
+    private var products: [CPUDevice.Product: Timings] = [:]
+    private var operations: [CPUDevice.Product: Int] = [:]
+
+    /// More than processors' caches hold, so that it is the memory that is read.
+    public static let byteCount = 256 << 20
+    /// About a millisecond of products, or a few.
+    private static let repetitions = 1 << 16
+
+    public init(on device: CPUDevice, byteCount: Int = LimitsBenchmark.byteCount) throws {
+        self.device = device
+        memory = try device.makeReadableMemory(byteCount: byteCount)
+    }
+
+    /// - Parameter threads: nil for one a processor.
+    public convenience init(threads: Int?) throws { try self.init(on: CPUDevice(threads: threads)) }
+
+    /// Takes each limit once.
+    public func sample() {
+        read.measure { device.read(memory) }
+        for product in CPUDevice.Product.allCases {
+            // What was parked is woken outside of the measurement.
+            _ = device.multiply(product, repetitions: Self.repetitions / 16)
+            operations[product] = products[product, default: Timings()].measure {
+                device.multiply(product, repetitions: Self.repetitions)
+            }
+        }
+    }
+
+    /// Takes them again and again for a while, at least once.
+    public func sample(for duration: Duration) {
+        let end = ContinuousClock.now + duration
+        repeat { sample() } while ContinuousClock.now < end
+    }
+
+    /// Rates of all samples: bytes or operations a second.
+    public var readRates: Timings { read.inverted(times: Double(memory.byteCount)) }
+
+    public func rates(of product: CPUDevice.Product) -> Timings {
+        (products[product] ?? Timings()).inverted(times: Double(operations[product] ?? 0))
+    }
+
+    /// Medians of all samples; NaN of none.
+    public var limits: MachineLimits {
+        MachineLimits(
+            read: readRates.median, float32: rates(of: .float32).median, bfloat16: rates(of: .bfloat16).median,
+            int8: rates(of: .int8).median)
+    }
+}
+
+extension Timings {
+    /// What a second holds where `amount` took each of the times.
+    fileprivate func inverted(times amount: Double) -> Timings {
+        var result = Timings()
+        for time in seconds { result.append(amount / time) }
+        return result
+    }
+}
