@@ -8,7 +8,7 @@ SWIFT ?= swift
 # A folder of their own keeps them from rebuilding the command, and it them.
 TEST_FLAGS = -c release --scratch-path .build-test -Xswiftc -enable-testing
 
-.PHONY: run test build model lint format sanitize clean
+.PHONY: run test build model lint format sanitize aarch64 compare clean
 
 run: model build ## Answer PROMPT with SmolLM2
 	@.build/release/martlet run smollm2 -- "$$PROMPT"
@@ -23,15 +23,30 @@ model: ## Fetch SmolLM2 into Models/, unless it is there
 	@Scripts/fetch-model
 
 lint: ## Check formatting
-	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Examples Package.swift
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Examples Benchmarks/compare/Sources Benchmarks/compare/Tests Package.swift
 
 format: ## Format in place
-	$(SWIFT) format --in-place --recursive --parallel Sources Tests Examples Package.swift
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Examples Benchmarks/compare/Sources Benchmarks/compare/Tests Package.swift
 
 sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
 	ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
 	  -Xswiftc -enable-testing --sanitize=address \
 	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|FloatFormatTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests|MartletCLITests'
 
+KERNELS = Sources/CMartletKernels
+CLANG ?= clang
+
+aarch64: ## Compile the kernels for 64-bit Arm and run their properties there, emulated; needs Debian's cross compiler and qemu
+	mkdir -p .build-aarch64
+	for source in $(KERNELS)/*.c Tests/KernelProperties/kernel_properties.c; do \
+	  $(CLANG) --target=aarch64-linux-gnu -O2 -Wall -Werror -isystem /usr/aarch64-linux-gnu/include -I$(KERNELS)/include \
+	    -c $$source -o .build-aarch64/$$(basename $$source .c).o || exit 1; \
+	done
+	aarch64-linux-gnu-gcc -static .build-aarch64/*.o -lm -o .build-aarch64/kernel_properties
+	qemu-aarch64-static .build-aarch64/kernel_properties
+
+compare: ## Build and test Benchmarks/compare
+	$(SWIFT) test -c release -Xswiftc -enable-testing --package-path Benchmarks/compare
+
 clean: ## Remove what was built
-	rm -rf .build .build-test .build-asan
+	rm -rf .build .build-test .build-asan .build-aarch64 Benchmarks/compare/.build

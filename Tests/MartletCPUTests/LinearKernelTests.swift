@@ -125,6 +125,55 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         }
     }
 
+    /// Gate, up, activation and rounding in one phase leave the bits that they leave one after the other.
+    @Test(arguments: ElementType.allCases, InstructionSet.available)
+    func gatedLayersAreTheirPartsInOrder(_ type: ElementType, _ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(5)
+        for (outputs, rows) in [(32, 1), (64, 9), (160, 17)] {
+            let gate = try RandomWeight(type, outputs: outputs, inputs: 96, &random).packed
+            let up = try RandomWeight(type, outputs: outputs, inputs: 96, &random).packed
+            let inputs = (0..<rows).map { _ in random.normals(96) }
+            for precision in ActivationPrecision.allCases {
+                for format in [PanelWeight.Format.eightBit, .bfloat16] {
+                    let workspace = CPUWorkspace(
+                        BatchCapacity(tokens: rows, sequences: 1, blocksPerSequence: 1, logitRows: 1),
+                        activations: precision)
+                    let batch = BatchBuffers(capacity: workspace.capacity)
+                    batch.tokenCount = rows
+                    func tensor(_ name: String) -> Tensor { Tensor(name, rows: .tokens, columns: outputs) }
+                    let input = Tensor("x", rows: .tokens, columns: 96)
+                    try workspace.write(inputs.flatMap(\.self), to: input)
+                    let encoded = try workspace.linearInput(of: input, for: gate.format, on: kernels)
+                    let encode = EncodeRows(kernels: kernels, input: try workspace.rows(of: input), output: encoded)
+                    for row in 0..<rows { encode.run(row: row, batch: batch) }
+
+                    var joined = try workspace.linearInput(of: tensor("joined"), for: format, on: kernels)
+                    let phase = GatedLinearPhase(
+                        outputName: "joined", kernels: kernels, extent: .tokens, gate: gate, up: up, input: encoded,
+                        output: joined)
+                    phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
+
+                    let parts = try [gate, up].map {
+                        try LinearRun(kernels: kernels, precision: precision, weight: $0, rows: inputs).run()
+                    }
+                    let apart = try workspace.linearInput(of: tensor("apart"), for: format, on: kernels)
+                    for row in 0..<rows {
+                        var activated = [Float](repeating: 0, count: outputs)
+                        kernels.siluAndMultiply(parts[0][row] + parts[1][row], &activated, Int64(outputs))
+                        withUnsafePointer(to: apart) {
+                            kernels.encodeRow(activated, Int64(row), 0, Int64(outputs), $0)
+                        }
+                    }
+                    let bytes = (rows + 7) / 8 * Int(martlet_records(&joined) * martlet_record_bytes(joined.format))
+                    #expect(
+                        UnsafeRawBufferPointer(start: joined.base, count: bytes)
+                            .elementsEqual(UnsafeRawBufferPointer(start: apart.base, count: bytes)))
+                }
+            }
+        }
+    }
+
     /// An embedding row read back from panels is the file's own row.
     @Test(arguments: ElementType.allCases) func unpacksWhatWasPacked(_ type: ElementType) throws {
         var random = SeededGenerator(4)

@@ -223,6 +223,17 @@ private var smallFile: GGUFWriter {
         #expect(throws: CheckpointError.self) { try GGUFFile(path: loop.path) }
     }
 
+    /// What was given back is read from the file again.
+    @Test func releasedPagesAreStillTheFiles() throws {
+        let bytes = (0..<50_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        let file = try TemporaryFile(bytes)
+        let mapped = try MappedFile(path: file.path)
+        for range in [0..<50_000, 5000..<30_000, 1..<2, 49_000..<60_000, 0..<0] {
+            mapped.release(range)
+            #expect(mapped.bytes.elementsEqual(bytes))
+        }
+    }
+
     @Test(arguments: [0, 1, 3, 4, 8, 15]) func refusesTinyFiles(_ length: Int) throws {
         let file = try TemporaryFile(Array(smallFile.file[..<length]))
         let error = try #require(throws: CheckpointError.self) { try GGUFFile(path: file.path) }

@@ -71,13 +71,15 @@ import MartletBench
             ).requests.map(\.promptTokens)
         }
         // Memory that is touched for the first time, and threads that sleep.
-        _ = try await contenders[0].run(.prompt(512), prompts: prompts(.prompt(512), -1))
+        let last = rounds * contenders.count
+        _ = try await contenders[0].run(.prompt(512), prompts: prompts(.prompt(512), last))
 
         let limits = try LimitsBenchmark(threads: threads)
         var (spent, works) = ([Workload: Double](), [Workload: ComputedWork]())
         let clock = ContinuousClock()
         var (time, work) = (clock.now, engine.statistics.work)
-        let comparison = Comparison(contenders: contenders, workloads: workloads.values, rounds: rounds, prompts: prompts)
+        let comparison = Comparison(
+            contenders: contenders, workloads: workloads.values, rounds: rounds, prompts: prompts)
         var results = try await comparison.run { workload, contender, round in
             if contender == 0 {
                 spent[workload, default: 0] += (clock.now - time) / .seconds(1)

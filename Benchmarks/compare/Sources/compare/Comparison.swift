@@ -73,7 +73,8 @@ struct ComparisonResult: Encodable {
     var ratios: [String: Double] {
         guard let first = contenders.first else { return [:] }
         return Dictionary(
-            contenders.dropFirst().map { ($0.contender, first.median / $0.median) }, uniquingKeysWith: { old, _ in old })
+            contenders.dropFirst().map { ($0.contender, first.median / $0.median) }, uniquingKeysWith: { old, _ in old }
+        )
     }
 
     enum CodingKeys: String, CodingKey {
@@ -91,7 +92,9 @@ struct ComparisonResult: Encodable {
 
     /// Lines for people, columns aligned.
     static func table(_ results: [ComparisonResult]) -> String {
-        var rows = [["workload", "engine", "tokens/s", "least to most", "Martlet's multiple", "of multipliers", "of memory"]]
+        var rows = [
+            ["workload", "engine", "tokens/s", "least to most", "Martlet's multiple", "of multipliers", "of memory"]
+        ]
         for result in results {
             for (index, entry) in result.contenders.enumerated() {
                 func number(_ value: Double?) -> String { value.map { String(format: "%.1f", $0) } ?? "-" }
@@ -108,7 +111,8 @@ struct ComparisonResult: Encodable {
         }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { row in
-            zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: "  ") + "\n"
+            zip(row, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }.joined(separator: "  ")
+                + "\n"
         }.joined()
     }
 }

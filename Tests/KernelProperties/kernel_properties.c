@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernels' properties without Swift, for machines that have none here: run by `make aarch64` under an emulator.
+// Each kernel against its plain formula in f64 at odd sizes, and the promise that a row's bits don't depend on its
+// neighbours, with ==.
+
+#include "CMartletKernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures = 0;
+
+#define CHECK(condition, ...)                                                                                    \
+    do {                                                                                                         \
+        if (!(condition) && failures++ < 20) {                                                                   \
+            printf("%s:%d: " #condition ": ", __FILE__, __LINE__);                                               \
+            printf(__VA_ARGS__);                                                                                 \
+            printf("\n");                                                                                        \
+        }                                                                                                        \
+    } while (0)
+
+static uint64_t state = 1;
+
+static uint32_t next(void) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33);
+}
+
+static float uniform(float scale) { return ((float)(next() % 20001) / 10000 - 1) * scale; }
+
+static float *values(int64_t count, float scale) {
+    float *result = malloc((size_t)count * sizeof(float));
+    for (int64_t i = 0; i < count; i++) result[i] = uniform(scale);
+    return result;
+}
+
+static float bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+// A random weight in each format, packed, and its rows by the kernels' own unpacking, which is checked for itself.
+typedef struct {
+    MartletPanels panels;
+    float *rows;  // [outputs, inputs]
+    int64_t outputs, inputs;
+} Weight;
+
+static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs) {
+    const int64_t panels = (outputs + 31) / 32, blocks = inputs / 32;
+    const int64_t bytes = format == MartletPanelFormatFourBit ? blocks * MARTLET_FOUR_BIT_BLOCK_BYTES
+        : format == MartletPanelFormatEightBit                ? blocks * MARTLET_EIGHT_BIT_BLOCK_BYTES
+                                                              : (inputs + 1) / 2 * 128;
+    uint8_t *base = calloc((size_t)(panels * bytes + 64), 1);
+    Weight w = {{base, bytes, format}, malloc((size_t)(outputs * inputs) * sizeof(float)), outputs, inputs};
+    const int64_t block = format == MartletPanelFormatFourBit ? 20 : 34, row_bytes = blocks * block;
+    uint8_t *file = malloc((size_t)(outputs * (row_bytes > inputs * 2 ? row_bytes : inputs * 2)));
+    for (int64_t i = 0; i < outputs * row_bytes; i++) file[i] = (uint8_t)next();
+    for (int64_t b = 0; b < outputs * blocks; b++) {
+        const uint16_t scale = (uint16_t)(0x2c00 + next() % 1024), minimum = (uint16_t)(0xb000 + next() % 1024);
+        memcpy(file + b * block, &scale, 2);
+        if (format == MartletPanelFormatFourBit) memcpy(file + b * block + 2, &minimum, 2);
+    }
+    if (format == MartletPanelFormatBfloat16)
+        for (int64_t i = 0; i < outputs * inputs; i++) {
+            const float x = uniform(1);
+            memcpy(file + i * 2, (const uint8_t *)&x + 2, 2);
+        }
+    for (int64_t p = 0; p < panels; p++) {
+        const int64_t columns = outputs - p * 32 < 32 ? outputs - p * 32 : 32;
+        uint8_t *panel = base + p * bytes;
+        if (format == MartletPanelFormatFourBit)
+            martlet_pack_q4_1(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
+        else if (format == MartletPanelFormatEightBit)
+            martlet_pack_q8_0(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
+        else martlet_pack_bf16((uint16_t *)file + p * 32 * inputs, inputs, columns, inputs, (uint16_t *)panel);
+        for (int64_t c = 0; c < columns; c++) {
+            float *row = w.rows + (p * 32 + c) * inputs;
+            if (format == MartletPanelFormatFourBit) martlet_unpack_four_bit(panel, c, blocks, row);
+            else if (format == MartletPanelFormatEightBit) martlet_unpack_eight_bit(panel, c, blocks, row);
+            else martlet_unpack_bf16((uint16_t *)panel, c, inputs, row);
+        }
+    }
+    free(file);
+    return w;
+}
+
+// What a row becomes once it is rounded to what the weight is multiplied with.
+static void seen(const float *row, int64_t count, MartletActivations format, double *output) {
+    for (int64_t k = 0; k < count; k++) output[k] = bf16(row[k]);
+    if (format != MartletActivationsInt8 && format != MartletActivationsInt16) return;
+    const float limit = format == MartletActivationsInt16 ? 32639 : 127;
+    for (int64_t b = 0; b < count; b += 32) {
+        float largest = 0;
+        for (int64_t k = b; k < b + 32; k++) largest = fmaxf(largest, fabsf(row[k]));
+        const float inverse = largest > 0 ? limit / largest : 0;
+        for (int64_t k = b; k < b + 32; k++) output[k] = (double)nearbyintf(row[k] * inverse) * (largest / limit);
+    }
+}
+
+static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat format, MartletActivations activations,
+                         int64_t outputs, int64_t inputs) {
+    enum { rows = 19 };
+    const Weight w = weight(format, outputs, inputs);
+    float *input = values(rows * inputs, 3);
+    MartletLinearInput encoded = {calloc(1, (size_t)(inputs + 2) * 24 * 16), inputs, activations};
+    for (int64_t r = 0; r < rows; r++) kernels->encodeRow(input + r * inputs, r, 0, inputs, &encoded);
+    float *all = calloc((size_t)(rows * outputs), 4), *some = calloc((size_t)(rows * outputs), 4);
+    MartletLinearOutput output = {all, outputs, outputs, NULL, false};
+    const int64_t panels = (outputs + 31) / 32;
+    kernels->linear(&encoded, rows, &w.panels, 0, panels, &output);
+    double *x = malloc((size_t)inputs * sizeof(double));
+    for (int64_t r = 0; r < rows; r++) {
+        seen(input + r * inputs, inputs, activations, x);
+        for (int64_t o = 0; o < outputs; o++) {
+            double sum = 0, bound = 0;
+            for (int64_t k = 0; k < inputs; k++) {
+                sum += x[k] * w.rows[o * inputs + k];
+                bound += fabs(x[k]) * (fabs(w.rows[o * inputs + k]) + 8);
+            }
+            CHECK(fabs(all[r * outputs + o] - sum) <= 2e-6 * bound, "format %d: %g, not %g", format,
+                  all[r * outputs + o], sum);
+        }
+    }
+    output.output = some;
+    for (int64_t count = 1; count < rows; count++) {
+        kernels->linear(&encoded, count, &w.panels, 0, panels, &output);
+        CHECK(memcmp(some, all, (size_t)(count * outputs) * 4) == 0, "%lld rows differ from %d", (long long)count, rows);
+    }
+    // Gate and up in one go are the two layers, the activation and the rounding one after the other.
+    MartletLinearInput joined = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, kernels->bfloat16Activations};
+    MartletLinearInput apart = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, kernels->bfloat16Activations};
+    kernels->gatedLinear(&encoded, rows, &w.panels, &w.panels, 0, panels, &joined);
+    float *both = malloc((size_t)outputs * 8), *activated = malloc((size_t)outputs * 4);
+    for (int64_t r = 0; r < rows; r++) {
+        memcpy(both, all + r * outputs, (size_t)outputs * 4);
+        memcpy(both + outputs, all + r * outputs, (size_t)outputs * 4);
+        kernels->siluAndMultiply(both, activated, outputs);
+        kernels->encodeRow(activated, r, 0, outputs, &apart);
+    }
+    const size_t bytes = (size_t)(martlet_records(&joined) * martlet_record_bytes(joined.format)) * ((rows + 7) / 8);
+    CHECK(memcmp(joined.base, apart.base, bytes) == 0, "gated layers of %lld outputs", (long long)outputs);
+    free(w.rows);
+    free((void *)w.panels.base);
+    free(input), free(encoded.base), free(all), free(some), free(x), free(joined.base), free(apart.base), free(both);
+    free(activated);
+}
+
+static void check_rows(const MartletKernelTable *kernels, int64_t count) {
+    float *x = values(2 * count, 4), *w = values(count, 2), *y = malloc((size_t)count * 4);
+    double squares = 0;
+    for (int64_t i = 0; i < count; i++) squares += (double)x[i] * x[i];
+    kernels->rootMeanSquareNorm(x, w, y, count, 1e-5f);
+    for (int64_t i = 0; i < count; i++) {
+        const double expected = x[i] / sqrt(squares / (double)count + 1e-5) * w[i];
+        CHECK(fabs(y[i] - expected) <= 2e-6 * fmax(1, fabs(expected)), "norm: %g, not %g", y[i], expected);
+    }
+    kernels->siluAndMultiply(x, y, count);
+    for (int64_t i = 0; i < count; i++) {
+        const double expected = x[i] / (1 + exp(-(double)x[i])) * x[count + i];
+        CHECK(fabs(y[i] - expected) <= 2e-6 * fmax(1, fabs(expected)), "silu: %g, not %g", y[i], expected);
+    }
+    float maximum;
+    const int64_t at = kernels->argumentOfMaximum(x, count, &maximum);
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        CHECK(x[i] <= maximum && x[at] == maximum, "the maximum of %lld", (long long)count);
+        sum += exp((double)x[i] - maximum);
+    }
+    const double found = kernels->sumOfExponentials(x, count, maximum, 1, NULL);
+    CHECK(fabs(found - sum) <= 1e-5 * sum, "sum of exponentials: %g, not %g", found, sum);
+    const int64_t pairs = count / 2;
+    float *angles = values(2 * pairs, 1), *heads = malloc((size_t)count * 4);
+    memcpy(heads, x, (size_t)count * 4);
+    kernels->rotateHeads(heads, 1, count, angles, pairs);
+    for (int64_t i = 0; i < pairs; i++) {
+        const double c = angles[i], s = angles[pairs + i];
+        CHECK(fabs(heads[2 * i] - (x[2 * i] * c - x[2 * i + 1] * s)) <= 1e-5, "rotation");
+        CHECK(fabs(heads[2 * i + 1] - (x[2 * i] * s + x[2 * i + 1] * c)) <= 1e-5, "rotation");
+    }
+    free(x), free(w), free(y), free(angles), free(heads);
+}
+
+// One sequence whose tokens all attend at once, and its last token alone as a decode in segments: formula, and ==.
+static void check_attention(const MartletKernelTable *kernels, MartletFormat format, int64_t head_size, int64_t length) {
+    enum { kv_heads = 2, group = 3, heads = kv_heads * group, block = 16, segment = 128 };
+    const int64_t head_bytes = martlet_cache_head_bytes(format, head_size, block), blocks = (length + block - 1) / block;
+    const int64_t columns = heads * head_size;
+    uint8_t *cache = malloc((size_t)(blocks * kv_heads * head_bytes + 64));
+    memset(cache, 0xff, (size_t)(blocks * kv_heads * head_bytes + 64));  // NaN where no token stands
+    int32_t *table = malloc((size_t)blocks * 4);
+    for (int64_t b = 0; b < blocks; b++) table[b] = (int32_t)(blocks - 1 - b);
+    float *k = values(length * kv_heads * head_size, 1), *v = values(length * kv_heads * head_size, 1);
+    float *q = values(length * columns, 2), *output = calloc((size_t)(length * columns), 4);
+    for (int64_t i = 0; i < length * kv_heads * head_size; i++) k[i] = bf16(k[i]), v[i] = bf16(v[i]);
+    for (int64_t i = 0; i < length * columns; i++) q[i] = bf16(q[i]);
+    for (int64_t t = 0; t < length; t++)
+        for (int64_t h = 0; h < kv_heads; h++)
+            martlet_write_cache(k + (t * kv_heads + h) * head_size, v + (t * kv_heads + h) * head_size,
+                                cache + (table[t / block] * kv_heads + h) * head_bytes, t % block, head_size, block,
+                                format, 1, 1);
+    MartletAttentionLayer layer = {0};
+    layer.cache = cache, layer.cacheFormat = format, layer.queryFormat = MartletFormatBfloat16;
+    layer.outputFormat = MartletFormatFloat32, layer.wide = format == MartletFormatFloat32;
+    layer.keyValueHeads = kv_heads, layer.groupSize = group, layer.headSize = head_size, layer.blockSize = block;
+    layer.segmentLength = segment, layer.queryScale = 1, layer.scale = 0.125f, layer.outputFactor = 1;
+    layer.causal = true;
+    MartletAttentionItem item = {0};
+    item.query = q, item.queryStride = columns, item.output = output, item.outputStride = columns;
+    item.blockTable = table, item.rows = length, item.sequenceLength = length;
+    item.segmentCount = (length + segment - 1) / segment;
+    kernels->attend(&layer, &item, 0, kv_heads);
+    double *p = malloc((size_t)length * sizeof(double));
+    for (int64_t t = 0; t < length; t += 7)
+        for (int64_t h = 0; h < heads; h++) {
+            double total = 0;
+            for (int64_t s = 0; s <= t; s++) {
+                double score = 0;
+                for (int64_t d = 0; d < head_size; d++)
+                    score += (double)q[(t * heads + h) * head_size + d] * k[(s * kv_heads + h / group) * head_size + d];
+                total += p[s] = exp(score * 0.125);
+            }
+            for (int64_t d = 0; d < head_size; d++) {
+                double sum = 0;
+                for (int64_t s = 0; s <= t; s++) sum += p[s] / total * v[(s * kv_heads + h / group) * head_size + d];
+                const float found = output[(t * heads + h) * head_size + d];
+                CHECK(fabs(found - sum) <= 8e-3, "attention of head size %lld: %g, not %g", (long long)head_size, found, sum);
+            }
+        }
+    // The last token alone, its segments as partials that are merged.
+    const int64_t floats = heads * martlet_partial_floats(head_size);
+    float *partials = calloc((size_t)(item.segmentCount * floats), 4), *decoded = calloc((size_t)columns, 4);
+    for (int64_t s = 0; s < item.segmentCount; s++) {
+        MartletAttentionItem part = item;
+        part.query = q + (length - 1) * columns, part.rows = 1, part.firstPosition = part.contextLength = length - 1;
+        part.firstSegment = s, part.segmentCount = 1, part.partials = partials + s * floats, part.partialStride = 1;
+        kernels->attend(&layer, &part, 0, kv_heads);
+    }
+    kernels->merge(&layer, partials, item.segmentCount, decoded, 0, kv_heads);
+    CHECK(memcmp(decoded, output + (length - 1) * columns, (size_t)columns * 4) == 0,
+          "a decode of %lld keys differs from the prefill", (long long)length);
+    free(cache), free(table), free(k), free(v), free(q), free(output), free(p), free(partials), free(decoded);
+}
+
+int main(void) {
+    const MartletKernelTable *tables[] = {martlet_kernels_portable(), martlet_kernels_avx2(), martlet_kernels_avx512()};
+    int count = 0;
+    for (int i = 0; i < 3; i++) {
+        const MartletKernelTable *kernels = tables[i];
+        if (!kernels) continue;
+        count++;
+        const int64_t sizes[][2] = {{1, 32}, {31, 64}, {33, 160}, {70, 288}};
+        for (int s = 0; s < 4; s++) {
+            for (int f = MartletPanelFormatFourBit; f <= MartletPanelFormatEightBit; f++)
+                for (int a = MartletActivationsInt8; a <= MartletActivationsInt16; a++)
+                    check_linear(kernels, f, a, sizes[s][0], sizes[s][1]);
+            check_linear(kernels, MartletPanelFormatBfloat16, kernels->bfloat16Activations, sizes[s][0], sizes[s][1] - 1);
+        }
+        const int64_t lengths[] = {2, 15, 17, 100, 577};
+        for (int l = 0; l < 5; l++) check_rows(kernels, lengths[l]);
+        for (int l = 1; l < 5; l++) {
+            check_attention(kernels, MartletFormatBfloat16, 64, lengths[l]);
+            check_attention(kernels, MartletFormatBfloat16, 24, lengths[l]);
+            check_attention(kernels, MartletFormatFloat32, 40, lengths[l]);
+        }
+    }
+    printf("%d kernel table%s, %d failure%s\n", count, count == 1 ? "" : "s", failures, failures == 1 ? "" : "s");
+    return failures != 0;
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+import Testing
+
+@testable import MartletCPU
+
+@Suite struct DealTests {
+    private struct Items: Phase {
+        let name = "items"
+        var dealsItemsSingly = false
+        var leastItemsAChunk = 1
+        func itemCount(_ batch: BatchBuffers) -> Int { 0 }
+        func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {}
+    }
+
+    private func chunks(of total: Int, _ phase: Items, threads: Int) -> [Range<Int>] {
+        let deal = Deal(threadCount: threads)
+        let count = phase.chunkCount(total, deal)
+        return (0..<count).map { phase.items(of: total, chunk: $0, count: count, deal) }
+    }
+
+    @Test(arguments: [1, 2, 3, 16]) func everyItemIsInOneChunk(_ threads: Int) {
+        for phase in [Items(), Items(dealsItemsSingly: true), Items(leastItemsAChunk: 4)] {
+            for total in Array(0...200) + [1536, 4008] {
+                #expect(chunks(of: total, phase, threads: threads).flatMap(Array.init) == Array(0..<total))
+            }
+        }
+    }
+
+    /// Long runs of memory first, small ones to end together.
+    @Test func chunksShrink() {
+        let sizes = chunks(of: 1600, Items(), threads: 2).map(\.count)
+        #expect(sizes == [400, 400, 200, 200, 100, 100, 100, 100])
+    }
+
+    @Test func fewItemsStayTogether() {
+        #expect(chunks(of: 4, Items(leastItemsAChunk: 4), threads: 2) == [0..<4])
+        #expect(chunks(of: 5, Items(leastItemsAChunk: 4), threads: 2).count == 2)
+        #expect(chunks(of: 40, Items(dealsItemsSingly: true), threads: 2).count == 40)
+    }
+}
