@@ -13,6 +13,13 @@ protocol PhasedJob: AnyObject, Sendable {
     /// How many chunks a phase of this run has; more than `WorkerPool.maximumChunks` are not allowed.
     func chunkCount(phase: Int) -> Int
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int)
+    /// Called by a thread that waits for others to end a phase, with steps from 0 on until it returns false: a moment to
+    /// have memory read that phases to come will want.
+    func prepare(after phase: Int, worker: Int, step: Int) -> Bool
+}
+
+extension PhasedJob {
+    func prepare(after phase: Int, worker: Int, step: Int) -> Bool { false }
 }
 
 /// Threads that claim the chunks of a job's phases. The caller works too.
@@ -73,6 +80,7 @@ final class WorkerPool: Sendable {
         guard phaseCount > 0 else { return }
         jobs.wrappingAdd(1, ordering: .relaxed)
         state.work(on: state.publish(job, phaseCount: phaseCount, worker: 0), worker: 0)
+        state.awaitPreparing()
     }
 }
 
@@ -102,6 +110,8 @@ private final class PoolState: Sendable {
     }
 
     private let ticket = Atomic<UInt64>(0)
+    /// Threads that prepare phases: without a claim that keeps the run from ending, its caller waits for them.
+    private let preparing = Atomic<Int>(0)
     private let completed = Atomic<UInt32>(0)
     /// Counts jobs, so that idle threads can watch for one without the lock.
     private let generation = Atomic<UInt32>(0)
@@ -144,12 +154,13 @@ private final class PoolState: Sendable {
             chunks = 0
             phase &+= 1
         }
-        ticket.store(UInt64(phase) << 32 | UInt64(chunks) << 16, ordering: .releasing)
+        ticket.store(UInt64(phase) << 32 | UInt64(chunks) << 16, ordering: .sequentiallyConsistent)
     }
 
     /// Claims chunks until the run is over.
     func work(on posting: Posting, worker: Int) {
         var turns = 0
+        var idle: (phase: UInt32, step: Int?) = (posting.base, 0)
         while true {
             let current = ticket.load(ordering: .acquiring)
             let phase = UInt32(truncatingIfNeeded: current >> 32)
@@ -157,7 +168,12 @@ private final class PoolState: Sendable {
             let chunks = current >> 16 & 0xffff
             let chunk = current & 0xffff
             guard chunk < chunks else {
-                Self.pause(&turns)
+                if idle.phase != phase { idle = (phase, 0) }
+                if let step = idle.step {
+                    idle.step = prepare(posting, current, worker: worker, step: step) ? step + 1 : nil
+                } else {
+                    Self.pause(&turns)
+                }
                 continue
             }
             guard ticket.weakCompareExchange(expected: current, desired: current + 1, ordering: .acquiring).exchanged
@@ -170,6 +186,23 @@ private final class PoolState: Sendable {
                 advance(to: phase &+ 1, of: posting, worker: worker)
             }
         }
+    }
+
+    /// One step of preparing, if the run is still where `current` says.
+    private func prepare(_ posting: Posting, _ current: UInt64, worker: Int, step: Int) -> Bool {
+        let phase = UInt32(truncatingIfNeeded: current >> 32) &- posting.base
+        guard phase + 1 < posting.phaseCount else { return false }
+        preparing.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        defer { preparing.wrappingSubtract(1, ordering: .releasing) }
+        // Looked at once more, now that the caller waits: the run can't have ended.
+        guard ticket.load(ordering: .sequentiallyConsistent) >> 32 == current >> 32 else { return false }
+        return posting.job.prepare(after: Int(phase), worker: worker, step: step)
+    }
+
+    /// Returns once nobody looks at a job whose phases have all run.
+    func awaitPreparing() {
+        var turns = 0
+        while preparing.load(ordering: .sequentiallyConsistent) > 0 { Self.pause(&turns) }
     }
 
     /// A worker's life: wait for a job, work on it, again.

@@ -227,6 +227,11 @@ int64_t martlet_cache_head_bytes(MartletFormat format, int64_t headSize, int64_t
 void martlet_write_cache(const float *key, const float *value, uint8_t *head, int64_t offset, int64_t headSize,
                          int64_t blockSize, MartletFormat format, float keyScale, float valueScale);
 
+/// Asks memory for some bytes that will be read soon.
+static inline void martlet_prefetch(const void *memory, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)memory + i, 0, 2);
+}
+
 /// One turn of a spinning wait.
 static inline void martlet_spin(void) {
 #if defined(__x86_64__)

@@ -4,19 +4,26 @@ import CMartletKernels
 import MartletCompute
 
 /// The prefill and the decode launch. No barrier stands between them: their rows are disjoint, and whoever is done
-/// with prefills goes on with decodes. A prefill times a KV head is an item; so is a decode.
+/// with prefills goes on with decodes. A prefill times a KV head is an item; so is a decode, whose heads lie together in
+/// memory, unless there are so few that threads would have none.
 struct AttentionPhase: Phase {
     let layer: AttentionLayer
     let queryKeyValue: TensorRows
     let output: TensorRows
     let partials: UnsafeMutablePointer<Float>
+    let threadCount: Int
 
     var name: String { "attention" }
 
     var dealsItemsSingly: Bool { true }
 
     func itemCount(_ batch: BatchBuffers) -> Int {
-        batch.plan.prefillCount * layer.parameters.heads.keyValueHeads + batch.plan.decodeCount
+        batch.plan.prefillCount * layer.parameters.heads.keyValueHeads + batch.plan.decodeCount * decodeParts(batch)
+    }
+
+    /// Items that a decode's KV heads are dealt to.
+    private func decodeParts(_ batch: BatchBuffers) -> Int {
+        batch.plan.decodeCount < threadCount ? layer.parameters.heads.keyValueHeads : 1
     }
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
@@ -26,7 +33,10 @@ struct AttentionPhase: Phase {
             if index < prefills {
                 run(batch.plan.prefills[index / heads], batch, heads: index % heads..<index % heads + 1)
             } else {
-                run(batch.plan.decodes[index - prefills], batch, heads: 0..<heads)
+                let (decode, part) = (index - prefills).quotientAndRemainder(dividingBy: decodeParts(batch))
+                run(
+                    batch.plan.decodes[decode], batch,
+                    heads: slice(of: heads, chunk: part, count: decodeParts(batch)))
             }
         }
     }

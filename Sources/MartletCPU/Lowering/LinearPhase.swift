@@ -46,6 +46,47 @@ struct LinearPhase: Phase {
     }
 }
 
+extension LinearPhase {
+    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
+        guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
+        for part in parts {
+            let panels = items.clamped(to: part.firstPanel..<part.firstPanel + part.weight.panelCount)
+            guard let first = panels.first else { continue }
+            return WeightPrefetch.step(
+                step, of: part.weight, panels: first - part.firstPanel..<panels.upperBound - part.firstPanel)
+        }
+        return false
+    }
+}
+
+/// Weights on their way into a core's own cache while it waits.
+private enum WeightPrefetch {
+    private static let bytesAStep = 2048
+    /// A part of what the second cache of any core holds.
+    private static let mostBytes = 64 << 10
+
+    /// Of many rows each weight is used so often that the memory keeps up by itself.
+    static func pays(rows: Int) -> Bool { rows <= 32 }
+
+    /// Asks for a piece of some panels; false behind the last.
+    static func step(_ step: Int, of weight: PanelWeight, panels: Range<Int>) -> Bool {
+        let (offset, bytes) = (step * bytesAStep, min(panels.count * weight.panelBytes, mostBytes))
+        guard offset < bytes else { return false }
+        martlet_prefetch(
+            weight.memory.base + panels.lowerBound * weight.panelBytes + offset,
+            Int64(min(bytesAStep, bytes - offset)))
+        return true
+    }
+}
+
+extension GatedLinearPhase {
+    /// Gate and up in turn, as they are read.
+    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
+        guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
+        return WeightPrefetch.step(step / 2, of: step % 2 == 0 ? gate : up, panels: items)
+    }
+}
+
 /// Gate and up projections, the activation and its rounding to what the next layer multiplies, panel by panel: neither
 /// the projections nor the activated values travel through memory.
 struct GatedLinearPhase: Phase {

@@ -78,7 +78,7 @@ struct Lowering {
             append(
                 AttentionPhase(
                     layer: attention, queryKeyValue: try workspace.rows(of: queryKeyValue), output: output,
-                    partials: partials))
+                    partials: partials, threadCount: environment.threadCount))
             append(AttentionMergePhase(layer: attention, output: output, partials: partials))
         case .gatedActivation(let input, let output, .silu):
             append(

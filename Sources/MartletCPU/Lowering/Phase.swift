@@ -13,11 +13,14 @@ protocol Phase {
     /// Items that are not worth dealing out: so many are left in one chunk.
     var leastItemsAChunk: Int { get }
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers)
+    /// Asks memory for a piece of what these items will read, the `step`th; false where there is none.
+    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool
 }
 
 extension Phase {
     var dealsItemsSingly: Bool { false }
     var leastItemsAChunk: Int { 1 }
+    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool { false }
 
     func chunkCount(_ items: Int, _ deal: Deal) -> Int {
         if dealsItemsSingly { return min(items, WorkerPool.maximumChunks) }

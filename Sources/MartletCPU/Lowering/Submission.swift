@@ -49,6 +49,27 @@ final class Submission: PhasedJob, @unchecked Sendable {
         return withPhase(phase) { $0.phase.chunkCount($0.phase.itemCount(batch), deal) }
     }
 
+    /// Phases that a thread looks ahead for one that reads weights: a norm, a cache write, attention and its merge may
+    /// stand before it.
+    private static let lookahead = 4
+
+    func prepare(after phase: Int, worker: Int, step: Int) -> Bool {
+        guard let batch else { return false }
+        for next in phase + 1..<min(phase + 1 + Self.lookahead, phaseCount) {
+            let count = chunkCount(phase: next)
+            guard count > 1 else { continue }
+            let isDone = withPhase(next) { lowered in
+                // Whoever ends the phase before claims the first chunk; who waits comes after.
+                let chunk = min(max(1, worker), count - 1)
+                let total = lowered.phase.itemCount(batch)
+                let items = lowered.phase.items(of: total, chunk: chunk, count: count, deal)
+                return !lowered.phase.prefetch(items, step: step, batch: batch)
+            }
+            return !isDone
+        }
+        return false
+    }
+
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
         guard let batch else { return }
         withPhase(phase) { lowered in
