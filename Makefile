@@ -37,7 +37,7 @@ KERNELS = Sources/CMartletKernels
 CLANG ?= clang
 
 aarch64: ## Compile the kernels for 64-bit Arm and run their properties there, emulated; needs Debian's cross compiler and qemu
-	mkdir -p .build-aarch64
+	rm -rf .build-aarch64 && mkdir -p .build-aarch64
 	for source in $(KERNELS)/*.c Tests/KernelProperties/kernel_properties.c; do \
 	  $(CLANG) --target=aarch64-linux-gnu -O2 -Wall -Werror -isystem /usr/aarch64-linux-gnu/include -I$(KERNELS)/include \
 	    -c $$source -o .build-aarch64/$$(basename $$source .c).o || exit 1; \

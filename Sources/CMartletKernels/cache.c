@@ -17,7 +17,6 @@ int64_t martlet_cache_head_bytes(MartletFormat format, int64_t head_size, int64_
 // `element` counts from the group's first byte.
 static void put(uint8_t *group, int64_t element, float x, MartletFormat format) {
     switch (format) {
-    case MartletFormatBfloat16: ((uint16_t *)group)[element] = round_bf16_scalar(x); break;
     case MartletFormatFloat16: ((uint16_t *)group)[element] = encode_f16(x); break;
     case MartletFormatFloat32: ((float *)group)[element] = x; break;
     default: group[eight_bit_index(element)] = encode_f8(x, format); break;
@@ -46,7 +45,10 @@ void martlet_write_cache(const float *key, const float *value, uint8_t *head, in
     const int64_t group = offset / MARTLET_CACHE_GROUP, lane = offset % MARTLET_CACHE_GROUP;
     uint8_t *keys = head + group * MARTLET_CACHE_GROUP * head_size * bytes;
     uint8_t *values = head + (block_size * head_size + group * MARTLET_CACHE_GROUP * padded) * bytes;
-    if (format == MartletFormatBfloat16) return write_bf16(key, value, keys, values, lane, head_size);
+    if (format == MartletFormatBfloat16) {
+        write_bf16(key, value, keys, values, lane, head_size);
+        return;
+    }
     if (bytes > 1) key_scale = value_scale = 1;
     const bool paired = is_paired(format);
     for (int64_t d = 0; d < head_size; d++) {

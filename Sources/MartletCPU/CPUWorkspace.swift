@@ -3,8 +3,8 @@
 import CMartletKernels
 import MartletCompute
 
-/// The activations of one engine's programs: each tensor once, and beside it its copies in the types that the linear
-/// kernels read.
+/// The activations of one engine's programs: each tensor once, and beside it its copies in the forms that the linear
+/// kernels read. What is only read in such a form may have that alone.
 final class CPUWorkspace: Workspace {
     let capacity: BatchCapacity
     let activations: ActivationPrecision
@@ -13,7 +13,7 @@ final class CPUWorkspace: Workspace {
         let tensor: String
         let format: MartletActivations.RawValue
     }
-    private var linearInputs: [LinearInputKey: DeviceMemory] = [:]
+    private var linearInputs: [LinearInputKey: (tensor: Tensor, memory: DeviceMemory)] = [:]
     private var partialMemory: [Int: DeviceMemory] = [:]
     private var samplers: [Int: [Sampler]] = [:]
 
@@ -44,22 +44,19 @@ final class CPUWorkspace: Workspace {
         of tensor: Tensor, for format: PanelWeight.Format, on kernels: MartletKernelTable
     ) throws(DeviceError) -> MartletLinearInput {
         let activations = format.activations(activations, on: kernels)
-        var input = MartletLinearInput(
-            base: UnsafeMutablePointer(bitPattern: 64).unsafelyUnwrapped, columns: Int64(tensor.columns),
-            format: activations)
         let key = LinearInputKey(tensor: tensor.name, format: activations.rawValue)
         let memory: DeviceMemory
         if let found = linearInputs[key] {
-            memory = found
+            precondition(found.tensor == tensor, "\(tensor.name) is used with two shapes")
+            memory = found.memory
         } else {
             let groupRows = Int(MARTLET_ROW_GROUP)
             let groups = (rowCapacity(tensor.rows) + groupRows - 1) / groupRows
-            memory = try DeviceMemory(
-                byteCount: groups * Int(martlet_records(&input)) * Int(martlet_record_bytes(activations)))
-            linearInputs[key] = memory
+            let records = Int(martlet_records(activations, Int64(tensor.columns)))
+            memory = try DeviceMemory(byteCount: groups * records * Int(martlet_record_bytes(activations)))
+            linearInputs[key] = (tensor, memory)
         }
-        input.base = memory.pointer()
-        return input
+        return MartletLinearInput(base: memory.pointer(), columns: Int64(tensor.columns), format: activations)
     }
 
     /// Room for the capacity's partials, of so many floats each. Layers of one size share it.

@@ -79,7 +79,7 @@ final class WorkerPool: Sendable {
         let phaseCount = UInt32(job.phaseCount)
         guard phaseCount > 0 else { return }
         jobs.wrappingAdd(1, ordering: .relaxed)
-        state.work(on: state.publish(job, phaseCount: phaseCount, worker: 0), worker: 0)
+        state.work(on: state.begin(job, phaseCount: phaseCount, worker: 0), worker: 0)
         state.awaitPreparing()
     }
 }
@@ -120,7 +120,8 @@ private final class PoolState: Sendable {
     private let bell = DispatchSemaphore(value: 0)
     private let board = Mutex<(posting: Posting?, isStopped: Bool)>((nil, false))
 
-    func publish(_ job: any PhasedJob, phaseCount: UInt32, worker: Int) -> Posting {
+    /// Posts a job and runs what of its beginning needs no others.
+    func begin(_ job: any PhasedJob, phaseCount: UInt32, worker: Int) -> Posting {
         let base = UInt32(truncatingIfNeeded: ticket.load(ordering: .acquiring) >> 32)
         let posting = Posting(job: job, base: base, phaseCount: phaseCount)
         board.withLock { $0.posting = posting }

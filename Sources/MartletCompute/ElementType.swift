@@ -17,7 +17,7 @@ public enum ElementType: String, Sendable, CaseIterable {
     case q4_1 = "Q4_1"
     case q8_0 = "Q8_0"
 
-    /// Values in a block; 1 for the plain types. Rows are whole blocks.
+    /// Whether values are integers that share a scale.
     public var isQuantized: Bool {
         switch self {
         case .float32, .float16, .bfloat16: false
@@ -25,6 +25,7 @@ public enum ElementType: String, Sendable, CaseIterable {
         }
     }
 
+    /// Values in a block; 1 for the plain types. Rows are whole blocks.
     public var blockLength: Int {
         switch self {
         case .float32, .float16, .bfloat16: 1

@@ -31,6 +31,18 @@ public enum Kernel: Sendable {
     /// Draws a token for each row of `logits` by the row's own parameters, into the batch's samples.
     case sample(logits: Tensor)
 
+    /// The activation it writes, or adds to; nil where it writes none.
+    public var output: Tensor? {
+        switch self {
+        case .embed(_, let output), .rotaryAngles(_, let output), .norm(_, _, _, let output),
+            .attention(_, let output, _, _), .gatedActivation(_, let output, _), .gatherRows(_, let output):
+            output
+        case .linear(let linear): linear.output
+        case .rotaryAndCacheWrite(let queryKeyValue, _, _, _): queryKeyValue
+        case .sample: nil
+        }
+    }
+
     /// The activations it reads.
     public var inputs: [Tensor] {
         switch self {

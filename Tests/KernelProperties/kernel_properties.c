@@ -144,7 +144,7 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
         kernels->siluAndMultiply(both, activated, outputs);
         kernels->encodeRow(activated, r, 0, outputs, &apart);
     }
-    const size_t bytes = (size_t)(martlet_records(&joined) * martlet_record_bytes(joined.format)) * ((rows + 7) / 8);
+    const size_t bytes = (size_t)(martlet_records(joined.format, joined.columns) * martlet_record_bytes(joined.format)) * ((rows + 7) / 8);
     CHECK(memcmp(joined.base, apart.base, bytes) == 0, "gated layers of %lld outputs", (long long)outputs);
     free(w.rows);
     free((void *)w.panels.base);

@@ -148,7 +148,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     let encode = EncodeRows(kernels: kernels, input: try workspace.rows(of: input), output: encoded)
                     for row in 0..<rows { encode.run(row: row, batch: batch) }
 
-                    var joined = try workspace.linearInput(of: tensor("joined"), for: format, on: kernels)
+                    let joined = try workspace.linearInput(of: tensor("joined"), for: format, on: kernels)
                     let phase = GatedLinearPhase(
                         outputName: "joined", kernels: kernels, extent: .tokens, gate: gate, up: up, input: encoded,
                         output: joined)
@@ -165,7 +165,9 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                             kernels.encodeRow(activated, Int64(row), 0, Int64(outputs), $0)
                         }
                     }
-                    let bytes = (rows + 7) / 8 * Int(martlet_records(&joined) * martlet_record_bytes(joined.format))
+                    let bytes =
+                        (rows + 7) / 8
+                        * Int(martlet_records(joined.format, joined.columns) * martlet_record_bytes(joined.format))
                     #expect(
                         UnsafeRawBufferPointer(start: joined.base, count: bytes)
                             .elementsEqual(UnsafeRawBufferPointer(start: apart.base, count: bytes)))

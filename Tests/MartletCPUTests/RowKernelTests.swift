@@ -23,8 +23,9 @@ private struct EncodedRow {
     var offsets: [Int32] = []
 
     init(_ input: MartletLinearInput, row: Int) {
-        var input = input
-        let (records, bytes) = (Int(martlet_records(&input)), Int(martlet_record_bytes(input.format)))
+        let (records, bytes) = (
+            Int(martlet_records(input.format, input.columns)), Int(martlet_record_bytes(input.format))
+        )
         let place = row % 8
         for index in 0..<records {
             let record = UnsafeRawPointer(input.base + (row / 8 * records + index) * bytes)

@@ -34,6 +34,22 @@ private final class CountingJob: PhasedJob {
     }
 }
 
+private final class LookingJob: PhasedJob {
+    let isOver = Atomic<Bool>(false)
+    let looksAfterTheEnd = Atomic<Int>(0)
+
+    var phaseCount: Int { 4 }
+    func chunkCount(phase: Int) -> Int { 3 }
+    func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {}
+
+    func prepare(after phase: Int, worker: Int, step: Int) -> Bool {
+        for _ in 0..<100 where isOver.load(ordering: .sequentiallyConsistent) {
+            looksAfterTheEnd.wrappingAdd(1, ordering: .relaxed)
+        }
+        return step < 50
+    }
+}
+
 @Suite struct WorkerPoolTests {
     @Test(arguments: [1, 2, 3, 7]) func everyChunkRunsOnceAndInOrder(_ threads: Int) throws {
         let pool = try WorkerPool(threadCount: threads)
@@ -41,6 +57,29 @@ private final class CountingJob: PhasedJob {
             let job = CountingJob(chunks: [1, 16, 0, 5, 1, 40, 2].map { $0 * (round % 3 + 1) })
             pool.run(job)
             #expect(job.isRight)
+        }
+    }
+
+    /// Phases that are too small for a ticket, at both ends and alone.
+    @Test(arguments: [1, 2, 5]) func smallPhasesRunInOrder(_ threads: Int) throws {
+        let pool = try WorkerPool(threadCount: threads)
+        for _ in 0..<100 {
+            for chunks in [[0], [1], [1, 1, 1], [0, 0], [2, 1, 0], [0, 1, 2], [1, 9, 1, 9, 1], [9, 0, 0, 1]] {
+                let job = CountingJob(chunks: chunks)
+                pool.run(job)
+                #expect(job.isRight, "\(chunks)")
+            }
+        }
+    }
+
+    /// Who waits may look ahead, but never once the run is over.
+    @Test func nobodyLooksAtAJobThatIsOver() throws {
+        let pool = try WorkerPool(threadCount: 4)
+        for _ in 0..<500 {
+            let job = LookingJob()
+            pool.run(job)
+            job.isOver.store(true, ordering: .sequentiallyConsistent)
+            #expect(job.looksAfterTheEnd.load(ordering: .sequentiallyConsistent) == 0)
         }
     }
 

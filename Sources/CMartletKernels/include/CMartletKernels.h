@@ -59,9 +59,9 @@ static inline int64_t martlet_record_bytes(MartletActivations format) {
 }
 
 /// Records of a group of rows.
-static inline int64_t martlet_records(const MartletLinearInput *input) {
-    const bool quantized = input->format == MartletActivationsInt8 || input->format == MartletActivationsInt16;
-    return quantized ? input->columns / MARTLET_BLOCK_LENGTH : (input->columns + 1) / 2;
+static inline int64_t martlet_records(MartletActivations format, int64_t columns) {
+    const bool quantized = format == MartletActivationsInt8 || format == MartletActivationsInt16;
+    return quantized ? columns / MARTLET_BLOCK_LENGTH : (columns + 1) / 2;
 }
 
 /// How a weight is packed.

@@ -31,12 +31,15 @@ final class EngineCounters: Sendable {
     let readTokens = Atomic<Int>(0)
 
     func count(_ plan: StepPlan, logitRows rows: Int) {
+        var (pairs, read) = (0, 0)
         for entry in plan.entries {
             let (context, count) = (entry.sequence.computedCount, entry.tokenCount)
-            computedTokens.wrappingAdd(count, ordering: .relaxed)
-            attendedPairs.wrappingAdd(count * context + count * (count + 1) / 2, ordering: .relaxed)
-            readTokens.wrappingAdd(context + count, ordering: .relaxed)
+            pairs += count * context + count * (count + 1) / 2
+            read += context + count
         }
+        computedTokens.wrappingAdd(plan.tokenCount, ordering: .relaxed)
+        attendedPairs.wrappingAdd(pairs, ordering: .relaxed)
+        readTokens.wrappingAdd(read, ordering: .relaxed)
         logitRows.wrappingAdd(rows, ordering: .relaxed)
     }
 

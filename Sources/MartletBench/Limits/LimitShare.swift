@@ -6,13 +6,18 @@ import MartletModels
 
 /// How close a measurement came to what the machine could do meanwhile. A prompt is up against the multipliers, an answer
 /// against the memory.
+///
+/// Reckoned for products as they are by default: int8 for quantised weights, bf16 for others and for attention. Activations
+/// of 16 bits take two int8 products for each that is counted.
 public struct LimitShare: Encodable, Sendable {
     /// The part of the time that the products would take at the multipliers' peaks.
     public let multiply: Double
     /// The part of the time that a read in order of all weights and cached tokens would take, once a step.
     public let read: Double
+    /// What both are shares of.
     public let limits: MachineLimits
 
+    /// - Parameter seconds: that the work took.
     public init(_ work: ComputedWork, of model: LoadedModel, seconds: Double, limits: MachineLimits) {
         let cost = ModelCost(model)
         let linear = model.matrixType.isQuantized ? limits.int8 : limits.bfloat16

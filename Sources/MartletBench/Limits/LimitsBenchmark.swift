@@ -30,17 +30,19 @@ public struct MachineLimits: Encodable, Sendable {
 /// Takes the machine's limits with the threads and the kind of memory that kernels use. To be sampled in turn with
 /// whatever is measured against them: a shared machine's limits change within seconds.
 public final class LimitsBenchmark {
+    /// Whose threads, kernels and memory are measured.
     public let device: CPUDevice
     private let memory: ReadableMemory
     private var read = Timings()
     private var products: [CPUDevice.Product: Timings] = [:]
     private var operations: [CPUDevice.Product: Int] = [:]
 
-    /// More than processors' caches hold, so that it is the memory that is read.
+    /// More than most machines' caches give a process, so that it is the memory that is read.
     public static let byteCount = 256 << 20
     /// About a millisecond of products, or a few.
     private static let repetitions = 1 << 16
 
+    /// - Parameter byteCount: how much memory is read for a sample.
     public init(on device: CPUDevice, byteCount: Int = LimitsBenchmark.byteCount) throws {
         self.device = device
         memory = try device.makeReadableMemory(byteCount: byteCount)
@@ -51,10 +53,10 @@ public final class LimitsBenchmark {
 
     /// Takes each limit once.
     public func sample() {
+        // What was parked is woken outside of the measurement.
+        _ = device.multiply(.float32, repetitions: 8 * Self.repetitions)
         read.measure { device.read(memory) }
         for product in CPUDevice.Product.allCases {
-            // What was parked is woken outside of the measurement.
-            _ = device.multiply(product, repetitions: Self.repetitions / 16)
             operations[product] = products[product, default: Timings()].measure {
                 device.multiply(product, repetitions: Self.repetitions)
             }
@@ -70,6 +72,7 @@ public final class LimitsBenchmark {
     /// Rates of all samples: bytes or operations a second.
     public var readRates: Timings { read.inverted(times: Double(memory.byteCount)) }
 
+    /// Operations a second, a multiply and an add each counted.
     public func rates(of product: CPUDevice.Product) -> Timings {
         (products[product] ?? Timings()).inverted(times: Double(operations[product] ?? 0))
     }

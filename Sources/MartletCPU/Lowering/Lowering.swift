@@ -155,11 +155,22 @@ struct Lowering {
             !projections.accumulates,
             case .gatedActivation(projections.output, let activated, .silu) = program[index + 1],
             case .linear(let reader) = program[index + 2], reader.input == activated,
+            activated != projections.input, activated.rows == projections.input.rows,
+            activated.columns == projections.weights[0].rows,
             [projections, reader].allSatisfy({ Set($0.weights.map { panel($0).format.isQuantized }).count == 1 }),
-            program.allSatisfy({ $0.isGatedActivation || !$0.inputs.contains(projections.output) }),
-            program.allSatisfy({ $0.isLinear || !$0.inputs.contains(activated) })
+            !isRead(projections.output, from: index + 2), !isRead(activated, from: index + 3)
         else { return nil }
         return GatedLinear(projections: projections, activated: activated, reader: reader)
+    }
+
+    /// Whether some kernel from there on reads what a tensor holds now, before another writes it anew. Programs read no
+    /// activations of each other but hidden states.
+    private func isRead(_ tensor: Tensor, from start: Int) -> Bool {
+        for kernel in program[min(start, program.count)...] {
+            if kernel.inputs.contains(tensor) { return true }
+            if kernel.output == tensor { return false }
+        }
+        return false
     }
 
     private mutating func append(_ gated: GatedLinear) throws(DeviceError) {
@@ -188,9 +199,4 @@ struct Lowering {
         }
         return vector
     }
-}
-
-extension Kernel {
-    fileprivate var isLinear: Bool { if case .linear = self { true } else { false } }
-    fileprivate var isGatedActivation: Bool { if case .gatedActivation = self { true } else { false } }
 }

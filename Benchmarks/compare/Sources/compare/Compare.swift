@@ -41,6 +41,9 @@ import MartletBench
     func validate() throws {
         guard (1...1000).contains(rounds) else { throw ValidationError("--rounds must be 1 to 1000") }
         guard (1...1024).contains(threads ?? 1) else { throw ValidationError("--threads must be 1 to 1024") }
+        guard Set(workloads.values).count == workloads.values.count else {
+            throw ValidationError("--workloads names one twice")
+        }
         for server in server where !server.contains("=") {
             throw ValidationError("--server \(server) must be NAME=URL")
         }
@@ -53,12 +56,17 @@ import MartletBench
         if let llamaBench { contenders.append(LlamaBench(path: llamaBench, model: model, threads: threads)) }
         for server in server {
             let parts = server.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            contenders.append(try await OpenAIServer(name: String(parts[0]), url: String(parts[1])))
+            contenders.append(
+                try await OpenAIServer(
+                    name: String(parts[0]), url: String(parts[1]),
+                    connections: workloads.values.map(\.requests).max() ?? 1))
         }
         let vocabulary = engine.model.tokenizer.vocabulary
         // A run's prompts come from its own seed, a process's from the clock: servers may remember the last one's.
         let seed = UInt64(Date().timeIntervalSince1970 * 1e6)
-        func prompts(_ workload: Workload, _ run: Int) -> [[Int32]] {
+        var drawn: UInt64 = 0
+        func prompts(_ workload: Workload) -> [[Int32]] {
+            drawn += 1
             let length =
                 switch workload {
                 case .prompt(let tokens): tokens
@@ -67,19 +75,21 @@ import MartletBench
                 }
             return ThroughputWorkload.random(
                 count: workload.requests, inputLengths: [length], outputLengths: [1], vocabulary: vocabulary,
-                seed: seed &+ UInt64(run) &* 1_000_003 &+ UInt64(length)
+                seed: seed &+ drawn &* 0x9e37_79b9
             ).requests.map(\.promptTokens)
         }
         // Memory that is touched for the first time, and threads that sleep.
-        let last = rounds * contenders.count
-        _ = try await contenders[0].run(.prompt(512), prompts: prompts(.prompt(512), last))
+        _ = try await contenders[0].run(.prompt(512), prompts: prompts(.prompt(512)))
 
         let limits = try LimitsBenchmark(threads: threads)
         var (spent, works) = ([Workload: Double](), [Workload: ComputedWork]())
         let clock = ContinuousClock()
         var (time, work) = (clock.now, engine.statistics.work)
-        let comparison = Comparison(
-            contenders: contenders, workloads: workloads.values, rounds: rounds, prompts: prompts)
+        let comparison = Comparison(contenders: contenders, workloads: workloads.values, rounds: rounds) { workload in
+            let prompts = prompts(workload)
+            (time, work) = (clock.now, engine.statistics.work)
+            return prompts
+        }
         var results = try await comparison.run { workload, contender, round in
             if contender == 0 {
                 spent[workload, default: 0] += (clock.now - time) / .seconds(1)
@@ -89,8 +99,8 @@ import MartletBench
             }
             let done = "round \(round + 1) of \(rounds), \(workload), \(contenders[contender].name)"
             FileHandle.standardError.write(Data("\r\u{1b}[K\(done)".utf8))
-            (time, work) = (clock.now, engine.statistics.work)
         }
+        for contender in contenders { try await contender.end() }
         FileHandle.standardError.write(Data("\r\u{1b}[K".utf8))
         for (index, workload) in workloads.values.enumerated() {
             guard let work = works[workload], let seconds = spent[workload] else { continue }

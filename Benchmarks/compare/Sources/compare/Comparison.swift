@@ -10,7 +10,7 @@ struct Comparison {
     let workloads: [Workload]
     let rounds: Int
     /// Fresh prompts of ordinary tokens, never the same twice: no cache may know them.
-    let prompts: (_ workload: Workload, _ round: Int) -> [[Int32]]
+    let prompts: (_ workload: Workload) -> [[Int32]]
 
     /// - Parameters:
     ///   - afterEach: called after each run with whose it was.
@@ -22,8 +22,7 @@ struct Comparison {
             for workload in workloads {
                 for place in contenders.indices {
                     let index = (place + round) % contenders.count
-                    let prompts = prompts(workload, round * contenders.count + place)
-                    let rate = try await contenders[index].run(workload, prompts: prompts)
+                    let rate = try await contenders[index].run(workload, prompts: prompts(workload))
                     if let rate {
                         rates[workload, default: contenders.map { _ in [] }][index].append(rate)
                     }
@@ -71,7 +70,7 @@ struct ComparisonResult: Encodable {
 
     /// Martlet's median over each other's.
     var ratios: [String: Double] {
-        guard let first = contenders.first else { return [:] }
+        guard let first = contenders.first, first.contender == MartletEngine.name else { return [:] }
         return Dictionary(
             contenders.dropFirst().map { ($0.contender, first.median / $0.median) }, uniquingKeysWith: { old, _ in old }
         )

@@ -5,16 +5,24 @@ protocol Contender {
     var name: String { get }
     /// Tokens a second; nil where it can't be asked that.
     func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double?
+    /// Called when it won't be asked again.
+    func end() async throws
+}
+
+extension Contender {
+    func end() async throws {}
 }
 
 /// When the tokens of one answer came, in seconds from its request.
 struct AnswerTimes {
+    /// Of tokens, or of pieces of several.
     var times: [Double] = []
+    var tokens = 0
 
     /// Tokens a second between the first and the last; nil of fewer than two.
     var rate: Double? {
-        guard let first = times.first, let last = times.last, times.count > 1, last > first else { return nil }
-        return Double(times.count - 1) / (last - first)
+        guard let first = times.first, let last = times.last, tokens > 1, last > first else { return nil }
+        return Double(tokens - 1) / (last - first)
     }
 }
 
@@ -40,7 +48,7 @@ extension Contender {
             let start = clock.now
             let tokens = try await withThrowingTaskGroup(of: Int.self) { group in
                 for prompt in prompts {
-                    group.addTask { try await answer(prompt, Workload.concurrentLength).times.count }
+                    group.addTask { try await answer(prompt, Workload.concurrentLength).tokens }
                 }
                 return try await group.reduce(0, +)
             }

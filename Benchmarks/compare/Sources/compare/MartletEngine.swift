@@ -4,7 +4,8 @@ import Martlet
 
 /// Martlet itself, in this process.
 struct MartletEngine: Contender {
-    let name = "Martlet"
+    static let name = "Martlet"
+    var name: String { Self.name }
     let engine: Engine
 
     func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double? {
@@ -18,6 +19,7 @@ struct MartletEngine: Contender {
             let stream = try engine.generate(GenerationRequest(promptTokens: prompt, sampling: sampling))
             var result = AnswerTimes()
             for try await piece in stream { result.times += piece.times.map { ($0 - start) / .seconds(1) } }
+            result.tokens = result.times.count
             return result
         }
     }
