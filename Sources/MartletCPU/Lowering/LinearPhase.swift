@@ -15,6 +15,12 @@ struct LinearPhase: Phase {
         let firstPanel: Int
         /// The layer's input in the form that the weight is multiplied with.
         let input: MartletLinearInput
+
+        /// The weight's own panels among some items.
+        func panels(in items: Range<Int>) -> Range<Int> {
+            let items = items.clamped(to: firstPanel..<firstPanel + weight.panelCount)
+            return items.lowerBound - firstPanel..<items.upperBound - firstPanel
+        }
     }
 
     /// The output tensor's name.
@@ -34,14 +40,14 @@ struct LinearPhase: Phase {
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         let rows = Int64(extent.count(batch))
         for part in parts {
-            let panels = items.clamped(to: part.firstPanel..<part.firstPanel + part.weight.panelCount)
+            let panels = part.panels(in: items)
             guard !panels.isEmpty else { continue }
-            let (begin, end) = (Int64(panels.lowerBound - part.firstPanel), Int64(panels.upperBound - part.firstPanel))
             var (input, weight) = (part.input, part.weight.panels)
             var destination = MartletLinearOutput(
                 output: output.base + part.column, stride: Int64(output.columns), columns: Int64(part.weight.outputs),
                 bias: part.bias.map { UnsafePointer($0.memory.pointer(to: Float.self)) }, accumulates: accumulates)
-            kernels.linear(&input, rows, &weight, begin, end, &destination)
+            kernels.linear(
+                &input, rows, &weight, Int64(panels.lowerBound), Int64(panels.upperBound), &destination)
         }
     }
 }
@@ -49,13 +55,8 @@ struct LinearPhase: Phase {
 extension LinearPhase {
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
-        for part in parts {
-            let panels = items.clamped(to: part.firstPanel..<part.firstPanel + part.weight.panelCount)
-            guard let first = panels.first else { continue }
-            return WeightPrefetch.step(
-                step, of: part.weight, panels: first - part.firstPanel..<panels.upperBound - part.firstPanel)
-        }
-        return false
+        guard let part = parts.first(where: { !$0.panels(in: items).isEmpty }) else { return false }
+        return WeightPrefetch.step(step, of: part.weight, panels: part.panels(in: items))
     }
 }
 

@@ -58,14 +58,13 @@ final class Submission: PhasedJob, @unchecked Sendable {
         for next in phase + 1..<min(phase + 1 + Self.lookahead, phaseCount) {
             let count = chunkCount(phase: next)
             guard count > 1 else { continue }
-            let isDone = withPhase(next) { lowered in
+            return withPhase(next) { lowered in
                 // Whoever ends the phase before claims the first chunk; who waits comes after.
                 let chunk = min(max(1, worker), count - 1)
                 let total = lowered.phase.itemCount(batch)
                 let items = lowered.phase.items(of: total, chunk: chunk, count: count, deal)
-                return !lowered.phase.prefetch(items, step: step, batch: batch)
+                return lowered.phase.prefetch(items, step: step, batch: batch)
             }
-            return !isDone
         }
         return false
     }
