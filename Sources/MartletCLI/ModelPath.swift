@@ -12,6 +12,12 @@ struct ModelPath: ExpressibleByArgument {
 
     init(argument: String) { self.argument = argument }
 
+    /// What to call it: its short name, or the file's name without what its type adds.
+    var name: String {
+        Self.shortNames[argument.lowercased()] == nil
+            ? URL(filePath: argument).deletingPathExtension().lastPathComponent : argument.lowercased()
+    }
+
     /// The file: the argument itself, or a short name's in `Models/` here or beside the package.
     func resolve() throws -> String {
         if FileManager.default.fileExists(atPath: argument) { return argument }

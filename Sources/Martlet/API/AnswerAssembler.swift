@@ -116,6 +116,7 @@ struct AnswerAssembler {
         piece.summary = GenerationSummary(
             finishReason: reason, stopReason: stopReason, promptTokens: request.promptTokens.count,
             cachedTokens: channel.cachedTokens.load(ordering: .relaxed), completionTokens: sample.count,
+            queueSeconds: channel.queueSeconds,
             promptSeconds: (first - start) / .seconds(1),
             generationSeconds: ((sample.last ?? first) - first) / .seconds(1))
         samples[piece.sample].isFinished = true

@@ -4,6 +4,7 @@ public import Logging
 public import MartletAttention
 public import MartletCPU
 public import MartletCompute
+public import MartletText
 
 /// How an engine is set up. Names and meanings are vLLM's where it has them.
 public struct EngineOptions: Sendable {
@@ -50,6 +51,11 @@ public struct EngineOptions: Sendable {
     /// its context, so that a step's length, which is what readers wait for between two tokens, stays about the same
     /// in a long prompt.
     public var prefillShare = 0.25
+
+    /// A chat template in place of the file's own: Jinja.
+    public var chatTemplate: String?
+    /// What rendering a conversation may take at most.
+    public var templateBudget = TemplateBudget()
 
     /// Seconds that a step may take before requests are given up.
     public var watchdogSeconds = 120.0

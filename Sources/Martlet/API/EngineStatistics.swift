@@ -14,6 +14,13 @@ public struct EngineStatistics: Equatable, Sendable {
     /// by kernel.
     public var fullGraphSteps: Int
     public var piecewiseGraphSteps: Int
+    /// Attention kernels that a layer ran, all steps together: one for prefills and one for decodes, or one for both.
+    public var attentionLaunches: Int
+    /// Steps by the tokens that they computed: element i counts those of at most `stepTokenBounds[i]` and more than the
+    /// bound before; the last those of more than all bounds.
+    public var stepTokenCounts: [Int]
+    /// vLLM's, for its `iteration_tokens_total`.
+    public static let stepTokenBounds = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384]
     public var preemptions: Int
     /// Prompt tokens that were looked for in the prefix cache, and those found.
     public var prefixCacheQueries: Int
@@ -32,6 +39,8 @@ public struct EngineStatistics: Equatable, Sendable {
         steps = counters.steps.load(ordering: .relaxed)
         fullGraphSteps = counters.fullGraphSteps.load(ordering: .relaxed)
         piecewiseGraphSteps = counters.piecewiseGraphSteps.load(ordering: .relaxed)
+        attentionLaunches = counters.attentionLaunches.load(ordering: .relaxed)
+        stepTokenCounts = counters.stepTokenCounts
         preemptions = counters.preemptions.load(ordering: .relaxed)
         prefixCacheQueries = counters.prefixCacheQueries.load(ordering: .relaxed)
         prefixCacheHits = counters.prefixCacheHits.load(ordering: .relaxed)

@@ -43,6 +43,8 @@ public struct GenerationSummary: Equatable, Sendable {
     /// Of those, found in the prefix cache.
     public var cachedTokens: Int
     public var completionTokens: Int
+    /// From the request to the first step that computed of it.
+    public var queueSeconds: Double
     /// From the request to its first token.
     public var promptSeconds: Double
     /// From the first token to the last.
@@ -75,4 +77,16 @@ public struct GeneratedAnswer: Equatable, Sendable {
     public var promptScores: [TokenScore] = []
     /// nil where it was cancelled before its end.
     public var summary: GenerationSummary?
+
+    public init() {}
+
+    /// Adds a piece of the same sample.
+    public mutating func append(_ piece: GenerationPiece) {
+        text += piece.text
+        tokens += piece.tokens
+        logprobs += piece.logprobs
+        topLogprobs += piece.topLogprobs
+        promptScores += piece.promptScores
+        if let summary = piece.summary { self.summary = summary }
+    }
 }

@@ -13,6 +13,7 @@ public struct GenerationStream: AsyncSequence, Sendable {
     public typealias Failure = any Error
 
     private let subscription: Subscription
+    private var heartbeat: Duration?
 
     init(
         _ request: ValidatedRequest, tokenizer: Tokenizer, channel: TokenChannel,
@@ -21,19 +22,22 @@ public struct GenerationStream: AsyncSequence, Sendable {
         subscription = Subscription(request: request, tokenizer: tokenizer, channel: channel, end: end)
     }
 
-    public func makeAsyncIterator() -> Iterator { Iterator(subscription) }
+    /// The same stream, in which an empty piece comes where nothing else did for so long: a sign of life to pass on.
+    public func heartbeats(every interval: Duration) -> GenerationStream {
+        var stream = self
+        stream.heartbeat = interval
+        return stream
+    }
+
+    /// Ends the request within a step, from any task; whoever reads the stream sees its end, without a summary.
+    public func cancel() { subscription.cancel() }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(subscription, heartbeat: heartbeat) }
 
     /// Reads to the end: one answer for each sample. Throws `CancellationError` where the reading task is cancelled.
     public func answers() async throws -> [GeneratedAnswer] {
         var answers = [GeneratedAnswer](repeating: GeneratedAnswer(), count: subscription.request.sampleCount)
-        for try await piece in self {
-            answers[piece.sample].text += piece.text
-            answers[piece.sample].tokens += piece.tokens
-            answers[piece.sample].logprobs += piece.logprobs
-            answers[piece.sample].topLogprobs += piece.topLogprobs
-            answers[piece.sample].promptScores += piece.promptScores
-            if let summary = piece.summary { answers[piece.sample].summary = summary }
-        }
+        for try await piece in self { answers[piece.sample].append(piece) }
         try Task.checkCancellation()
         return answers
     }
@@ -42,9 +46,12 @@ public struct GenerationStream: AsyncSequence, Sendable {
         private let subscription: Subscription
         private var assembler: AnswerAssembler
         private let isFirst: Bool
+        private let ticker: Ticker?
+        private var lastPiece = ContinuousClock.now
 
-        fileprivate init(_ subscription: Subscription) {
+        fileprivate init(_ subscription: Subscription, heartbeat: Duration?) {
             self.subscription = subscription
+            ticker = heartbeat.map { Ticker(every: $0, waking: subscription.channel) }
             assembler = AnswerAssembler(
                 request: subscription.request, tokenizer: subscription.tokenizer, start: subscription.start)
             isFirst = subscription.claim()
@@ -59,10 +66,15 @@ public struct GenerationStream: AsyncSequence, Sendable {
                 if end == .cancelled { return nil }
                 if let piece = assembler.next(from: channel) {
                     if let sample = assembler.takeStoppedSample() { subscription.end(sample: sample) }
+                    if ticker != nil { lastPiece = .now }
                     return piece
                 }
                 // The end was looked at first: what it found then is all there will be.
                 if end != .open { return try Self.result(of: end, channel) }
+                if let ticker, case let now = ContinuousClock.now, now - lastPiece >= ticker.interval {
+                    lastPiece = now
+                    return GenerationPiece()
+                }
                 await withTaskCancellationHandler {
                     await channel.wait()
                 } onCancel: { [subscription] in
@@ -77,6 +89,25 @@ public struct GenerationStream: AsyncSequence, Sendable {
             throw error
         }
     }
+}
+
+/// Wakes a channel's reader again and again, for as long as it is held.
+private final class Ticker: Sendable {
+    let interval: Duration
+    private let task: Task<Void, any Error>
+
+    init(every interval: Duration, waking channel: TokenChannel) {
+        self.interval = interval
+        task = Task { [weak channel] in
+            while true {
+                try await Task.sleep(for: interval)
+                guard let channel else { return }
+                channel.wake()
+            }
+        }
+    }
+
+    deinit { task.cancel() }
 }
 
 /// What stands behind a stream and its iterator; with the last of them the request ends.

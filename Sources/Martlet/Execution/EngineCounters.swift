@@ -29,6 +29,12 @@ final class EngineCounters: Sendable {
     let logitRows = Atomic<Int>(0)
     let attendedPairs = Atomic<Int>(0)
     let readTokens = Atomic<Int>(0)
+    let attentionLaunches = Atomic<Int>(0)
+    /// Steps by the tokens that they computed, see `EngineStatistics.stepTokenBounds`.
+    private let stepsByTokens: InlineArray<14, Atomic<Int>> = InlineArray { _ in Atomic(0) }
+
+    /// Steps of at most so many tokens as each bound says and more than the one before allows; then those of more.
+    var stepTokenCounts: [Int] { stepsByTokens.indices.map { stepsByTokens[$0].load(ordering: .relaxed) } }
 
     func count(_ plan: StepPlan, logitRows rows: Int) {
         var (pairs, read) = (0, 0)
@@ -38,13 +44,17 @@ final class EngineCounters: Sendable {
             read += context + count
         }
         computedTokens.wrappingAdd(plan.tokenCount, ordering: .relaxed)
+        let bounds = EngineStatistics.stepTokenBounds
+        let place = bounds.firstIndex { plan.tokenCount <= $0 } ?? bounds.count
+        stepsByTokens[place].wrappingAdd(1, ordering: .relaxed)
         attendedPairs.wrappingAdd(pairs, ordering: .relaxed)
         readTokens.wrappingAdd(read, ordering: .relaxed)
         logitRows.wrappingAdd(rows, ordering: .relaxed)
     }
 
-    func count(_ step: GraphRuntimeMode) {
+    func count(_ step: GraphRuntimeMode, attentionLaunches launches: Int) {
         steps.wrappingAdd(1, ordering: .relaxed)
+        attentionLaunches.wrappingAdd(launches, ordering: .relaxed)
         switch step {
         case .none: break
         case .piecewise: piecewiseGraphSteps.wrappingAdd(1, ordering: .relaxed)

@@ -85,6 +85,7 @@ final class EngineLoop {
             return !scheduler.plan.isEmpty
         }
         guard hasPlan else { return }
+        noteScheduled()
         let values = scheduler.plan.traceValues
         do {
             try runner.run(scheduler.plan, into: &output)
@@ -98,11 +99,19 @@ final class EngineLoop {
         if let trace, let start { trace.record(\.step, from: start, values) }
     }
 
+    /// Tells those that are computed for the first time: their time in the queue is over.
+    private func noteScheduled() {
+        let now = ContinuousClock.now
+        for entry in scheduler.plan.entries where !entry.isDecode {
+            active[entry.sequence.requestID]?.channel.noteScheduled(now)
+        }
+    }
+
     private func update() {
         let now = ContinuousClock.now
         counters.count(scheduler.plan, logitRows: output.rows.count)
         scheduler.update(output) { events.append($0) }
-        counters.count(output.runtimeMode)
+        counters.count(output.runtimeMode, attentionLaunches: output.attentionLaunches)
         // Before anyone is told: who has read the last of his answer finds it counted.
         counters.publish(scheduler)
         for event in events { deliver(event, now) }

@@ -54,6 +54,9 @@ final class TokenChannel: @unchecked Sendable {
     private var waiter: UnsafeContinuation<Void, Never>?
     /// Prompt tokens that were found in the cache.
     let cachedTokens = Atomic<Int>(0)
+    private let start = ContinuousClock.now
+    /// Nanoseconds from the channel's start to the first step that computed of the request; negative before.
+    private let queueNanoseconds = Atomic<Int>(-1)
     private let failure = Mutex("")
 
     /// Has room for all the prompt's scores, and for what `unreadBytes` hold of the answers, or for two steps.
@@ -97,7 +100,17 @@ final class TokenChannel: @unchecked Sendable {
     var end: ChannelEnd { ChannelEnd(rawValue: endCode.load(ordering: .sequentiallyConsistent)) ?? .stopped }
     var failureText: String { failure.withLock { $0 } }
 
-    private func wake() {
+    /// A step computes of the request now.
+    func noteScheduled(_ now: ContinuousClock.Instant) {
+        guard queueNanoseconds.load(ordering: .relaxed) < 0 else { return }
+        queueNanoseconds.store(Int(max(0, (now - start) / .nanoseconds(1))), ordering: .relaxed)
+    }
+
+    /// Seconds that the request waited for its first step; 0 where none has come.
+    var queueSeconds: Double { Double(max(0, queueNanoseconds.load(ordering: .relaxed))) / 1e9 }
+
+    /// Wakes the reader, whether or not there is news for it.
+    func wake() {
         guard isWaiting.exchange(false, ordering: .sequentiallyConsistent) else { return }
         let woken = waiter
         waiter = nil

@@ -14,7 +14,11 @@ struct ChatPrompt {
     private static let open: Unicode.Scalar = "\u{10FFFE}"
     private static let close: Unicode.Scalar = "\u{10FFFF}"
 
-    func tokens(of messages: [ChatMessage]) throws -> [Int32] {
+    func tokens(of messages: [ChatMessage], until deadline: ContinuousClock.Instant? = nil) throws -> [Int32] {
+        func encode(_ text: Substring.UnicodeScalarView, parsingSpecials: Bool) throws -> [Int32] {
+            guard let deadline else { return tokenizer.encode(String(text), parsingSpecials: parsingSpecials) }
+            return try tokenizer.encode(String(text), parsingSpecials: parsingSpecials, until: deadline)
+        }
         for message in messages where needsMarks(message.role) {
             throw EngineError(.invalidRequest, "a role spells a special token", field: "role")
         }
@@ -35,11 +39,11 @@ struct ChatPrompt {
                     "a message spells a special token, and the chat template cuts that message; take the token out",
                     field: "content")
             }
-            tokens += tokenizer.encode(String(rest[..<start]), parsingSpecials: true)
-            tokens += tokenizer.encode(String(inside[..<end]))
+            tokens += try encode(rest[..<start], parsingSpecials: true)
+            tokens += try encode(inside[..<end], parsingSpecials: false)
             rest = rest[end...].dropFirst()
         }
-        return tokens + tokenizer.encode(String(rest), parsingSpecials: true)
+        return try tokens + encode(rest, parsingSpecials: true)
     }
 
     private func isMark(_ scalar: Unicode.Scalar) -> Bool { scalar == Self.open || scalar == Self.close }

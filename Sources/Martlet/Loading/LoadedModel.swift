@@ -37,10 +37,13 @@ public struct LoadedModel: Sendable {
     /// A conversation as the prompt that the model was trained to answer.
     ///
     /// Only the template's own words become special tokens; a message that spells one is plain text.
-    public func tokens(of messages: [ChatMessage]) throws -> [Int32] {
+    ///
+    /// - Parameter deadline: when to give a text up that takes too long; nil for never.
+    public func tokens(of messages: [ChatMessage], until deadline: ContinuousClock.Instant? = nil) throws -> [Int32] {
         guard let chatTemplate else {
             throw EngineError(.noChatTemplate, "the model has no chat template; send it a plain prompt")
         }
-        return try ChatPrompt(template: chatTemplate, tokenizer: tokenizer).tokens(of: messages)
+        return try ChatPrompt(template: chatTemplate, tokenizer: tokenizer).tokens(
+            of: messages, until: deadline)
     }
 }

@@ -33,7 +33,8 @@ struct ModelLoader {
         try options.validate(contextLength: configuration.contextLength)
 
         let tokenizer = try source.tokenizer()
-        let chatTemplate = try source.chatTemplate()
+        var chatTemplate = try options.chatTemplate.map { try ChatTemplate($0) } ?? source.chatTemplate()
+        chatTemplate?.budget = options.templateBudget
         let weights = try source.packWeights(on: device, progress: progress)
 
         let cache = try CacheSizing(options: options, configuration: configuration).layout(on: device)

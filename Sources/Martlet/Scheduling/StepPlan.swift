@@ -57,6 +57,8 @@ package struct StepOutput {
     package var topLogprobs: [TokenLogprob] = []
     /// How the step was run.
     package var runtimeMode = GraphRuntimeMode.none
+    /// Attention kernels of one layer.
+    package var attentionLaunches = 0
 
     package init() {}
 

@@ -3,7 +3,7 @@
 import Logging
 import Martlet
 
-/// What the engine says of itself, on standard error: `warning: …`.
+/// What the engine and the server say of themselves, on standard error: `warning: …`, and metadata behind it.
 struct TerminalLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     var logLevel = Logger.Level.notice
@@ -14,6 +14,8 @@ struct TerminalLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        Terminal.note("\(event.level): \("\(event.message)".escapingControlCharacters)")
+        let all = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+        let values = all.map { " \($0.key)=\($0.value)" }.joined()
+        Terminal.note("\(event.level): \("\(event.message)\(values)".escapingControlCharacters)")
     }
 }

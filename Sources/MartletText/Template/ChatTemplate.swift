@@ -23,14 +23,18 @@ public struct ChatMessage: Equatable, Sendable {
 ///
 /// Blocks are trimmed and stripped as Hugging Face renders chat templates.
 public struct ChatTemplate: Sendable {
+    /// As it was written.
+    public let source: String
+    /// What rendering may take.
+    public var budget: TemplateBudget
     private let statements: [TemplateStatement]
-    private let budget: TemplateBudget
 
     public init(_ source: String, budget: TemplateBudget = TemplateBudget()) throws(TemplateError) {
         guard source.utf8.count <= budget.sourceBytes else {
             throw TemplateError(.budgetExceeded, "a template of more than \(budget.sourceBytes) bytes", line: 0)
         }
         statements = try TemplateParser.parse(TemplateLexer.tokenize(source), maximumDepth: budget.depth)
+        self.source = source
         self.budget = budget
     }
 

@@ -46,15 +46,42 @@ public struct Tokenizer: Sendable {
     ///   - addingBOS: whether BOS is put before it, where the model wants one at all.
     /// - Complexity: O(n log n) in the text's bytes.
     public func encode(_ text: String, parsingSpecials: Bool = false, addingBOS: Bool = false) -> [Int32] {
+        encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) { false } ?? []
+    }
+
+    /// The same, given up once the deadline has passed: hostile texts take longest.
+    public func encode(
+        _ text: String, parsingSpecials: Bool = false, addingBOS: Bool = false,
+        until deadline: ContinuousClock.Instant
+    ) throws(TokenizerError) -> [Int32] {
+        var words = 0
+        let tokens = encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) {
+            words += 1
+            return words % 256 == 0 && ContinuousClock.now >= deadline
+        }
+        guard let tokens else { throw TokenizerError(.timedOut, "the text takes too long to tokenize") }
+        return tokens
+    }
+
+    /// - Parameter isOver: asked before each word; true gives the text up, and the result is nil.
+    private func encode(
+        _ text: String, parsingSpecials: Bool, addingBOS: Bool, unless isOver: () -> Bool
+    ) -> [Int32]? {
         var tokens: [Int32] = []
         if addingBOS, addsBOS, let bosToken { tokens.append(bosToken) }
-        for piece in (parsingSpecials ? allSpecials : userDefined).split(text) {
+        var hasStopped = false
+        for piece in (parsingSpecials ? allSpecials : userDefined).split(text) where !hasStopped {
             switch piece {
             case .special(let id): tokens.append(id)
-            case .text(let text): encode(ordinary: text, into: &tokens)
+            case .text(let text):
+                let classified = ClassifiedText(text)
+                preTokenizer.forEachWord(in: classified) { range in
+                    hasStopped = hasStopped || isOver()
+                    if !hasStopped { encode(word: classified.bytes[range], into: &tokens) }
+                }
             }
         }
-        return tokens
+        return hasStopped ? nil : tokens
     }
 
     /// Whether `encode` would find a special token in the text if it parsed them.
@@ -64,15 +91,11 @@ public struct Tokenizer: Sendable {
         }
     }
 
-    private func encode(ordinary text: Substring, into tokens: inout [Int32]) {
-        let classified = ClassifiedText(text)
-        preTokenizer.forEachWord(in: classified) { range in
-            let word = classified.bytes[range]
-            if preTokenizer.takesWholeWords, let id = vocabulary.id(of: Array(word)) {
-                tokens.append(id)
-            } else {
-                merges.tokenize(word, into: &tokens)
-            }
+    private func encode(word: ArraySlice<UInt8>, into tokens: inout [Int32]) {
+        if preTokenizer.takesWholeWords, let id = vocabulary.id(of: Array(word)) {
+            tokens.append(id)
+        } else {
+            merges.tokenize(word, into: &tokens)
         }
     }
 

@@ -18,6 +18,8 @@ public struct Vocabulary: Sendable {
     public let bytes: [[UInt8]]
     /// `[id]`
     public let kinds: [TokenKind]
+    /// Bytes of the token that stands for most of them; at least 1.
+    public let longestToken: Int
     private let ids: [[UInt8]: Int32]
 
     public var count: Int { bytes.count }
@@ -56,6 +58,7 @@ public struct Vocabulary: Sendable {
             // Of tokens with the same bytes the first one is what text becomes; control tokens never are.
             if kind == .normal || kind == .byte, ids[own] == nil { ids[own] = Int32(index) }
         }
+        longestToken = max(1, bytes.lazy.map(\.count).max() ?? 1)
         self.bytes = bytes
         self.kinds = kinds
         self.ids = ids

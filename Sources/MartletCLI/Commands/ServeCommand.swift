@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Dispatch
+import Foundation
+import Logging
+import Martlet
+import MartletServer
+import MartletText
+import Synchronization
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Serves a model over HTTP, for OpenAI's clients.",
+        discussion: """
+            Completions, chat, tokenizing and metrics under vLLM's names, and a page for trying the model at /. The first \
+            Ctrl-C or SIGTERM refuses new requests and finishes those under way; a second one ends at once.
+            """)
+
+    @OptionGroup var load: LoadOptions
+    @OptionGroup(title: "Where and for whom") var listen: ListenOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "A YAML file of these flags, without their dashes, and of the model; those given here override it.",
+            valueName: "file"), completion: .file())
+    var config: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A Jinja chat template in place of the model's own: a file, or the text.", valueName: "template"))
+    var chatTemplate: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "How answers are drawn where requests don't say: auto reads the generation_config.json beside the model, vllm is temperature 1, anything else is a path to one.",
+            valueName: "source"))
+    var generationConfig = GenerationDefaults.auto
+
+    @Option(help: "Where the seeds of requests without one begin; they are random by default.")
+    var seed: UInt64?
+
+    @OptionGroup(title: "Logs") var log: LogOptions
+    @OptionGroup(title: "Limits") var limits: LimitOptions
+
+    func run() async throws {
+        let path = try load.model.model.resolve()
+        var configuration = listen.configuration(model: load.model.model.name)
+        configuration.limits = limits.limits
+        configuration.defaultSampling = try generationConfig.parameters(model: path)
+        configuration.seed = seed
+        configuration.logsRequests = log.enableLogRequests
+        configuration.logsAccess = !log.disableAccessLog
+        configuration.version = MartletCommand.version
+        configuration.logger = log.logger(label: "martlet.server")
+        let options = try engineOptions(configuration)
+        let server = MartletServer(configuration)
+        let stop = StopSignals(logger: configuration.logger) { server.shutDown() }
+        defer { stop.end() }
+        let (logger, limits) = (configuration.logger, configuration.limits)
+        logger.notice(
+            "limits", metadata: ["limits": "\(limits.all.map { "\($0.name)=\($0.value)" }.joined(separator: " "))"])
+        try await server.run {
+            FileFaults.exitCleanly()
+            return try await Engine.load(path, options: options)
+        } onReady: { [configuration] engine, port in
+            logger.notice("\(Self.greeting(engine.model, configuration, port: port))")
+        }
+        logger.notice("stopped")
+        if let (recorder, trace) = options.trace.flatMap({ recorder in load.model.trace.map { (recorder, $0) } }) {
+            try recorder.write(to: trace)
+        }
+    }
+
+    private func engineOptions(_ configuration: ServerConfiguration) throws -> EngineOptions {
+        var options = try load.model.engineOptions()
+        load.execution.apply(to: &options)
+        configuration.limits.apply(to: &options)
+        options.logger = configuration.logger
+        if let chatTemplate {
+            let isFile = FileManager.default.fileExists(atPath: chatTemplate)
+            guard isFile || chatTemplate.contains("{") else {
+                throw InputError("--chat-template: there is no file \(chatTemplate)")
+            }
+            options.chatTemplate = isFile ? try Terminal.readFile(chatTemplate) : chatTemplate
+        }
+        return options
+    }
+
+    /// What will be served, where, and with what.
+    private static func greeting(_ model: LoadedModel, _ configuration: ServerConfiguration, port: Int?) -> String {
+        let address =
+            switch configuration.address {
+            case .tcp(let host, let asked):
+                "\(configuration.tls == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(port ?? asked)"
+            case .unix(let path): "unix:\(path)"
+            }
+        let names = configuration.modelNames.joined(separator: ", ")
+        return "serving \(names) at \(address) | \(model.line), \(model.cacheBlocks) blocks"
+            + (configuration.apiKeys.isEmpty ? "" : " | API key required")
+    }
+}
+
+/// The first SIGTERM or SIGINT asks for an end, the second makes one.
+private struct StopSignals {
+    private let sources: [any DispatchSourceSignal]
+
+    private final class Count: Sendable { let value = Atomic<Int>(0) }
+
+    init(logger: Logger, stop: @escaping @Sendable () -> Void) {
+        let count = Count()
+        signal(SIGPIPE, SIG_IGN)
+        sources = [SIGTERM, SIGINT].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler {
+                guard count.value.wrappingAdd(1, ordering: .relaxed).newValue == 1 else { _exit(128 + number) }
+                logger.notice("stopping: no new requests; once more ends at once")
+                stop()
+            }
+            source.activate()
+            return source
+        }
+    }
+
+    func end() { for source in sources { source.cancel() } }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Yams
+
+/// A YAML file of flags, as vLLM's `--config` reads it: `max-model-len: 4096`.
+///
+/// Its flags are put before those of the command line, which so have the last word.
+enum ConfigFile {
+    /// Arguments with the file's in them, if they ask for one.
+    static func expand(_ arguments: [String]) throws -> [String] {
+        guard arguments.first == "serve" else { return arguments }
+        var (rest, path) = (Array(arguments.dropFirst()), String?.none)
+        for (index, argument) in rest.enumerated() {
+            if argument == "--" { break }
+            if argument == "--config", index + 1 < rest.count {
+                path = rest[index + 1]
+                rest.removeSubrange(index...index + 1)
+                break
+            }
+            if argument.hasPrefix("--config=") {
+                path = String(argument.dropFirst("--config=".count))
+                rest.remove(at: index)
+                break
+            }
+        }
+        guard let path else { return arguments }
+        var (model, flags) = try read(path)
+        // As in vLLM, the model comes first on the command line, or it is the file's.
+        if let first = rest.first, !first.hasPrefix("-") {
+            model = first
+            rest.removeFirst()
+        }
+        return ["serve"] + (model.map { [$0] } ?? []) + flags + rest
+    }
+
+    private static func read(_ path: String) throws -> (model: String?, flags: [String]) {
+        guard let data = FileManager.default.contents(atPath: path), data.count < 1 << 20 else {
+            throw ValidationError("--config: can't read \(path)")
+        }
+        let node: Node?
+        do { node = try Yams.compose(yaml: String(decoding: data, as: UTF8.self)) } catch {
+            throw ValidationError("--config: \(path) is not valid YAML: \(error)")
+        }
+        guard let node else { return (nil, []) }
+        guard let mapping = node.mapping else {
+            throw ValidationError("--config: \(path) must hold lines like max-model-len: 4096")
+        }
+        var (model, flags) = (String?.none, [String]())
+        for (key, value) in mapping {
+            guard let name = key.string else { throw ValidationError("--config: \(path) has a key that is no text") }
+            let flag = "--" + name.replacingOccurrences(of: "_", with: "-")
+            if name == "model" {
+                model = value.string
+            } else if let text = value.scalar?.string {
+                // Yes and no are flags without a value.
+                switch value.tag.rawValue == Tag.Name.str.rawValue ? nil : value.bool {
+                case true?: flags.append(flag)
+                case false?: flags.append(flag.replacingOccurrences(of: "--enable-", with: "--no-enable-"))
+                case nil: flags.append("\(flag)=\(text)")
+                }
+            } else if let list = value.sequence {
+                let values = list.compactMap(\.scalar?.string)
+                guard values.count == list.count else {
+                    throw ValidationError("--config: \(name) in \(path) must be a list of plain values")
+                }
+                if name.hasSuffix("served-model-name") || name.hasSuffix("served_model_name") {
+                    flags += [flag] + values
+                } else {
+                    flags += values.map { "\(flag)=\($0)" }
+                }
+            } else {
+                throw ValidationError("--config: \(name) in \(path) must be a plain value or a list of them")
+            }
+        }
+        return (model, flags)
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Martlet
+
+/// How answers are drawn where requests don't say, as vLLM's `--generation-config` has it.
+enum GenerationDefaults: ExpressibleByArgument, Equatable {
+    /// The `generation_config.json` beside the model, if there is one.
+    case auto
+    /// vLLM's own: temperature 1, nothing cut off.
+    case vllm
+    /// A folder that holds one, or the file.
+    case path(String)
+
+    init?(argument: String) {
+        switch argument {
+        case "auto": self = .auto
+        case "vllm": self = .vllm
+        default: self = .path(argument)
+        }
+    }
+
+    var defaultValueDescription: String {
+        switch self {
+        case .auto: "auto"
+        case .vllm: "vllm"
+        case .path(let path): path
+        }
+    }
+
+    private struct File: Decodable {
+        var temperature: Float?
+        var top_p: Float?
+        var top_k: Int?
+        var min_p: Float?
+        var repetition_penalty: Float?
+        var max_new_tokens: Int?
+    }
+
+    private static let fileName = "generation_config.json"
+
+    /// - Parameter model: the model's file.
+    func parameters(model: String) throws -> SamplingParameters {
+        let folder = URL(filePath: model).deletingLastPathComponent()
+        switch self {
+        case .vllm: return SamplingParameters()
+        case .auto:
+            let file = folder.appending(path: Self.fileName).path
+            return FileManager.default.fileExists(atPath: file) ? try Self.read(file) : SamplingParameters()
+        case .path(let path):
+            var isFolder: ObjCBool = false
+            let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+            guard exists else { throw InputError("--generation-config: there is no \(path)") }
+            return try Self.read(isFolder.boolValue ? URL(filePath: path).appending(path: Self.fileName).path : path)
+        }
+    }
+
+    private static func read(_ path: String) throws -> SamplingParameters {
+        guard let data = FileManager.default.contents(atPath: path), data.count < 1 << 20,
+            let file = try? JSONDecoder().decode(File.self, from: data)
+        else { throw InputError("\(path) is not a generation_config.json") }
+        var parameters = SamplingParameters()
+        parameters.temperature = file.temperature ?? parameters.temperature
+        parameters.topP = file.top_p ?? parameters.topP
+        parameters.topK = file.top_k ?? parameters.topK
+        parameters.minP = file.min_p ?? parameters.minP
+        parameters.repetitionPenalty = file.repetition_penalty ?? parameters.repetitionPenalty
+        parameters.maxTokens = file.max_new_tokens
+        return parameters
+    }
+}

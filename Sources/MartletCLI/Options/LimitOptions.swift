@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import MartletServer
+
+/// What clients may ask of a server at most.
+struct LimitOptions: ParsableArguments {
+    private static let limits = ServerLimits()
+
+    @Option(help: "Bytes of a request's body.") var maxBodyBytes = limits.bodyBytes
+    @Option(help: "How deep a body's JSON may nest.") var maxJsonDepth = limits.jsonDepth
+    @Option(help: "Bytes of one header field.") var maxHeaderFieldBytes = limits.headerFieldBytes
+    @Option(help: "Bytes of all header fields.") var maxHeaderBytes = limits.headerListBytes
+    @Option(help: "Header fields.") var maxHeaderFields = limits.headerFields
+    @Option(help: "Seconds that a whole header, and then a whole body, may take to come.")
+    var readTimeout = limits.readSeconds
+    @Option(help: "Connections at a time; more wait to be accepted.") var maxConnections = limits.connections
+    @Option(help: "Requests that are served or wait to be; more get 503.")
+    var maxQueuedRequests = limits.request.queuedRequests
+    @Option(help: "Tokens of their prompts, all together.")
+    var maxQueuedPromptTokens = limits.request.queuedPromptTokens
+    @Option(help: "Answers to one prompt.") var maxN = limits.request.samples
+    @Option(help: "Prompts of one request, and answers to all of them together.")
+    var maxPrompts = limits.promptsPerRequest
+    @Option(help: "Likeliest tokens reported with each token.") var maxLogprobs = limits.request.logprobs
+    @Option(help: "Stop strings of a request.") var maxStopStrings = limits.request.stopStrings
+    @Option(help: "Bytes of one of them.") var maxStopBytes = limits.request.stopStringBytes
+    @Option(help: "Tokens of a logit bias.") var maxLogitBias = limits.request.logitBiases
+    @Option(help: "Steps of rendering a chat template.") var maxTemplateSteps = limits.templateSteps
+    @Option(help: "Bytes of text that rendering one makes.") var maxTemplateBytes = limits.templateBytes
+    @Option(help: "Bytes of an answer that nobody reads, before the request is cut off.")
+    var streamBufferBytes = limits.request.unreadBytes
+    @Option(help: "Seconds that a client may take nothing of what is sent.") var stallTimeout = limits.stallSeconds
+    @Option(help: "Seconds that a request may take altogether; as many as it needs by default.")
+    var requestTimeout: Double?
+    @Option(help: "Seconds between two comments that keep a silent stream alive.")
+    var keepAliveInterval = limits.keepAliveSeconds
+    @Option(help: "Seconds that tokenizing a prompt may take.") var tokenizeTimeout = limits.tokenizeSeconds
+    @Option(help: "Seconds that requests under way are given when the server is told to stop.")
+    var drainTimeout = limits.drainSeconds
+
+    func validate() throws {
+        let seconds = [readTimeout, stallTimeout, requestTimeout ?? 1, keepAliveInterval, tokenizeTimeout]
+        guard seconds.allSatisfy({ $0 > 0 && $0 <= 86_400 }), (0...86_400).contains(drainTimeout) else {
+            throw ValidationError("times must be more than 0 seconds and at most a day")
+        }
+        let counts = [
+            maxBodyBytes, maxJsonDepth, maxHeaderFieldBytes, maxHeaderBytes, maxHeaderFields, maxConnections,
+            maxPrompts,
+            maxTemplateSteps, maxTemplateBytes,
+        ]
+        guard counts.allSatisfy({ (1...1 << 30).contains($0) }), maxJsonDepth <= 256 else {
+            throw ValidationError("limits must be between 1 and 2^30, --max-json-depth at most 256")
+        }
+    }
+
+    var limits: ServerLimits {
+        var limits = ServerLimits()
+        limits.bodyBytes = maxBodyBytes
+        limits.jsonDepth = maxJsonDepth
+        limits.headerFieldBytes = maxHeaderFieldBytes
+        limits.headerListBytes = maxHeaderBytes
+        limits.headerFields = maxHeaderFields
+        limits.readSeconds = readTimeout
+        limits.connections = maxConnections
+        limits.request.queuedRequests = maxQueuedRequests
+        limits.request.queuedPromptTokens = maxQueuedPromptTokens
+        limits.request.samples = maxN
+        limits.promptsPerRequest = maxPrompts
+        limits.request.logprobs = maxLogprobs
+        limits.request.stopStrings = maxStopStrings
+        limits.request.stopStringBytes = maxStopBytes
+        limits.request.logitBiases = maxLogitBias
+        limits.templateSteps = maxTemplateSteps
+        limits.templateBytes = maxTemplateBytes
+        limits.request.unreadBytes = streamBufferBytes
+        limits.stallSeconds = stallTimeout
+        limits.requestSeconds = requestTimeout
+        limits.keepAliveSeconds = keepAliveInterval
+        limits.tokenizeSeconds = tokenizeTimeout
+        limits.drainSeconds = drainTimeout
+        return limits
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Foundation
+import Martlet
+import MartletServer
+
+/// Where a server listens, whom it lets in, and what it calls its model.
+struct ListenOptions: ParsableArguments {
+    @Option(help: "The address to listen on; 0.0.0.0 is all of them.")
+    var host = "127.0.0.1"
+
+    @Option(help: "The port to listen on; 0 takes any that is free.")
+    var port = 8000
+
+    @Option(help: ArgumentHelp("A Unix domain socket to listen on, instead of a port.", valueName: "path"))
+    var uds: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Lets in only who knows it; may be given several times. The environment's MARTLET_API_KEY is one too.",
+            valueName: "key"))
+    var apiKey: [String] = []
+
+    @Option(help: ArgumentHelp("A certificate chain, PEM, for HTTPS.", valueName: "file"), completion: .file())
+    var sslCertfile: String?
+
+    @Option(help: ArgumentHelp("The certificate's key, PEM.", valueName: "file"), completion: .file())
+    var sslKeyfile: String?
+
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp(
+            "What requests call the model; several names are all the same. Its own name or short name by default.",
+            valueName: "name"))
+    var servedModelName: [String] = []
+
+    func validate() throws {
+        guard (0...65535).contains(port) else { throw ValidationError("--port must be 0 to 65535") }
+        guard (sslCertfile == nil) == (sslKeyfile == nil) else {
+            throw ValidationError("--ssl-certfile and --ssl-keyfile go together")
+        }
+        guard (apiKey + servedModelName).allSatisfy({ !$0.isEmpty }) else {
+            throw ValidationError("--api-key and --served-model-name must not be empty")
+        }
+    }
+
+    /// - Parameter model: its name where no other is given.
+    func configuration(model: String) -> ServerConfiguration {
+        var configuration = ServerConfiguration(modelNames: servedModelName.isEmpty ? [model] : servedModelName)
+        configuration.address = uds.map { .unix($0) } ?? .tcp(host: host, port: port)
+        configuration.apiKeys = apiKey
+        if let key = ProcessInfo.processInfo.environment["MARTLET_API_KEY"], !key.isEmpty {
+            configuration.apiKeys.append(key)
+        }
+        if let sslCertfile, let sslKeyfile {
+            configuration.tls = ServerConfiguration.TLS(certificate: sslCertfile, key: sslKeyfile)
+        }
+        return configuration
+    }
+}

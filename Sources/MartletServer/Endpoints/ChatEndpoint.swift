@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Hummingbird
+import Martlet
+import MartletText
+
+/// `/v1/chat/completions`.
+struct ChatEndpoint: Sendable {
+    let server: ServerState
+
+    private struct Prepared: Sendable {
+        let request: ChatRequest
+        let tokens: [Int32]
+        let text: TokenText
+    }
+
+    func respond(to request: Request, _ context: ServerContext) async throws -> Response {
+        let engine = try server.served.require()
+        let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
+        let prepared = try await server.text.run { try prepare(bytes, engine) }
+        let common = prepared.request.common
+        server.log(prepared.request.messages.map { "\($0.role): \($0.content)" }, common.sampling, context)
+        let run = try GenerationRun(
+            [common.request(prepared.tokens, engine.model.tokenizer)], on: engine, metrics: server.metrics,
+            limits: server.limits)
+        let client = try await context.client
+        guard common.streams else {
+            let answer = server.answer("chat.completion", prefix: "chatcmpl-", model: common.model, context)
+            return try await whole(prepared, answer, run, client)
+        }
+        let answer = server.answer("chat.completion.chunk", prefix: "chatcmpl-", model: common.model, context)
+        return EventStream.response(metrics: server.metrics) { events in
+            try await stream(prepared, answer, run, client, to: &events)
+        }
+    }
+
+    private func prepare(_ bytes: [UInt8], _ engine: Engine) throws -> Prepared {
+        let body = try JSONParser.parse(bytes, maximumDepth: server.limits.jsonDepth)
+        var request = try ChatRequest(body, defaults: server.sampling, limits: server.limits)
+        request.common.model = try server.servedName(request.common.model)
+        if request.common.sampling.seed == nil { request.common.sampling.seed = server.nextSeed() }
+        return Prepared(
+            request: request, tokens: try engine.tokens(of: request.messages, limits: server.limits),
+            text: TokenText(tokenizer: engine.model.tokenizer, namesByID: request.common.namesTokensByID))
+    }
+
+    private func whole(
+        _ prepared: Prepared, _ answer: AnswerObject, _ run: GenerationRun, _ client: ClientPresence
+    ) async throws -> Response {
+        let request = prepared.request
+        let n = request.common.sampling.n
+        var answers = [GeneratedAnswer](repeating: GeneratedAnswer(), count: n)
+        var logprobs = [[JSONValue]](repeating: [], count: n)
+        try await run.forEachPiece(for: client) { _, piece in
+            answers[piece.sample].append(piece)
+            if request.logprobs { logprobs[piece.sample] += prepared.text.chatLogprobs(piece) }
+        }
+        var usage = Usage(promptTokens: prepared.tokens.count)
+        let choices: [JSONValue] = answers.enumerated().map { sample, generated in
+            if let summary = generated.summary {
+                usage.add(completionTokens: summary.completionTokens)
+                if sample == 0 { usage.add(cachedTokens: summary.cachedTokens) }
+            }
+            return [
+                "index": .integer(sample),
+                "message": ["role": "assistant", "content": .string(generated.text), "refusal": nil],
+                "logprobs": request.logprobs ? ["content": .array(logprobs[sample]), "refusal": nil] : nil,
+                "finish_reason": JSONValue(generated.summary?.finishReason.rawValue),
+                "stop_reason": generated.summary?.stopReason?.json ?? .null,
+            ]
+        }
+        var json = answer.json(choices: choices, usage: usage)
+        if request.common.sampling.promptLogprobs != nil {
+            json.append("prompt_logprobs", prepared.text.promptLogprobs(prepared.tokens, answers[0].promptScores))
+        }
+        return Response(json: json)
+    }
+
+    private func stream(
+        _ prepared: Prepared, _ answer: AnswerObject, _ run: GenerationRun, _ client: ClientPresence,
+        to events: inout EventStream
+    ) async throws {
+        let request = prepared.request
+        var usage = Usage(promptTokens: prepared.tokens.count)
+        // A closure can't hold what is lent to it.
+        var output = events
+        defer { events = output }
+        func chunk(_ sample: Int, _ delta: JSONValue, _ piece: GenerationPiece? = nil) -> JSONValue {
+            let choice: JSONValue = [
+                "index": .integer(sample), "delta": delta,
+                "logprobs": piece.map { request.logprobs ? ["content": .array(prepared.text.chatLogprobs($0))] : nil }
+                    ?? nil,
+                "finish_reason": JSONValue(piece?.summary?.finishReason.rawValue),
+                "stop_reason": piece?.summary?.stopReason?.json ?? .null,
+            ]
+            return answer.json(choices: [choice], usage: request.common.includesUsageAlways ? usage : nil)
+        }
+        for sample in 0..<request.common.sampling.n {
+            try await output.send(chunk(sample, ["role": "assistant", "content": ""]))
+        }
+        try await run.forEachPiece(for: client) { _, piece in
+            if EventStream.isSignOfLife(piece) { return try await output.sendSignOfLife() }
+            guard !piece.tokens.isEmpty || piece.summary != nil else { return }
+            usage.add(completionTokens: piece.tokens.count)
+            if let summary = piece.summary, piece.sample == 0 { usage.add(cachedTokens: summary.cachedTokens) }
+            try await output.send(chunk(piece.sample, ["content": .string(piece.text)], piece))
+        }
+        if request.common.includesUsage { try await output.send(answer.json(choices: [], usage: usage)) }
+    }
+}

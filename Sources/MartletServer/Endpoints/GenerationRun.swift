@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import AsyncAlgorithms
+import Martlet
+import Synchronization
+
+/// The client of a request has gone; nobody is left to be told.
+struct ClientGone: Error {}
+
+/// A request's prompts on their way through the engine: a stream of pieces for each.
+struct GenerationRun: Sendable {
+    private let streams: [GenerationStream]
+    private let requests: [GenerationRequest]
+    private let metrics: ServerMetrics
+    private let limits: ServerLimits
+
+    /// Admits all prompts, or none of them.
+    init(_ requests: [GenerationRequest], on engine: Engine, metrics: ServerMetrics, limits: ServerLimits) throws {
+        // Those that were admitted before one is refused end with their streams.
+        streams = try requests.map {
+            try engine.generate($0).heartbeats(every: .seconds(limits.keepAliveSeconds))
+        }
+        self.requests = requests
+        self.metrics = metrics
+        self.limits = limits
+    }
+
+    /// Reads all answers to their ends, while the client is there and within the time that a request may take.
+    ///
+    /// - Parameter body: called with the prompt's place and a piece; an empty piece is a sign of life.
+    func forEachPiece(
+        for client: ClientPresence, _ body: (Int, GenerationPiece) async throws -> Void
+    ) async throws {
+        let cancel: @Sendable () -> Void = { for stream in streams { stream.cancel() } }
+        let deadline = limits.requestSeconds.map { Deadline(after: $0, cancel) }
+        var times = requests.map { RequestTimes(metrics, promptTokens: $0.promptTokens.count, $0.sampling) }
+        var unfinished = requests.reduce(0) { $0 + $1.sampling.n }
+        defer {
+            if unfinished > 0 { cancel() }
+            for index in times.indices { times[index].abort() }
+        }
+        try await client.watched(onLoss: cancel) {
+            try await forEachMergedPiece { index, piece in
+                times[index].observe(piece)
+                if piece.summary != nil { unfinished -= 1 }
+                try await body(index, piece)
+            }
+        }
+        guard unfinished > 0 else { return }
+        if let deadline, deadline.hasPassed { throw ServerError.timedOut }
+        throw ClientGone()
+    }
+
+    private func forEachMergedPiece(_ body: (Int, GenerationPiece) async throws -> Void) async throws {
+        guard streams.count > 1 else {
+            for stream in streams {
+                for try await piece in stream { try await body(0, piece) }
+            }
+            return
+        }
+        try await merged(body)
+    }
+
+    /// The pieces of several streams as they come.
+    private func merged(_ body: (Int, GenerationPiece) async throws -> Void) async throws {
+        let channel = AsyncThrowingChannel<(Int, GenerationPiece), any Error>()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                await withTaskGroup(of: Void.self) { readers in
+                    for (index, stream) in streams.enumerated() {
+                        readers.addTask {
+                            do {
+                                for try await piece in stream { await channel.send((index, piece)) }
+                            } catch {
+                                channel.fail(error)
+                            }
+                        }
+                    }
+                }
+                channel.finish()
+            }
+            do {
+                for try await (index, piece) in channel { try await body(index, piece) }
+            } catch {
+                group.cancelAll()
+                throw error
+            }
+            try await group.waitForAll()
+        }
+    }
+}
+
+/// Calls something once a time is over, unless it is let go of before.
+private final class Deadline: Sendable {
+    private let passed: PassedFlag
+    private let task: Task<Void, any Error>
+
+    private final class PassedFlag: Sendable { let value = Atomic<Bool>(false) }
+
+    init(after seconds: Double, _ action: @escaping @Sendable () -> Void) {
+        let passed = PassedFlag()
+        self.passed = passed
+        task = Task {
+            try await Task.sleep(for: .seconds(seconds))
+            passed.value.store(true, ordering: .relaxed)
+            action()
+        }
+    }
+
+    deinit { task.cancel() }
+
+    var hasPassed: Bool { passed.value.load(ordering: .relaxed) }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Hummingbird
+import Martlet
+import MartletText
+
+/// The tokenizer over HTTP.
+struct TokenEndpoints: Sendable {
+    let server: ServerState
+
+    func tokenize(_ request: Request) async throws -> Response {
+        let engine = try server.served.require()
+        let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
+        let limits = server.limits
+        let tokens = try await server.text.run {
+            let body = try TokenizeRequest(JSONParser.parse(bytes, maximumDepth: limits.jsonDepth))
+            if let messages = body.messages { return try engine.tokens(of: messages, limits: limits) }
+            return try engine.tokens(of: body.prompt ?? "", addingBOS: body.addsSpecialTokens, limits: limits)
+        }
+        return Response(
+            json: [
+                "count": .integer(tokens.count), "max_model_len": .integer(engine.model.maxModelLength),
+                "tokens": .array(tokens.map { .integer(Int($0)) }), "token_strs": nil,
+            ])
+    }
+
+    func detokenize(_ request: Request) async throws -> Response {
+        let tokenizer = try server.served.require().model.tokenizer
+        let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
+        let depth = server.limits.jsonDepth
+        let text = try await server.text.run {
+            let tokens = try DetokenizeRequest(JSONParser.parse(bytes, maximumDepth: depth)).tokens
+            guard tokens.allSatisfy(tokenizer.vocabulary.contains) else {
+                throw ServerError.invalid("tokens", "tokens holds ids outside of the vocabulary")
+            }
+            return tokenizer.decode(tokens, includingSpecials: true)
+        }
+        return Response(json: ["prompt": .string(text)])
+    }
+
+    func info() throws -> Response {
+        let model = try server.served.require().model
+        let tokenizer = model.tokenizer
+        func text(_ token: Int32?) -> JSONValue {
+            JSONValue(token.map { tokenizer.decode([$0], includingSpecials: true) })
+        }
+        return Response(
+            json: [
+                "tokenizer_class": "bpe", "vocab_size": .integer(tokenizer.vocabulary.count),
+                "bos_token": text(tokenizer.bosToken), "eos_token": text(tokenizer.eosToken), "pad_token": nil,
+                "add_bos_token": .bool(tokenizer.addsBOS), "model_max_length": .integer(model.maxModelLength),
+                "chat_template": JSONValue(model.chatTemplate?.source),
+            ])
+    }
+}

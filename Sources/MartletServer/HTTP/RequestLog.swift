@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPTypes
+import Hummingbird
+import Logging
+
+/// Names every request, turns what goes wrong into an answer, counts and logs what was answered.
+struct RequestLog: RouterMiddleware {
+    let metrics: ServerMetrics
+    let logsAccess: Bool
+    let logger: Logger
+
+    private static let idField = HTTPField.Name("x-request-id")
+
+    func handle(
+        _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
+    ) async throws -> Response {
+        var context = context
+        context.requestID = Self.idField.flatMap { request.headers[$0] }.flatMap(Self.usable) ?? context.id
+        context.logger = logger
+        context.logger[metadataKey: "request_id"] = "\(context.requestID)"
+        let start = ContinuousClock.now
+        var response: Response
+        do {
+            response = try await next(request, context)
+        } catch is ClientGone {
+            metrics.countDisconnected()
+            // Nobody reads it; 499 is what proxies log then.
+            response = Response(status: HTTPResponse.Status(code: 499, reasonPhrase: "Client Closed Request"))
+        } catch {
+            let failure = ServerError(Self.noRoute(error) ?? error)
+            if failure.status == .internalServerError { context.logger.error("\(error)") }
+            response = failure.response
+        }
+        if let name = Self.idField { response.headers[name] = context.requestID }
+        metrics.countAnswered(
+            route: context.endpointPath ?? "none", method: Self.known(request.method), status: response.status.code)
+        if logsAccess {
+            context.logger.info(
+                "answered",
+                metadata: [
+                    "method": "\(request.method.rawValue)", "path": "\(request.uri.path)",
+                    "status": "\(response.status.code)", "seconds": "\((ContinuousClock.now - start) / .seconds(1))",
+                ])
+        }
+        return response
+    }
+
+    /// A client's own name for its request, if it can be put into a header and a log.
+    private static func usable(_ id: String) -> String? {
+        (1...128).contains(id.utf8.count) && id.utf8.allSatisfy { (0x21...0x7E).contains($0) } ? id : nil
+    }
+
+    /// What the router says where there is no such route.
+    private static func noRoute(_ error: any Error) -> ServerError? {
+        guard let error = error as? HTTPError, error.status == .notFound else { return nil }
+        return ServerError(.notFound, "this server has no such route", code: "not_found")
+    }
+
+    /// Methods that clients invent are counted as one.
+    private static func known(_ method: HTTPRequest.Method) -> String {
+        let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .delete, .options, .patch]
+        return methods.contains(method) ? method.rawValue : "other"
+    }
+}

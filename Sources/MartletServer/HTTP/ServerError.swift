@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Hummingbird
+import Martlet
+import MartletText
+
+/// What a client is told when its request fails, in the shape of OpenAI's errors. Every status is decided here.
+struct ServerError: Error, Equatable {
+    var status: HTTPResponse.Status
+    var message: String
+    /// The field at fault.
+    var param: String?
+    var code: String?
+
+    init(_ status: HTTPResponse.Status, _ message: String, param: String? = nil, code: String? = nil) {
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+    }
+
+    static func invalid(_ param: String, _ message: String) -> ServerError {
+        ServerError(.badRequest, message, param: param)
+    }
+
+    static func unsupported(_ param: String) -> ServerError {
+        ServerError(
+            .badRequest, "\(param) is not supported by this server", param: param, code: "unsupported_parameter")
+    }
+
+    static func bodyTooLarge(_ limit: Int) -> ServerError {
+        ServerError(.contentTooLarge, "the body has more than \(limit) bytes", code: "body_too_large")
+    }
+
+    static let timedOut = ServerError(
+        .requestTimeout, "the request took longer than this server allows", code: "request_timeout")
+
+    static let loading = ServerError(
+        .serviceUnavailable, "the model is still being loaded; try again later", code: "loading")
+
+    /// - Parameter error: anything that a handler throws.
+    init(_ error: any Error) {
+        switch error {
+        case let error as ServerError: self = error
+        case let error as EngineError: self.init(error)
+        case let error as JSONError:
+            self.init(.badRequest, "the body is not valid JSON: \(error)", code: "invalid_json")
+        case let error as TemplateError:
+            self.init(.badRequest, "the chat template refuses the messages: \(error)", param: "messages")
+        case let error as TokenizerError where error.code == .timedOut:
+            self.init(.badRequest, error.message, param: "prompt", code: "tokenize_timeout")
+        case let error as HTTPError:
+            self.init(error.status, error.body ?? error.status.reasonPhrase)
+        // Details of what is wrong with us are for the log.
+        default: self.init(.internalServerError, "the server failed; its log says why")
+        }
+    }
+
+    private init(_ error: EngineError) {
+        let status: HTTPResponse.Status =
+            switch error.code {
+            case .invalidRequest, .contextExceeded, .noChatTemplate: .badRequest
+            case .overloaded, .stalled, .stopped: .serviceUnavailable
+            default: .internalServerError
+            }
+        let code = error.code == .contextExceeded ? "context_length_exceeded" : error.code.description.snakeCase
+        self.init(status, error.message, param: error.field, code: code)
+    }
+
+    /// OpenAI's name for the kind of error.
+    private var type: String {
+        switch status {
+        case .unauthorized: "authentication_error"
+        case .serviceUnavailable: "service_unavailable"
+        case let status where status.code < 500: "invalid_request_error"
+        default: "server_error"
+        }
+    }
+
+    var body: JSONValue {
+        [
+            "error": [
+                "message": .string(message), "type": .string(type), "param": JSONValue(param), "code": JSONValue(code),
+            ]
+        ]
+    }
+
+    var response: Response {
+        var response = Response(status: status, json: body)
+        // What to do about it, for clients that don't read.
+        if status == .serviceUnavailable { response.headers[.retryAfter] = "1" }
+        if status == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer, Basic realm=\"martlet\"" }
+        return response
+    }
+}
+
+extension String {
+    /// `contextExceeded` as `context_exceeded`.
+    fileprivate var snakeCase: String {
+        reduce(into: "") { $0 += $1.isUppercase ? "_" + $1.lowercased() : String($1) }
+    }
+}
+
+extension Response {
+    init(status: HTTPResponse.Status = .ok, json: JSONValue) {
+        self.init(
+            status: status, headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: json.encoded)))
+    }
+}

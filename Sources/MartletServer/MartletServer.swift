@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
+import Logging
+public import Martlet
+import NIOCore
+import NIOSSL
+import ServiceLifecycle
+import Synchronization
+
+/// Serves an engine over HTTP, as OpenAI's clients and vLLM's users expect it.
+///
+/// It answers from the moment that it listens; what needs the model is refused with 503 until that is loaded.
+public final class MartletServer: Sendable {
+    public let configuration: ServerConfiguration
+    private let state: ServerState
+    private let stopping: AsyncStream<Void>
+    private let stop: AsyncStream<Void>.Continuation
+
+    public init(_ configuration: ServerConfiguration) {
+        self.configuration = configuration
+        state = ServerState(configuration)
+        (stopping, stop) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(1))
+    }
+
+    /// Serves until it is told to stop and what was under way has been answered, or its time is over.
+    ///
+    /// - Parameters:
+    ///   - load: makes the engine; called once the server listens.
+    ///   - onReady: called with the engine and the port, nil for a Unix domain socket.
+    /// - Throws: what `load` throws, and why it can't listen.
+    public func run(
+        loading load: @escaping @Sendable () async throws -> Engine,
+        onReady: @escaping @Sendable (Engine, Int?) -> Void = { _, _ in }
+    ) async throws {
+        let (listening, isListening) = AsyncStream<Int?>.makeStream()
+        let application = try Application(
+            router: router(), server: channel(), configuration: applicationConfiguration,
+            onServerRunning: { isListening.yield($0.localAddress?.port) }, logger: quietLogger)
+        let group = ServiceGroup(
+            configuration: .init(services: [.init(service: application)], logger: quietLogger))
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                defer { isListening.finish() }
+                try await group.run()
+            }
+            tasks.addTask { [self] in
+                var ports = listening.makeAsyncIterator()
+                guard let port = await ports.next() else { return }
+                let engine = try await load()
+                state.served.attach(engine)
+                onReady(engine, port)
+                var stops = stopping.makeAsyncIterator()
+                _ = await stops.next()
+                await engine.stop(drain: .seconds(configuration.limits.drainSeconds))
+                await group.triggerGracefulShutdown()
+            }
+            try await tasks.next()
+            // Answers are complete by now; who doesn't take his is not waited for long.
+            tasks.addTask { try? await Task.sleep(for: .seconds(5)) }
+            try await tasks.next()
+            tasks.cancelAll()
+        }
+    }
+
+    /// Refuses new requests, gives those under way the time that the limits say, and ends.
+    public func shutDown() {
+        state.served.beginDraining()
+        stop.yield()
+    }
+
+    private func router() -> Router<ServerContext> {
+        let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
+        router.add(
+            middleware: RequestLog(
+                metrics: state.metrics, logsAccess: configuration.logsAccess, logger: configuration.logger))
+        router.add(middleware: APIKeys<ServerContext>(configuration.apiKeys))
+        for route in Route.all(state) {
+            router.on(RouterPath(route.path), method: route.method) { request, context in
+                try await route.respond(request, context)
+            }
+        }
+        return router
+    }
+
+    private func channel() throws -> HTTPServerBuilder {
+        let limits = configuration.limits
+        let http = HTTPServerBuilder.http1(
+            configuration: .init(
+                additionalChannelHandlers: [ConnectionGuard(limits: limits)],
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: limits.headerFieldBytes, maxHeaderListSize: limits.headerListBytes,
+                    maxHeaderFieldCount: limits.headerFields)))
+        guard let tls = configuration.tls else { return http }
+        let certificates = try NIOSSLCertificate.fromPEMFile(tls.certificate).map {
+            NIOSSLCertificateSource.certificate($0)
+        }
+        let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
+        return try .tls(
+            http,
+            tlsConfiguration: .makeServerConfiguration(certificateChain: certificates, privateKey: .privateKey(key)))
+    }
+
+    private var applicationConfiguration: ApplicationConfiguration {
+        let address: BindAddress =
+            switch configuration.address {
+            case .tcp(let host, let port): .hostname(host, port: port)
+            case .unix(let path): .unixDomainSocket(path: path)
+            }
+        return ApplicationConfiguration(
+            address: address, serverName: "martlet",
+            availableConnectionsDelegate: MaximumAvailableConnections(
+                configuration.limits.connections, logger: quietLogger))
+    }
+
+    /// For the libraries below, whose news of every connection is nobody's.
+    private var quietLogger: Logger {
+        var logger = configuration.logger
+        logger.logLevel = max(logger.logLevel, .warning)
+        return logger
+    }
+}

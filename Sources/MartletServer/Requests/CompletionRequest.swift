@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Martlet
+
+/// The body of `/v1/completions`.
+struct CompletionRequest: Sendable {
+    enum Prompt: Equatable, Sendable {
+        case text(String)
+        case tokens([Int32])
+    }
+
+    var common: GenerationFields
+    var prompts: [Prompt] = []
+    var addsSpecialTokens = true
+    /// Whether the answer begins with the prompt.
+    var echoes = false
+    var logprobs: Int?
+    /// Whether the answer has vLLM's `prompt_logprobs`.
+    private(set) var reportsPromptLogprobs = false
+
+    static let fields: [RequestField<CompletionRequest>] =
+        [
+            RequestField(
+                "prompt", .prompt,
+                "What to continue. Token ids are taken as they are; a text gets BOS where the model wants it."
+            ) {
+                (value, target) throws(ServerError) in target.prompts = try prompts(value)
+            },
+            RequestField(
+                "echo", .boolean,
+                "Puts the prompt before its answer; with `logprobs` its logprobs too. `max_tokens` may be 0 then."
+            ) {
+                (value, target) throws(ServerError) in target.echoes = try value.bool()
+            },
+            RequestField(
+                "logprobs", .integer, "Reports each token's logprob, with so many of the likeliest at its place."
+            ) {
+                (value, target) throws(ServerError) in target.logprobs = try value.integer()
+            },
+            RequestField("add_special_tokens", .boolean, "Whether a text may get BOS; true by default.") {
+                (value, target) throws(ServerError) in target.addsSpecialTokens = try value.bool()
+            },
+        ] + GenerationFields.fields.map { $0.on(\.common) }
+
+    private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
+
+    /// - Parameter defaults: what is drawn where the body doesn't say.
+    init(_ body: JSONValue, defaults: SamplingParameters, limits: ServerLimits) throws(ServerError) {
+        common = GenerationFields(sampling: defaults)
+        // OpenAI's default, which vLLM has too.
+        common.sampling.maxTokens = defaults.maxTokens ?? 16
+        try RequestField.read(body, into: &self, by: Self.fieldsByName, required: "prompt")
+        try limits.check(prompts: prompts.count, samples: common.sampling.n)
+        reportsPromptLogprobs = common.sampling.promptLogprobs != nil
+        if let logprobs {
+            common.sampling.logprobs = logprobs
+            if echoes { common.sampling.promptLogprobs = max(logprobs, common.sampling.promptLogprobs ?? 0) }
+        }
+    }
+
+    /// Whether the engine is not needed: the prompt comes back, and nothing else.
+    var onlyEchoes: Bool { echoes && common.sampling.maxTokens == 0 && common.sampling.promptLogprobs == nil }
+
+    private static func prompts(_ value: FieldValue) throws(ServerError) -> [Prompt] {
+        if case .string(let text) = value.json { return [.text(text)] }
+        let elements = try value.list()
+        guard let first = elements.first else { throw .invalid("prompt", "prompt is empty") }
+        switch first.json {
+        case .string: return try elements.map { (element) throws(ServerError) in .text(try element.string()) }
+        case .array: return try elements.map { (element) throws(ServerError) in .tokens(try element.tokens()) }
+        default: return [.tokens(try value.tokens())]
+        }
+    }
+}
+
+extension ServerLimits {
+    func check(prompts: Int, samples: Int) throws(ServerError) {
+        guard (1...promptsPerRequest).contains(prompts) else {
+            throw .invalid("prompt", "\(prompts) prompts; a request may have 1 to \(promptsPerRequest)")
+        }
+        // Each factor alone is refused with the engine's own words.
+        guard !(1...request.samples).contains(samples) || prompts * samples <= promptsPerRequest else {
+            throw .invalid(
+                "n", "\(prompts) prompts with n = \(samples); at most \(promptsPerRequest) answers are drawn")
+        }
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Martlet
+import MartletText
+
+/// What completions and chat completions have in common.
+struct GenerationFields: Sendable {
+    var model: String?
+    var sampling: SamplingParameters
+    /// Texts that the answer must not hold, before they are tokens.
+    var badWords: [String] = []
+    var priority = 0
+    var cacheSalt: String?
+    var streams = false
+    var includesUsage = false
+    /// Usage in every piece of a stream.
+    var includesUsageAlways = false
+    var namesTokensByID = false
+
+    /// The table that requests of both kinds are read by.
+    static let fields: [RequestField<GenerationFields>] = [
+        RequestField(
+            "model", .string,
+            "Must be a name that the server serves, as `/v1/models` lists them; any one where it is left out."
+        ) {
+            (value, target) throws(ServerError) in target.model = try value.string()
+        },
+        RequestField("temperature", .number, "0 always takes the likeliest token; 1 by default.") {
+            (value, target) throws(ServerError) in target.sampling.temperature = try value.number()
+        },
+        RequestField("top_p", .number, "Keeps the likeliest tokens whose probabilities reach this sum.") {
+            (value, target) throws(ServerError) in target.sampling.topP = try value.number()
+        },
+        RequestField("top_k", .integer, "Keeps this many of the likeliest tokens; 0 or -1 keeps all.") {
+            (value, target) throws(ServerError) in target.sampling.topK = try value.integer()
+        },
+        RequestField("min_p", .number, "Keeps tokens at least this fraction as likely as the likeliest.") {
+            (value, target) throws(ServerError) in target.sampling.minP = try value.number()
+        },
+        RequestField("seed", .integer, "The same seed draws the same answer.") {
+            (value, target) throws(ServerError) in
+            target.sampling.seed = UInt64(bitPattern: Int64(try value.integer()))
+        },
+        RequestField("n", .integer, "Answers to each prompt.") {
+            (value, target) throws(ServerError) in target.sampling.n = try value.integer()
+        },
+        RequestField("max_tokens", .integer, "Ends the answer after so many tokens.") {
+            (value, target) throws(ServerError) in target.sampling.maxTokens = try value.integer()
+        },
+        RequestField("min_tokens", .integer, "Lets nothing end the answer before so many tokens.") {
+            (value, target) throws(ServerError) in target.sampling.minTokens = try value.integer()
+        },
+        RequestField("stop", .stringOrList, "Texts that end the answer, which doesn't hold them.") {
+            (value, target) throws(ServerError) in target.sampling.stop = try value.strings()
+        },
+        RequestField("stop_token_ids", .list, "Tokens that end the answer.") {
+            (value, target) throws(ServerError) in target.sampling.stopTokenIDs = try value.tokens()
+        },
+        RequestField("include_stop_str_in_output", .boolean, "Keeps the stop string in the answer.") {
+            (value, target) throws(ServerError) in target.sampling.includesStopString = try value.bool()
+        },
+        RequestField("ignore_eos", .boolean, "Goes on where the model would end its answer.") {
+            (value, target) throws(ServerError) in target.sampling.ignoresEndTokens = try value.bool()
+        },
+        RequestField("presence_penalty", .number, "Discourages tokens that the answer holds already; in [-2, 2].") {
+            (value, target) throws(ServerError) in target.sampling.presencePenalty = try value.number()
+        },
+        RequestField("frequency_penalty", .number, "The same, once for each time that it holds them; in [-2, 2].") {
+            (value, target) throws(ServerError) in target.sampling.frequencyPenalty = try value.number()
+        },
+        RequestField("repetition_penalty", .number, "Above 1 discourages tokens that prompt or answer hold already.") {
+            (value, target) throws(ServerError) in target.sampling.repetitionPenalty = try value.number()
+        },
+        RequestField("logit_bias", .object, "Token ids and what is added to their logits, from -100 to 100.") {
+            (value, target) throws(ServerError) in target.sampling.logitBias = try bias(value)
+        },
+        RequestField("allowed_token_ids", .list, "Draws from these tokens only.") {
+            (value, target) throws(ServerError) in target.sampling.allowedTokenIDs = try value.tokens()
+        },
+        RequestField("bad_words", .list, "Texts that the answer must not hold.") {
+            (value, target) throws(ServerError) in target.badWords = try value.strings()
+        },
+        RequestField(
+            "prompt_logprobs", .integer,
+            "Reports the prompt's logprobs, with so many of the likeliest tokens at each place."
+        ) {
+            (value, target) throws(ServerError) in target.sampling.promptLogprobs = try value.integer()
+        },
+        RequestField("priority", .integer, "Under `--scheduling-policy priority` the lowest comes first.") {
+            (value, target) throws(ServerError) in target.priority = try value.integer()
+        },
+        RequestField("cache_salt", .string, "Prompts share cached beginnings only with those of the same salt.") {
+            (value, target) throws(ServerError) in target.cacheSalt = try value.string()
+        },
+        RequestField("stream", .boolean, "Sends the answer in pieces, as server-sent events.") {
+            (value, target) throws(ServerError) in target.streams = try value.bool()
+        },
+        RequestField(
+            "stream_options", .object,
+            "`include_usage`: the stream's last event counts tokens; `continuous_usage_stats`: every event does."
+        ) {
+            (value, target) throws(ServerError) in
+            let object = try value.object()
+            func flag(_ name: String) throws(ServerError) -> Bool {
+                guard let json = object[name], json != .null else { return false }
+                return try FieldValue(name: "stream_options.\(name)", json: json).bool()
+            }
+            target.includesUsage = try flag("include_usage")
+            target.includesUsageAlways = try flag("continuous_usage_stats")
+        },
+        RequestField(
+            "return_tokens_as_token_ids", .boolean, "Logprobs name tokens as `token_id:17`, which is never ambiguous."
+        ) {
+            (value, target) throws(ServerError) in target.namesTokensByID = try value.bool()
+        },
+    ]
+
+    private static func bias(_ value: FieldValue) throws(ServerError) -> [Int32: Float] {
+        var bias: [Int32: Float] = [:]
+        for member in try value.object().members {
+            guard let token = Int32(member.key) else {
+                throw ServerError.invalid(
+                    "logit_bias", "logit_bias has token ids for keys, not \(member.key.debugDescription)")
+            }
+            bias[token] = try FieldValue(name: "logit_bias", json: member.value).number()
+        }
+        return bias
+    }
+
+    /// A request for the engine, of a prompt's tokens.
+    func request(_ tokens: [Int32], _ tokenizer: Tokenizer) -> GenerationRequest {
+        var request = GenerationRequest(promptTokens: tokens, sampling: sampling)
+        request.sampling.badWords = tokenizer.badWordTokens(badWords)
+        request.priority = priority
+        request.cacheSalt = cacheSalt
+        return request
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletText
+
+/// The body of `/tokenize`: a text, or a conversation.
+struct TokenizeRequest: Sendable {
+    var prompt: String?
+    var messages: [ChatMessage]?
+    var addsSpecialTokens = true
+
+    static let fields: [RequestField<TokenizeRequest>] = [
+        RequestField("prompt", .string, "The text.") {
+            (value, target) throws(ServerError) in target.prompt = try value.string()
+        },
+        RequestField("messages", .list, "Instead of it, a conversation; it is put into the model's chat template.") {
+            (value, target) throws(ServerError) in target.messages = try ChatRequest.messages(value)
+        },
+        RequestField("add_special_tokens", .boolean, "Whether a text may get BOS; true by default.") {
+            (value, target) throws(ServerError) in target.addsSpecialTokens = try value.bool()
+        },
+    ]
+
+    init(_ body: JSONValue) throws(ServerError) {
+        try RequestField.read(
+            body, into: &self, by: Dictionary(uniqueKeysWithValues: Self.fields.map { ($0.name, $0) }))
+        guard (prompt == nil) != (messages == nil) else {
+            throw .invalid("prompt", "either prompt or messages must be there")
+        }
+    }
+}
+
+/// The body of `/detokenize`.
+struct DetokenizeRequest: Sendable {
+    var tokens: [Int32] = []
+
+    static let fields: [RequestField<DetokenizeRequest>] = [
+        RequestField("tokens", .list, "Token ids.") {
+            (value, target) throws(ServerError) in target.tokens = try value.tokens()
+        }
+    ]
+
+    init(_ body: JSONValue) throws(ServerError) {
+        try RequestField.read(
+            body, into: &self, by: Dictionary(uniqueKeysWithValues: Self.fields.map { ($0.name, $0) }),
+            required: "tokens")
+    }
+}

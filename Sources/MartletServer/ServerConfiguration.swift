@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Logging
+public import Martlet
+
+/// How a server is reached and what it allows.
+public struct ServerConfiguration: Sendable {
+    public enum Address: Sendable, Equatable {
+        /// Port 0 takes any that is free.
+        case tcp(host: String, port: Int)
+        /// The path of a Unix domain socket.
+        case unix(String)
+    }
+
+    /// Paths of PEM files.
+    public struct TLS: Sendable, Equatable {
+        public var certificate: String
+        public var key: String
+
+        public init(certificate: String, key: String) {
+            self.certificate = certificate
+            self.key = key
+        }
+    }
+
+    public var address = Address.tcp(host: "127.0.0.1", port: 8000)
+    public var tls: TLS?
+    /// Any of these lets a client in; empty lets all in.
+    public var apiKeys: [String] = []
+    /// The names that requests may call the model by; the first is what answers call it.
+    public var modelNames: [String]
+    public var limits = ServerLimits()
+    /// How answers are drawn where a request doesn't say.
+    public var defaultSampling = SamplingParameters()
+    /// Where requests without a seed begin: the n-th of them draws with `seed + n`. nil draws at random.
+    public var seed: UInt64?
+    /// Whether prompts and parameters are logged.
+    public var logsRequests = false
+    /// Whether each request is logged when it has been answered.
+    public var logsAccess = true
+    public var version = "0.1.0"
+    public var logger = Logger(label: "martlet.server")
+
+    public init(modelNames: [String]) {
+        precondition(!modelNames.isEmpty)
+        self.modelNames = modelNames
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Martlet
+import MartletText
+
+/// What a client may ask of the server at most. Printed when it starts, and by `/version`.
+public struct ServerLimits: Equatable, Sendable {
+    /// What one prompt may ask of the engine.
+    public var request = RequestLimits()
+    /// Prompts of one HTTP request, and their samples all together.
+    public var promptsPerRequest = 256
+
+    public var bodyBytes = 4 << 20
+    /// How deep JSON may nest.
+    public var jsonDepth = 64
+    /// Bytes of one header field, and of all of them.
+    public var headerFieldBytes = 8 << 10
+    public var headerListBytes = 32 << 10
+    public var headerFields = 100
+    /// Seconds that the whole header may take from the moment that the connection waits for one, and then the body.
+    public var readSeconds = 30.0
+    /// Connections that are open at a time; more wait until one is closed.
+    public var connections = 1024
+    /// Seconds that a client may take nothing of an answer that is there to be sent.
+    public var stallSeconds = 30.0
+    /// Seconds that a request may take altogether; nil for as many as it needs.
+    public var requestSeconds: Double?
+    /// Seconds between two signs of life in a stream that has nothing to say.
+    public var keepAliveSeconds = 10.0
+    /// Seconds that tokenizing one prompt may take.
+    public var tokenizeSeconds = 2.0
+    /// What rendering a conversation may take: expressions and statements, and bytes of text.
+    public var templateSteps = TemplateBudget().steps
+    public var templateBytes = TemplateBudget().bytes
+    /// Seconds that requests under way are given when the server is told to stop.
+    public var drainSeconds = 30.0
+
+    public init() {}
+
+    /// All of them, by the names of their flags.
+    public var all: [(name: String, value: String)] {
+        [
+            ("max-body-bytes", "\(bodyBytes)"), ("max-json-depth", "\(jsonDepth)"),
+            ("max-header-field-bytes", "\(headerFieldBytes)"), ("max-header-bytes", "\(headerListBytes)"),
+            ("max-header-fields", "\(headerFields)"), ("read-timeout", "\(readSeconds)"),
+            ("max-connections", "\(connections)"), ("max-queued-requests", "\(request.queuedRequests)"),
+            ("max-queued-prompt-tokens", "\(request.queuedPromptTokens)"), ("max-n", "\(request.samples)"),
+            ("max-prompts", "\(promptsPerRequest)"), ("max-logprobs", "\(request.logprobs)"),
+            ("max-stop-strings", "\(request.stopStrings)"), ("max-stop-bytes", "\(request.stopStringBytes)"),
+            ("max-logit-bias", "\(request.logitBiases)"), ("max-template-steps", "\(templateSteps)"),
+            ("max-template-bytes", "\(templateBytes)"), ("stream-buffer-bytes", "\(request.unreadBytes)"),
+            ("stall-timeout", "\(stallSeconds)"), ("request-timeout", requestSeconds.map { "\($0)" } ?? "none"),
+            ("keep-alive-interval", "\(keepAliveSeconds)"), ("tokenize-timeout", "\(tokenizeSeconds)"),
+            ("drain-timeout", "\(drainSeconds)"),
+        ]
+    }
+
+    var templateBudget: TemplateBudget {
+        var budget = TemplateBudget()
+        budget.steps = templateSteps
+        budget.bytes = templateBytes
+        return budget
+    }
+
+    /// The engine's share of them.
+    public func apply(to options: inout EngineOptions) {
+        options.limits = request
+        options.templateBudget = templateBudget
+    }
+}

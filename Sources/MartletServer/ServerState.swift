@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Logging
+import Martlet
+import Synchronization
+
+/// What all requests to a server share.
+final class ServerState: Sendable {
+    let served = ServedEngine()
+    let metrics: ServerMetrics
+    let text = TextWorker()
+    let limits: ServerLimits
+    let modelNames: [String]
+    let version: String
+    /// Seconds since 1970 when the server began.
+    let created = Int(Date().timeIntervalSince1970)
+    let logsRequests: Bool
+    private let seed: UInt64?
+    private let seededRequests = Atomic<UInt64>(0)
+    private let defaults: Mutex<SamplingParameters>
+
+    init(_ configuration: ServerConfiguration) {
+        limits = configuration.limits
+        modelNames = configuration.modelNames
+        version = configuration.version
+        logsRequests = configuration.logsRequests
+        seed = configuration.seed
+        defaults = Mutex(configuration.defaultSampling)
+        metrics = ServerMetrics(maxModelLength: 1 << 20)
+    }
+
+    /// How answers are drawn where a request doesn't say.
+    var sampling: SamplingParameters { defaults.withLock { $0 } }
+
+    /// The name that an answer calls the model by.
+    ///
+    /// - Parameter asked: the request's; nil for any.
+    func servedName(_ asked: String?) throws(ServerError) -> String {
+        let name = asked ?? modelNames.first ?? ""
+        guard modelNames.contains(name) else {
+            let names = modelNames.joined(separator: ", ")
+            throw ServerError(
+                .notFound, "the model \(name.prefix(256).debugDescription) is not served here; \(names) is",
+                param: "model",
+                code: "model_not_found")
+        }
+        return name
+    }
+
+    /// The seed of a request that brings none; nil to draw one.
+    func nextSeed() -> UInt64? {
+        seed.map { $0 &+ seededRequests.wrappingAdd(1, ordering: .relaxed).oldValue }
+    }
+
+    func answer(_ object: String, prefix: String, model: String?, _ context: ServerContext) -> AnswerObject {
+        AnswerObject(
+            id: prefix + context.requestID, object: object, created: Int(Date().timeIntervalSince1970),
+            model: model ?? modelNames.first ?? "")
+    }
+
+    /// Says what is asked, if that is wanted.
+    func log(_ prompts: [String], _ sampling: SamplingParameters, _ context: ServerContext) {
+        guard logsRequests else { return }
+        for prompt in prompts {
+            context.logger.info("request", metadata: ["prompt": "\(prompt)", "sampling": "\(sampling)"])
+        }
+    }
+}
