@@ -8,7 +8,7 @@ SWIFT ?= swift
 # A folder of their own keeps them from rebuilding the command, and it them.
 TEST_FLAGS = -c release --scratch-path .build-test -Xswiftc -enable-testing
 
-.PHONY: run test build model lint format sanitize aarch64 compare clean
+.PHONY: run test build model lint format sanitize aarch64 clean
 
 run: model build ## Answer PROMPT with SmolLM2
 	@.build/release/martlet run smollm2 -- "$$PROMPT"
@@ -23,10 +23,10 @@ model: ## Fetch SmolLM2 into Models/, unless it is there
 	@Scripts/fetch-model
 
 lint: ## Check formatting
-	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Examples Benchmarks/compare/Sources Benchmarks/compare/Tests Package.swift
+	$(SWIFT) format lint --strict --recursive --parallel Sources Tests Examples Benchmarks Package.swift
 
 format: ## Format in place
-	$(SWIFT) format --in-place --recursive --parallel Sources Tests Examples Benchmarks/compare/Sources Benchmarks/compare/Tests Package.swift
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Examples Benchmarks Package.swift
 
 sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
 	ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
@@ -45,8 +45,5 @@ aarch64: ## Compile the kernels for 64-bit Arm and run their properties there, e
 	aarch64-linux-gnu-gcc -static .build-aarch64/*.o -lm -o .build-aarch64/kernel_properties
 	qemu-aarch64-static .build-aarch64/kernel_properties
 
-compare: ## Build and test Benchmarks/compare
-	$(SWIFT) test -c release -Xswiftc -enable-testing --package-path Benchmarks/compare
-
 clean: ## Remove what was built
-	rm -rf .build .build-test .build-asan .build-aarch64 Benchmarks/compare/.build
+	rm -rf .build .build-test .build-asan .build-aarch64

@@ -6,7 +6,7 @@ let package = Package(
     name: "martlet",
     products: [
         .library(name: "Martlet", targets: ["Martlet"]),
-        .library(name: "MartletBench", targets: ["MartletBench"]),
+        .library(name: "MartletServer", targets: ["MartletServer"]),
         .executable(name: "martlet", targets: ["MartletCLI"]),
     ],
     dependencies: [
@@ -58,19 +58,28 @@ let package = Package(
             resources: [.embedInCode("Page/index.html")]),
         .target(
             name: "MartletBench",
+            dependencies: ["Martlet", "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints"]),
+        .target(
+            name: "MartletClient",
             dependencies: [
-                "Martlet", "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ]),
         .executableTarget(
             name: "MartletCLI",
             dependencies: [
-                "Martlet", "MartletBench", "MartletServer",
+                "Martlet", "MartletBench", "MartletClient", "MartletServer",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
                 .product(name: "Yams", package: "Yams"),
             ]),
+        .executableTarget(
+            name: "compare",
+            dependencies: [
+                "Martlet", "MartletBench", "MartletClient",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], path: "Benchmarks/compare", exclude: ["README.md"]),
         .executableTarget(name: "GenerateExample", dependencies: ["Martlet"], path: "Examples/Generate"),
         .executableTarget(name: "BatchExample", dependencies: ["Martlet"], path: "Examples/Batch"),
 
@@ -92,6 +101,12 @@ let package = Package(
             dependencies: [
                 "MartletCLI", "Martlet", "MartletBench",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .testTarget(name: "CompareTests", dependencies: ["compare", "MartletClient"]),
+        .testTarget(
+            name: "MartletServerTests",
+            dependencies: [
+                "MartletServer", "Martlet", "MartletTestSupport", .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(

@@ -37,6 +37,14 @@ public struct Timings: Sendable {
         return sorted[lower] + (sorted[upper] - sorted[lower]) * (place - Double(lower))
     }
 
+    public var mean: Double { seconds.isEmpty ? .nan : seconds.reduce(0, +) / Double(seconds.count) }
+
+    /// Of all of them, not of a sample.
+    public var standardDeviation: Double {
+        let mean = mean
+        return (seconds.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(seconds.count)).squareRoot()
+    }
+
     public var minimum: Double { seconds.min() ?? .nan }
     public var maximum: Double { seconds.max() ?? .nan }
 }

@@ -10,6 +10,11 @@ public struct ThroughputWorkload: Sendable {
     public struct Request: Equatable, Sendable {
         public var promptTokens: [Int32]
         public var outputLength: Int
+
+        public init(promptTokens: [Int32], outputLength: Int) {
+            self.promptTokens = promptTokens
+            self.outputLength = outputLength
+        }
     }
 
     public let requests: [Request]

@@ -7,6 +7,6 @@ struct BenchCommand: AsyncParsableCommand {
         commandName: "bench", abstract: "Measures how fast this machine computes, beside its own limits.",
         subcommands: [
             BenchLatencyCommand.self, BenchMixedCommand.self, BenchThroughputCommand.self, BenchAttentionCommand.self,
-            BenchLimitsCommand.self,
+            BenchServeCommand.self, BenchLimitsCommand.self,
         ])
 }

@@ -62,6 +62,16 @@ enum Terminal {
         do { try data.write(to: URL(filePath: path)) } catch { throw InputError("can't write \(path)") }
     }
 
+    /// Adds a value to a file of JSON lines.
+    static func appendJSON(_ value: some Encodable, to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        var data = FileManager.default.contents(atPath: path) ?? Data()
+        if let last = data.last, last != UInt8(ascii: "\n") { data.append(UInt8(ascii: "\n")) }
+        data += try encoder.encode(value) + [UInt8(ascii: "\n")]
+        do { try data.write(to: URL(filePath: path)) } catch { throw InputError("can't write \(path)") }
+    }
+
     static func writeFile(_ text: String, to path: String) throws {
         do { try Data(text.utf8).write(to: URL(filePath: path)) } catch { throw InputError("can't write \(path)") }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MartletClient
 import Testing
 
 @testable import compare
@@ -34,18 +35,26 @@ import Testing
 
             data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":3}}
 
+            data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
+
+            data: {"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":null}]}
+
+            data: {"error":{"message":"broken"}}
+
             data: [DONE]
 
 
             """
         for size in [1, 7, 1000] {
-            var (stream, count) = (EventStream(), 0)
+            var (stream, events) = (EventStreamParser(), [AnswerEvent]())
             var rest = Array(text.utf8)[...]
             while !rest.isEmpty {
-                count += stream.append(rest.prefix(size))
+                events += stream.append(rest.prefix(size))
                 rest = rest.dropFirst(size)
             }
-            #expect(count == 2 && stream.completionTokens == 3)
+            #expect(events.filter(\.hasTokens).map(\.text) == ["a", "", "b"])
+            #expect(events.compactMap(\.completionTokens) == [3] && events.compactMap(\.promptTokens) == [4])
+            #expect(events.compactMap(\.error) == ["broken"])
         }
     }
 

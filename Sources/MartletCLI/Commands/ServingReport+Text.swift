@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import MartletBench
+
+extension ServingReport {
+    /// vLLM's lines.
+    func text(measures: [Measure], percentiles: [Double]) -> String {
+        func number(_ value: Double) -> String { value.isFinite ? String(format: "%.2f", value) : "-" }
+        var totals = Table()
+        totals.add("Successful requests", "\(completed.count)")
+        totals.add("Failed requests", "\(outcomes.count - completed.count)")
+        totals.add("Benchmark duration (s)", number(seconds))
+        totals.add("Total input tokens", "\(inputTokens)")
+        totals.add("Total generated tokens", "\(outputTokens)")
+        totals.add("Request throughput (req/s)", number(Double(completed.count) / seconds))
+        if let requestGoodput { totals.add("Request goodput (req/s)", number(requestGoodput)) }
+        totals.add("Output token throughput (tok/s)", number(Double(outputTokens) / seconds))
+        totals.add("Total token throughput (tok/s)", number(Double(inputTokens + outputTokens) / seconds))
+        totals.add("Peak concurrent requests", "\(peaks.requests)")
+        var table = Table()
+        table.rows.append(["ms", "mean", "median", "std"] + percentiles.map { "p\($0.percentName)" })
+        for measure in measures {
+            let timings = timings(measure)
+            table.rows.append(
+                [measure.title, number(timings.mean), number(timings.median), number(timings.standardDeviation)]
+                    + percentiles.map { number(timings.quantile($0 / 100)) })
+        }
+        if !probes.isEmpty {
+            var timings = Timings()
+            for probe in probes { timings.append(probe * 1000) }
+            table.rows.append(
+                ["Probes", number(timings.mean), number(timings.median), number(timings.standardDeviation)]
+                    + percentiles.map { number(timings.quantile($0 / 100)) })
+        }
+        return totals.text + "\n" + table.text
+    }
+
+    /// Each measure over its percentiles.
+    var plot: LinePlot {
+        let panels = Measure.allCases.map { measure in
+            let timings = timings(measure)
+            let points = stride(from: 1.0, through: 99, by: 2).map { percent in
+                let value = timings.quantile(percent / 100)
+                return LinePlot.Point(x: percent, y: value, range: value...value)
+            }
+            return LinePlot.Panel(
+                title: measure.title,
+                series: timings.seconds.isEmpty ? [] : [LinePlot.Series(name: "requests", points: points)])
+        }
+        return LinePlot(
+            title:
+                "\(completed.count) requests, \(String(format: "%.0f", Double(outputTokens) / seconds)) output tokens/s",
+            xLabel: "percentile", yLabel: "ms", panels: panels.filter { !$0.series.isEmpty })
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import MartletBench
+import MartletText
+
+/// What a serving benchmark asks.
+struct ServingPromptOptions: ParsableArguments {
+    @Option(help: "Where prompts come from: random, sharegpt, prefix_repetition or custom.")
+    var datasetName = ServingDataset.random
+    @Option(help: "The file of sharegpt, or of custom: lines like {\"prompt\": \"…\"}.", completion: .file())
+    var datasetPath: String?
+    @Option(help: "Requests.") var numPrompts = 100
+    @Option(help: "Of prompts and arrivals.") var seed: UInt64 = 0
+    @Option(help: "Tokens of a random prompt.") var randomInputLen = 1024
+    @Option(help: "Tokens of its answer.") var randomOutputLen = 128
+    @Option(help: "How far both may be from that: 0.2 is up to a fifth more or less.") var randomRangeRatio = 0.0
+    @Option(help: "Tokens that all random prompts begin with, before theirs.") var randomPrefixLen = 0
+    @Option(help: "Tokens of each prefix of prefix_repetition.") var prefixRepetitionPrefixLen = 256
+    @Option(help: "Tokens behind it.") var prefixRepetitionSuffixLen = 256
+    @Option(help: "Different prefixes.") var prefixRepetitionNumPrefixes = 10
+    @Option(help: "Tokens of an answer.") var prefixRepetitionOutputLen = 128
+    @Option(help: "Tokens of an answer, where the file has none.") var sharegptOutputLen: Int?
+    @Option(help: "Tokens of an answer.") var customOutputLen = 256
+
+    func validate() throws {
+        let counts = [
+            numPrompts, randomInputLen, randomOutputLen, prefixRepetitionPrefixLen, prefixRepetitionSuffixLen,
+            prefixRepetitionNumPrefixes, prefixRepetitionOutputLen, customOutputLen, sharegptOutputLen ?? 1,
+        ]
+        guard counts.allSatisfy({ (1...1 << 20).contains($0) }), (0...1 << 20).contains(randomPrefixLen),
+            (0..<1).contains(randomRangeRatio)
+        else { throw ValidationError("counts and lengths must be 1 to 1048576, --random-range-ratio 0 to below 1") }
+        guard [.sharegpt, .custom].contains(datasetName) == (datasetPath != nil) else {
+            throw ValidationError("--dataset-path goes with --dataset-name sharegpt and custom, and only with those")
+        }
+    }
+
+    func workload(_ tokenizer: Tokenizer) throws -> ThroughputWorkload {
+        let vocabulary = tokenizer.vocabulary
+        switch (datasetName, datasetPath) {
+        case (.sharegpt, let path?):
+            return try .shareGPT(
+                path: path, count: numPrompts, outputLength: sharegptOutputLen, tokenizer: tokenizer, seed: seed)
+        case (.custom, let path?):
+            return try .custom(path: path, count: numPrompts, outputLength: customOutputLen, tokenizer: tokenizer)
+        case (.prefixRepetition, _):
+            return .prefixRepetition(
+                count: numPrompts, prefixLength: prefixRepetitionPrefixLen, suffixLength: prefixRepetitionSuffixLen,
+                prefixes: prefixRepetitionNumPrefixes, outputLength: prefixRepetitionOutputLen, vocabulary: vocabulary,
+                seed: seed)
+        default:
+            return .random(
+                count: numPrompts, inputLength: randomInputLen, outputLength: randomOutputLen,
+                rangeRatio: randomRangeRatio, prefixLength: randomPrefixLen, vocabulary: vocabulary, seed: seed)
+        }
+    }
+}
+
+/// When a serving benchmark asks.
+struct ServingLoadOptions: ParsableArguments {
+    @Option(help: "Requests a second; inf sends all at once.") var requestRate = Double.infinity
+    @Option(help: "1 is a Poisson process, less is burstier, more is steadier.") var burstiness = 1.0
+    @Option(help: "Requests that are open at a time; the others wait.") var maxConcurrency: Int?
+    @Option(help: "How the rate grows, in place of --request-rate: linear or exponential.")
+    var rampUpStrategy: ArrivalProcess.Ramp?
+    @Option(help: "Requests a second at the beginning.") var rampUpStartRps: Double?
+    @Option(help: "And at the end.") var rampUpEndRps: Double?
+    @Option(help: "Requests before the measurement, one after the other.") var numWarmups = 1
+    @Option(help: "Seconds to wait for the server to answer at all.") var readyCheckTimeoutSec = 30.0
+    @Option(help: "Tiny requests a second beside the load, whose latency is told apart.") var probeRequestRate: Double?
+
+    func validate() throws {
+        guard requestRate > 0, burstiness > 0, burstiness <= 1e6, (1...65536).contains(maxConcurrency ?? 1),
+            (0...1024).contains(numWarmups), (0...86_400).contains(readyCheckTimeoutSec), probeRequestRate ?? 1 > 0,
+            rampUpStartRps ?? 1 > 0, rampUpEndRps ?? 1 > 0
+        else { throw ValidationError("rates and counts must be positive, --num-warmups at most 1024") }
+        guard (rampUpStrategy != nil) == (rampUpStartRps != nil), (rampUpStartRps != nil) == (rampUpEndRps != nil)
+        else {
+            throw ValidationError("--ramp-up-strategy, --ramp-up-start-rps and --ramp-up-end-rps go together")
+        }
+        guard rampUpStrategy == nil || requestRate == .infinity else {
+            throw ValidationError("--ramp-up-strategy takes the place of --request-rate")
+        }
+    }
+
+    var arrivals: ArrivalProcess {
+        var process = ArrivalProcess(rate: requestRate, burstiness: burstiness)
+        if let rampUpStrategy, let rampUpStartRps, let rampUpEndRps {
+            process.ramp = (rampUpStrategy, rampUpStartRps, rampUpEndRps)
+        }
+        return process
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Dispatch
+import Foundation
+
+/// A client that speaks HTTP by hand, so that it can speak it badly.
+final class RawClient: Sendable {
+    struct Fault: Error { let description: String }
+
+    struct Answer {
+        var status = 0
+        var headers = ""
+        var body = ""
+        /// Whether the server closed the connection.
+        var isClosed = false
+
+        var json: [String: Any]? {
+            (try? JSONSerialization.jsonObject(with: Data(body.utf8))) as? [String: Any]
+        }
+        var error: [String: Any]? { json?["error"] as? [String: Any] }
+    }
+
+    private let socket: Int32
+
+    /// - Parameter receiveBuffer: bytes that the system keeps of what isn't read; nil for its own choice.
+    init(port: Int, receiveBuffer: Int32? = nil) throws {
+        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        if var receiveBuffer {
+            setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size))
+        }
+        var timeout = timeval(tv_sec: 20, tv_usec: 0)
+        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        let result = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw Fault(description: "can't connect: \(errno)") }
+    }
+
+    deinit { close(socket) }
+
+    /// Off the threads that the server's own tasks need.
+    private func blocking<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
+        try await withCheckedThrowingContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(with: Swift.Result(catching: work)) }
+        }
+    }
+
+    func send(_ bytes: some Sequence<UInt8>) async throws {
+        let bytes = Array(bytes)
+        let socket = socket
+        try await blocking {
+            var sent = 0
+            while sent < bytes.count {
+                let count = bytes[sent...].withUnsafeBytes {
+                    Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+                }
+                guard count > 0 else { throw Fault(description: "the server closed the connection") }
+                sent += count
+            }
+        }
+    }
+
+    func send(_ text: String) async throws { try await send(text.utf8) }
+
+    /// Sends byte by byte, with a pause between two, until all is sent or the server closes.
+    func drip(_ text: String, every pause: Duration) async {
+        for byte in text.utf8 {
+            do { try await send([byte]) } catch { return }
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    /// Some bytes; none where the server has closed, or nothing came for 20 seconds.
+    func receive() async throws -> [UInt8] {
+        let socket = socket
+        return try await blocking {
+            var buffer = [UInt8](repeating: 0, count: 1 << 16)
+            let count = recv(socket, &buffer, buffer.count, 0)
+            return Array(buffer.prefix(max(0, count)))
+        }
+    }
+
+    /// All that comes until the server closes.
+    func receiveAll() async throws -> String {
+        var all: [UInt8] = []
+        while case let bytes = try await receive(), !bytes.isEmpty { all += bytes }
+        return String(decoding: all, as: UTF8.self)
+    }
+
+    /// One whole answer, of a known length or in chunks.
+    func answer() async throws -> Answer {
+        var (bytes, answer) = ([UInt8](), Answer())
+        let end = Array("\r\n\r\n".utf8)
+        func find(_ pattern: [UInt8], from start: Int) -> Int? {
+            guard bytes.count >= pattern.count + start else { return nil }
+            return (start...bytes.count - pattern.count).first { bytes[$0..<$0 + pattern.count].elementsEqual(pattern) }
+        }
+        func more() async throws -> Bool {
+            let next = try await receive()
+            bytes += next
+            return !next.isEmpty
+        }
+        while find(end, from: 0) == nil {
+            guard try await more() else {
+                answer.isClosed = true
+                return answer
+            }
+        }
+        let split = find(end, from: 0) ?? 0
+        answer.headers = String(decoding: bytes[..<split], as: UTF8.self)
+        answer.status = Int(answer.headers.split(separator: " ").dropFirst().first ?? "") ?? 0
+        bytes.removeFirst(split + end.count)
+        let fields = answer.headers.lowercased()
+        if let line = fields.split(separator: "\r\n").first(where: { $0.hasPrefix("content-length:") }) {
+            let length = Int(line.dropFirst(15).trimmingCharacters(in: .whitespaces)) ?? 0
+            while bytes.count < length {
+                guard try await more() else { break }
+            }
+            answer.body = String(decoding: bytes.prefix(length), as: UTF8.self)
+        } else if fields.contains("transfer-encoding: chunked") {
+            while find(Array("0\r\n\r\n".utf8), from: 0) == nil {
+                guard try await more() else { break }
+            }
+            answer.body = Self.unchunked(bytes)
+        }
+        return answer
+    }
+
+    private static func unchunked(_ bytes: [UInt8]) -> String {
+        var (rest, body) = (bytes[...], [UInt8]())
+        while let end = rest.firstIndex(of: UInt8(ascii: "\r")),
+            let length = Int(String(decoding: rest[..<end], as: UTF8.self), radix: 16), length > 0
+        {
+            body += rest.dropFirst(end - rest.startIndex + 2).prefix(length)
+            rest = rest.dropFirst(end - rest.startIndex + 2 + length + 2)
+        }
+        return String(decoding: body, as: UTF8.self)
+    }
+
+    /// Goes without a word; the system then resets the connection if there was something unread.
+    func leave() { shutdown(socket, Int32(SHUT_RDWR)) }
+    /// Says that it will send nothing more.
+    func closeSending() { shutdown(socket, Int32(SHUT_WR)) }
+
+    static func post(_ path: String, _ body: String, headers: String = "Content-Type: application/json\r\n") -> String {
+        "POST \(path) HTTP/1.1\r\nHost: x\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+    }
+
+    static func get(_ path: String, headers: String = "") -> String {
+        "GET \(path) HTTP/1.1\r\nHost: x\r\n\(headers)\r\n"
+    }
+}
