@@ -8,7 +8,7 @@ SWIFT ?= swift
 # A folder of their own keeps them from rebuilding the command, and it them.
 TEST_FLAGS = -c release --scratch-path .build-test -Xswiftc -enable-testing
 
-.PHONY: run test build model lint format sanitize aarch64 clean
+.PHONY: run test build dist install docs integration soak model lint format sanitize aarch64 clean
 
 run: model build ## Answer PROMPT with SmolLM2
 	@.build/release/martlet run smollm2 -- "$$PROMPT"
@@ -16,8 +16,27 @@ run: model build ## Answer PROMPT with SmolLM2
 test: model ## Build and run every test
 	$(SWIFT) test $(TEST_FLAGS)
 
+# The standard library is within: the command runs where there is no Swift.
 build: ## Build the command .build/release/martlet
-	$(SWIFT) build -c release --product martlet
+	$(SWIFT) build -c release --static-swift-stdlib --product martlet
+
+dist: build ## Put it, stripped, into dist/martlet
+	mkdir -p dist
+	strip --strip-all -o dist/martlet .build/release/martlet
+
+PREFIX ?= /usr/local
+
+install: dist ## Put it into PREFIX/bin
+	install -D --mode 755 dist/martlet $(DESTDIR)$(PREFIX)/bin/martlet
+
+docs: build ## Write the documents that are made from the program
+	.build/release/martlet generate-documentation Docs
+
+integration: model dist ## Run real clients against a real server; needs Python
+	Tests/Integration/run dist/martlet
+
+soak: model dist ## Hold 100 clients against a server for five minutes
+	MARTLET=dist/martlet .build-integration/venv/bin/python Tests/Integration/soak.py
 
 model: ## Fetch SmolLM2 into Models/, unless it is there
 	@Scripts/fetch-model
@@ -29,9 +48,9 @@ format: ## Format in place
 	$(SWIFT) format --in-place --recursive --parallel Sources Tests Examples Benchmarks Package.swift
 
 sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
-	ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
+	MARTLET_WITHOUT_NETWORK=1 ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
 	  -Xswiftc -enable-testing --sanitize=address \
-	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|FloatFormatTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests|MartletCLITests'
+	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|FloatFormatTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests'
 
 KERNELS = Sources/CMartletKernels
 CLANG ?= clang
@@ -46,4 +65,4 @@ aarch64: ## Compile the kernels for 64-bit Arm and run their properties there, e
 	qemu-aarch64-static .build-aarch64/kernel_properties
 
 clean: ## Remove what was built
-	rm -rf .build .build-test .build-asan .build-aarch64
+	rm -rf dist .build .build-integration .build-test .build-asan .build-aarch64

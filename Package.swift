@@ -117,3 +117,14 @@ let package = Package(
             resources: [.copy("Fixtures")]),
     ]
 )
+
+// The network's packages take minutes to compile. What is built with a sanitizer is our own memory's handling: without
+// them, and without what needs them.
+if Context.environment["MARTLET_WITHOUT_NETWORK"] != nil {
+    let networked = [
+        "MartletServer", "MartletClient", "MartletCLI", "compare", "MartletServerTests", "MartletCLITests",
+        "CompareTests",
+    ]
+    package.targets.removeAll { networked.contains($0.name) }
+    package.products.removeAll { ["MartletServer", "martlet"].contains($0.name) }
+}

@@ -13,7 +13,7 @@ struct MartletCommand: AsyncParsableCommand {
         subcommands: [
             RunCommand.self, ChatCommand.self, ServeCommand.self, TokenizeCommand.self, InspectCommand.self,
             EvaluateCommand.self,
-            CheckCommand.self, BenchCommand.self,
+            CheckCommand.self, BenchCommand.self, GenerateDocumentationCommand.self,
         ])
 
     static let version = "0.1.0"

@@ -9,6 +9,9 @@ import Testing
 
 @testable import MartletServer
 
+/// Everything over live sockets, one after the other: what they wait for is not how busy their neighbours are.
+@Suite(.serialized) struct LiveServerTests {}
+
 /// A server of a tiny model on a port of its own.
 final class TestServer: Sendable {
     let server: MartletServer

@@ -6,7 +6,8 @@ import Martlet
 
 struct EvaluateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "evaluate", abstract: "Measures a model.", subcommands: [PerplexityCommand.self])
+        commandName: "evaluate", abstract: "Measures a model.",
+        subcommands: [PerplexityCommand.self, LogLikelihoodCommand.self])
 }
 
 struct PerplexityCommand: AsyncParsableCommand {
@@ -34,5 +35,42 @@ struct PerplexityCommand: AsyncParsableCommand {
             String(
                 format: "perplexity %.4f ± %.4f over %d tokens in %d windows of %d\n", result.perplexity,
                 result.standardError, result.scoredTokens, result.windows, context))
+    }
+}
+
+struct LogLikelihoodCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "loglikelihood", abstract: "How likely a model finds texts behind others.",
+        discussion: "What lm_eval computes of a multiple choice, one JSON object a line.")
+
+    @OptionGroup var load: LoadOptions
+
+    @Argument(help: #"A file of lines like {"context": "…", "continuation": "…"}."#)
+    var file: String
+
+    private struct Pair: Decodable {
+        let context: String
+        let continuation: String
+    }
+
+    private struct Line: Encodable {
+        let loglikelihood: Double
+        let is_greedy: Bool
+    }
+
+    func run() async throws {
+        let pairs = try Terminal.readFile(file).split(separator: "\n").enumerated().map { index, line in
+            guard let pair = try? JSONDecoder().decode(Pair.self, from: Data(line.utf8)) else {
+                throw InputError("line \(index + 1) of \(file) has no context and continuation")
+            }
+            return pair
+        }
+        let run = try await load.loadEngine()
+        for pair in pairs {
+            let result = try await LogLikelihood.of(pair.continuation, behind: pair.context, on: run.engine)
+            let line = try JSONEncoder().encode(Line(loglikelihood: result.logprob, is_greedy: result.isGreedy))
+            Terminal.write(String(decoding: line, as: UTF8.self) + "\n")
+        }
+        try await run.finish()
     }
 }

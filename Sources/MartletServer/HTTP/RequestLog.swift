@@ -16,7 +16,7 @@ struct RequestLog: RouterMiddleware {
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
         var context = context
-        context.requestID = Self.idField.flatMap { request.headers[$0] }.flatMap(Self.usable) ?? context.id
+        context.requestID = Self.idField.flatMap { request.headers[$0] }.flatMap(Self.usable) ?? "\(RequestID())"
         context.logger = logger
         context.logger[metadataKey: "request_id"] = "\(context.requestID)"
         let start = ContinuousClock.now

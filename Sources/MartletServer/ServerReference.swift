@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What the server speaks, as documents made from the tables that it runs by.
+public enum ServerReference {
+    /// Routes, fields, errors and limits.
+    public static var http: String {
+        var configuration = ServerConfiguration(modelNames: ["model"])
+        configuration.logsAccess = false
+        let routes = Route.all(ServerState(configuration))
+        var text = """
+            # HTTP
+
+            What `martlet serve` answers. Made by `make docs` from the tables that it runs by.
+
+            | | | |
+            |---|---|---|
+
+            """
+        for route in routes { text += "| `\(route.method.rawValue)` | `\(route.path)` | \(route.help) |\n" }
+        text += """
+
+            Bodies are JSON objects in UTF-8 with `Content-Type: application/json`; no key may be there twice, values nest no
+            deeper than `--max-json-depth`. A field that is null counts as absent. Unknown fields are passed over, as vLLM
+            does it, but for those that ask for something which this server can't do: see below. Every answer has an
+            `X-Request-Id`, the client's own if it sent one.
+
+            With API keys (`--api-key`, or `MARTLET_API_KEY`) every route but `/health` wants `Authorization: Bearer KEY`, or
+            basic authentication with the key for a password, which browsers ask for when they open the page.
+
+
+            """
+        text += section("POST /v1/completions", CompletionRequest.fields)
+        text += section("POST /v1/chat/completions", ChatRequest.fields)
+        text += section("POST /tokenize", TokenizeRequest.fields)
+        text += section("POST /detokenize", DetokenizeRequest.fields)
+        text += """
+            ## Not supported
+
+            These are refused with 400 and `"code": "unsupported_parameter"`, unless they are null or ask for nothing: \
+            \(UnsupportedFields.neutralValues.keys.sorted().map { "`\($0)`" }.joined(separator: ", ")).
+
+            ## Streams
+
+            With `"stream": true` an answer comes as server-sent events, `data: {…}`, the last of them `data: [DONE]`. One event
+            may bring several tokens. Comments (`: keep-alive`) come while there is nothing to say. What goes wrong on the way is
+            an event with an `error`. A client that closes its side of the connection, even only for sending, ends its request
+            within a step; one that takes nothing for `--stall-timeout` seconds, or leaves more than `--stream-buffer-bytes`
+            of its answer unread, is cut off.
+
+            ## Errors
+
+            In OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`; `param` names the field.
+
+            | status | when |
+            |---|---|
+            | 400 | the body, a field or the prompt is not acceptable; HTTP that can't be read |
+            | 401 | a key is missing or wrong |
+            | 404 | no such route, no such model |
+            | 408 | the request took longer than `--request-timeout` |
+            | 413 | the body is longer than `--max-body-bytes` |
+            | 415 | the body is compressed, or no JSON |
+            | 500 | the server failed; its log says why |
+            | 503 | the model is being loaded, the queue is full, or the server is stopping; `Retry-After` says when to come back |
+
+            A connection is closed without an answer where a header, and then a body, has not come whole within
+            `--read-timeout` seconds.
+
+            ## Limits
+
+            Each is a flag of `martlet serve`, printed when it starts and by `/version`.
+
+            | flag | default |
+            |---|---|
+
+            """
+        for limit in ServerLimits().all { text += "| `--\(limit.name)` | \(limit.value) |\n" }
+        return text
+    }
+
+    private static func section<Target>(_ title: String, _ fields: [RequestField<Target>]) -> String {
+        var text = "## \(title)\n\n| field | type | |\n|---|---|---|\n"
+        for field in fields { text += "| `\(field.name)` | \(field.kind.rawValue) | \(field.help) |\n" }
+        return text + "\n"
+    }
+
+    /// Every metric.
+    public static var metrics: String {
+        var text = """
+            # Metrics
+
+            What `GET /metrics` of `martlet serve` tells Prometheus. Made by `make docs` from the metrics themselves. Names that
+            begin with `vllm:` are vLLM's and mean the same, so its Grafana boards work; all have the labels `model_name` and
+            `engine`.
+
+            | metric | kind | labels | |
+            |---|---|---|---|
+
+            """
+        for metric in ServerMetrics(maxModelLength: 1).collect(nil, nil) {
+            let name = metric.kind == .counter ? "\(metric.name)_total" : metric.name
+            let labels = metric.labels.map { "`\($0)`" }.joined(separator: ", ")
+            text += "| `\(name)` | \(metric.kind.rawValue) | \(labels) | \(metric.help) |\n"
+        }
+        text += """
+
+            A request's latency is the sum of its parts: `e2e_request_latency` = `request_queue_time` + `request_prefill_time` +
+            `request_decode_time`, and `request_inference_time` is the last two.
+
+            """
+        return text
+    }
+}

@@ -1,0 +1,164 @@
+"""OpenAI's own client, LangChain's, and curl."""
+
+import asyncio
+import json
+import subprocess
+
+import openai
+import pytest
+from langchain_openai import ChatOpenAI
+
+from conftest import MARTLET, MODEL, serving
+
+MESSAGES = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+@pytest.fixture
+def client(server):
+    return openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
+
+
+def test_models(client):
+    assert [model.id for model in client.models.list()] == [MODEL]
+    assert client.models.retrieve(MODEL).id == MODEL
+
+
+def test_chat(client):
+    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=20, temperature=0)
+    assert answer.choices[0].message.content and answer.choices[0].finish_reason in ("stop", "length")
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    pieces = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, max_tokens=20, temperature=0, stream=True,
+        stream_options={"include_usage": True})
+    pieces = list(pieces)
+    text = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert text == answer.choices[0].message.content
+    assert pieces[-1].choices == [] and pieces[-1].usage.completion_tokens == answer.usage.completion_tokens
+
+
+def test_chat_samples_and_logprobs(client):
+    def ask():
+        return client.chat.completions.create(
+            model=MODEL, messages=MESSAGES, max_tokens=12, n=3, seed=7, logprobs=True, top_logprobs=4)
+    first, second = ask(), ask()
+    assert [choice.index for choice in first.choices] == [0, 1, 2]
+    assert [c.message.content for c in first.choices] == [c.message.content for c in second.choices]
+    for choice in first.choices:
+        for token in choice.logprobs.content:
+            assert len(token.top_logprobs) == 4 and token.logprob <= 0
+            assert bytes(token.bytes).decode(errors="replace") == token.token
+    # A stop string ends an answer, and is no part of it.
+    greedy = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=30, temperature=0)
+    word = greedy.choices[0].message.content.split()[1]
+    stopped = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, max_tokens=30, temperature=0, stop=[word])
+    assert stopped.choices[0].finish_reason == "stop" and word not in stopped.choices[0].message.content
+
+
+def test_completions(client):
+    answer = client.completions.create(
+        model=MODEL, prompt=["One, two,", "Red, green,"], max_tokens=6, temperature=0, logprobs=2, echo=True, n=1)
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    for choice, prompt in zip(answer.choices, ["One, two,", "Red, green,"]):
+        assert choice.text.startswith(prompt)
+        report = choice.logprobs
+        assert "".join(report.tokens) == choice.text and report.token_logprobs[0] is None
+        for token, logprob, top in list(zip(report.tokens, report.token_logprobs, report.top_logprobs))[1:]:
+            assert top[token] == logprob
+    text = "".join(
+        piece.choices[0].text
+        for piece in client.completions.create(model=MODEL, prompt="One, two,", max_tokens=6, temperature=0, stream=True))
+    assert "One, two," + text == answer.choices[0].text
+    biased = client.completions.create(
+        model=MODEL, prompt="One, two,", max_tokens=3, temperature=0, logit_bias={"19": 100})
+    assert biased.usage.completion_tokens == 3
+
+
+def test_errors(client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=MODEL, messages=MESSAGES, temperature=-1)
+    assert caught.value.param == "temperature"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(
+            model=MODEL, messages=MESSAGES, tools=[{"type": "function", "function": {"name": "f"}}])
+    assert caught.value.param == "tools"
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="other", messages=MESSAGES)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model=MODEL, prompt=[100] * 9000)
+    assert caught.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError):
+        client.embeddings.create(model=MODEL, input="a")
+
+
+def test_asynchronous(server):
+    async def ask(client, index):
+        pieces = await client.chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": f"Count to {index}."}], max_tokens=16, temperature=0,
+            stream=True)
+        return "".join([piece.choices[0].delta.content or "" async for piece in pieces])
+
+    async def all_answers():
+        async with openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="none") as client:
+            together = await asyncio.gather(*(ask(client, index) for index in range(12)))
+            # Alone each gets the same answer.
+            assert together[5] == await ask(client, 5)
+            # Who stops reading ends his request.
+            pieces = await client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=2000, stream=True)
+            await anext(aiter(pieces))
+            await pieces.close()
+            return together
+    assert all(asyncio.run(all_answers()))
+
+
+def test_langchain(server):
+    model = ChatOpenAI(base_url=server.url + "/v1", api_key="none", model=MODEL, temperature=0, max_tokens=24)
+    answer = model.invoke([("system", "You are terse."), ("user", "Name a colour.")])
+    assert answer.content and answer.usage_metadata["output_tokens"] > 0
+    assert "".join(piece.content for piece in model.stream([("system", "You are terse."), ("user", "Name a colour.")])) \
+        == answer.content
+    assert len(model.batch(["One?", "Two?", "Three?"])) == 3
+
+
+def curl(*arguments):
+    return subprocess.run(["curl", "--silent", "--show-error", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_curl(server, tmp_path):
+    body = json.dumps({"model": MODEL, "prompt": "Once upon a time", "max_tokens": 8, "temperature": 0})
+    answer = json.loads(curl(server.url + "/v1/completions", "--json", body))
+    # The command gives the same answer.
+    text = subprocess.run(
+        [MARTLET, "run", MODEL, "--raw", "Once upon a time", "--max-tokens", "8", "--temperature", "0"],
+        capture_output=True, text=True, check=True).stdout
+    assert text == answer["choices"][0]["text"] + "\n"
+    assert curl("--no-buffer", server.url + "/v1/completions", "--json", body[:-1] + ', "stream": true}').endswith("data: [DONE]\n\n")
+    assert curl("--output", "/dev/null", "--write-out", "%{http_code}", server.url + "/v1/completions", "-d", body) == "415"
+
+
+def test_socket_and_tls(tmp_path):
+    socket = tmp_path / "martlet.sock"
+    process = subprocess.Popen([MARTLET, "serve", MODEL, "--uds", str(socket)], stderr=subprocess.DEVNULL)
+    try:
+        health = curl("--retry", "50", "--retry-all-errors", "--retry-delay", "0", "--retry-max-time", "20",
+                      "--unix-socket", str(socket), "http://martlet/health")
+        assert json.loads(health) == {"status": "alive"}
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    with serving("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)) as server:
+        assert server.url.startswith("https")
+        assert json.loads(curl("--cacert", str(certificate), server.url + "/ready")) == {"status": "ready"}
+
+
+def test_config_file(tmp_path):
+    config = tmp_path / "martlet.yaml"
+    config.write_text("model: nowhere\nserved-model-name: [one, two]\nmax_model_len: 512\nenforce-eager: true\nlog-format: json\n")
+    with serving("--config", str(config), "--max-model-len", "256") as server:
+        models = json.loads(server.get("/v1/models"))["data"]
+        assert [(model["id"], model["max_model_len"]) for model in models] == [("one", 256), ("two", 256)]
+        assert "graph mode NONE" in json.loads(server.log[-1])["message"]

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import MartletCLI
+
+@Suite struct DocumentationTests {
+    /// `make docs` writes them anew.
+    @Test func documentsAreWhatTheProgramSays() throws {
+        let folder = URL(filePath: #filePath).appending(path: "../../../Docs").standardized
+        for document in GenerateDocumentationCommand.documents {
+            let text = try String(contentsOf: folder.appending(path: document.name), encoding: .utf8)
+            #expect(text == document.text, "Docs/\(document.name) is out of date; run make docs")
+        }
+    }
+}
+
+@Suite struct ConfigFileTests {
+    private func expand(_ yaml: String, _ rest: [String]) throws -> [String] {
+        let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).yaml")
+        try Data(yaml.utf8).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        return try ConfigFile.expand(["serve"] + rest + ["--config", file.path])
+    }
+
+    @Test func itsFlagsComeFirst() throws {
+        #expect(
+            try expand("model: a.gguf\nmax-model-len: 512\nhost: 0.0.0.0\n", ["--max-model-len", "256"])
+                == ["serve", "a.gguf", "--max-model-len=512", "--host=0.0.0.0", "--max-model-len", "256"])
+        #expect(try expand("model: a.gguf\n", ["b.gguf", "--port", "1"]) == ["serve", "b.gguf", "--port", "1"])
+        #expect(
+            try expand("enforce_eager: true\nenable-prefix-caching: false\napi-key: [a, b]\nseed: \"7\"\n", ["m"])
+                == [
+                    "serve", "m", "--enforce-eager", "--no-enable-prefix-caching", "--api-key=a", "--api-key=b",
+                    "--seed=7",
+                ])
+        #expect(try expand("", ["m"]) == ["serve", "m"])
+        #expect(try ConfigFile.expand(["run", "m", "--config", "x"]) == ["run", "m", "--config", "x"])
+    }
+
+    @Test func whatItCannotMeanIsSaid() {
+        for yaml in ["- a\n", "a: {b: c}\n", "a: [[1]]\n", "a: [", "7"] {
+            #expect(throws: (any Error).self, "\(yaml)") { try expand(yaml, ["m"]) }
+        }
+        #expect(throws: (any Error).self) { try ConfigFile.expand(["serve", "m", "--config", "/nowhere.yaml"]) }
+    }
+
+    @Test func serveTakesThemAll() throws {
+        #expect(try LimitOptions.parse([]).limits == .init())
+        let command = try MartletCommand.parseAsRoot([
+            "serve", "m", "--host", "::1", "--port", "0", "--api-key", "a", "--api-key", "b", "--served-model-name",
+            "x", "y",
+            "--max-body-bytes", "10", "--log-format", "json", "--generation-config", "vllm", "--seed", "3",
+        ])
+        let serve = try #require(command as? ServeCommand)
+        let configuration = serve.listen.configuration(model: "m")
+        #expect(configuration.modelNames == ["x", "y"] && configuration.apiKeys == ["a", "b"])
+        #expect(serve.limits.limits.bodyBytes == 10 && serve.generationConfig == .vllm)
+        for wrong in [
+            ["--port", "70000"], ["--ssl-keyfile", "k"], ["--max-json-depth", "0"], ["--read-timeout", "0"],
+            ["--api-key", ""],
+            ["--log-format", "xml"], ["--drain-timeout", "-1"],
+        ] {
+            #expect(throws: (any Error).self, "\(wrong)") { try MartletCommand.parseAsRoot(["serve", "m"] + wrong) }
+        }
+    }
+}
