@@ -24,7 +24,7 @@ extension LiveServerTests {
         }
 
         private func bits(_ values: Any?) -> [UInt32?] {
-            (values as? [Any] ?? []).map { ($0 as? Double).map { Float($0).bitPattern } }
+            (values as? [Any] ?? []).map { ($0 as? Double).flatMap { Float(exactly: $0)?.bitPattern } }
         }
 
         @Test(arguments: [false, true]) func completions(streaming: Bool) async throws {

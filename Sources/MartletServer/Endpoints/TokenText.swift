@@ -13,8 +13,9 @@ struct TokenText: Sendable {
         namesByID ? "token_id:\(token)" : tokenizer.decode([token], includingSpecials: true)
     }
 
-    /// What vLLM writes for a probability of zero, which JSON has no logarithm for.
-    static func logprob(_ value: Float) -> JSONValue { .float(value.isFinite ? value : -9999) }
+    /// All of its digits, so that clients who compute with doubles have the very number; what vLLM writes for a
+    /// probability of zero, which JSON has no logarithm for.
+    static func logprob(_ value: Float) -> JSONValue { .number(value.isFinite ? Double(value) : -9999) }
 
     func bytes(_ token: Int32) -> JSONValue {
         .array(tokenizer.bytes(of: token, includingSpecials: true).map { .integer(Int($0)) })

@@ -6,8 +6,6 @@ enum JSONValue: Equatable, Sendable {
     case bool(Bool)
     case integer(Int)
     case number(Double)
-    /// Written with as few digits as give the same `Float` back.
-    case float(Float)
     case string(String)
     case array([JSONValue])
     case object(JSONObject)
@@ -17,7 +15,7 @@ enum JSONValue: Equatable, Sendable {
         switch self {
         case .null: "null"
         case .bool: "a boolean"
-        case .integer, .number, .float: "a number"
+        case .integer, .number: "a number"
         case .string: "a string"
         case .array: "a list"
         case .object: "an object"
