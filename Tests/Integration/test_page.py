@@ -1,7 +1,9 @@
 """The page, in a real browser, by keyboard, on a wide screen and on a phone's."""
 
+import json
 import os
 import shutil
+import subprocess
 
 import pytest
 from selenium import webdriver
@@ -42,11 +44,17 @@ def test_chat_by_keyboard(browser, server):
     wait.until(lambda _: len(answers()) == 1)
     bubbles = [item.get_attribute("textContent") for item in browser.find_elements(By.CSS_SELECTOR, "#messages li")]
     assert bubbles[0] == "What is the capital of France?" and len(bubbles[1]) > 5 and "tokens/s" in bubbles[1]
+    # What others ask is seen too.
+    other = subprocess.Popen(
+        ["curl", "--silent", server.url + "/v1/completions", "--json",
+         json.dumps({"prompt": "a", "max_tokens": 4000, "ignore_eos": True, "stream": True})], stdout=subprocess.DEVNULL)
+    wait.until(lambda _: text("running") == "1" and float(text("rate")) > 0 and float(text("launches")) == 1)
+    other.kill()
+    wait.until(lambda _: text("running") == "0")
     # Escape stops an answer; the conversation goes on.
     before = server.metric("vllm:generation_tokens_total")
     browser.switch_to.active_element.send_keys("Tell me a very long story about a bird.", Keys.ENTER)
-    wait.until(lambda _: server.metric("vllm:generation_tokens_total") > before + 20)
-    wait.until(lambda _: int(text("running")) == 1)
+    WebDriverWait(browser, 30, 0.02).until(lambda _: server.metric("vllm:generation_tokens_total") > before)
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     wait.until(lambda _: text("send") == "Send")
     wait.until(lambda _: server.metric("vllm:num_requests_running") == 0)
