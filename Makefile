@@ -36,7 +36,7 @@ integration: model dist ## Run real clients against a real server; needs Python
 	Tests/Integration/run dist/martlet
 
 soak: model dist ## Hold 100 clients against a server for five minutes
-	MARTLET=dist/martlet .build-integration/venv/bin/python Tests/Integration/soak.py
+	Tests/Integration/run dist/martlet soak
 
 model: ## Fetch SmolLM2 into Models/, unless it is there
 	@Scripts/fetch-model

@@ -172,6 +172,9 @@ public struct OpenAIClient: Sendable {
                 onPiece(answer.times.count)
             }
         }
+        guard !answer.times.isEmpty || counted != nil else {
+            throw Failure(description: "\(url) answered without an event; does it stream?")
+        }
         // Events may hold several tokens, or none that is a whole character: what counts is what the server says.
         answer.completionTokens = counted ?? answer.times.count
         return answer

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import HummingbirdTLS
@@ -9,17 +8,18 @@ public import Martlet
 import NIOCore
 import NIOSSL
 import ServiceLifecycle
-import Synchronization
 
 /// Serves an engine over HTTP, as OpenAI's clients and vLLM's users expect it.
 ///
 /// It answers from the moment that it listens; what needs the model is refused with 503 until that is loaded.
 public final class MartletServer: Sendable {
+    /// What it was made with.
     public let configuration: ServerConfiguration
     private let state: ServerState
     private let stopping: AsyncStream<Void>
     private let stop: AsyncStream<Void>.Continuation
 
+    /// A server that doesn't listen yet.
     public init(_ configuration: ServerConfiguration) {
         self.configuration = configuration
         state = ServerState(configuration)
@@ -36,6 +36,7 @@ public final class MartletServer: Sendable {
         loading load: @escaping @Sendable () async throws -> Engine,
         onReady: @escaping @Sendable (Engine, Int?) -> Void = { _, _ in }
     ) async throws {
+        if let fault = configuration.limits.fault { throw ConfigurationError(description: fault) }
         let (listening, isListening) = AsyncStream<Int?>.makeStream()
         let application = try Application(
             router: router(), server: channel(), configuration: applicationConfiguration,
@@ -52,7 +53,7 @@ public final class MartletServer: Sendable {
                 guard let port = await ports.next() else { return }
                 let engine = try await load()
                 state.served.attach(engine)
-                onReady(engine, port)
+                if !state.served.isDraining { onReady(engine, port) }
                 var stops = stopping.makeAsyncIterator()
                 _ = await stops.next()
                 await engine.stop(drain: .seconds(configuration.limits.drainSeconds))
@@ -65,6 +66,9 @@ public final class MartletServer: Sendable {
             tasks.cancelAll()
         }
     }
+
+    /// Whether the model is loaded; before that a server has nothing to finish.
+    public var hasModel: Bool { state.served.current != nil }
 
     /// Refuses new requests, gives those under way the time that the limits say, and ends.
     public func shutDown() {

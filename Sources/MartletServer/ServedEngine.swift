@@ -29,33 +29,54 @@ final class ServedEngine: Sendable {
     }
 }
 
-extension Engine {
+/// Turns a request's texts into tokens, within the limits; on the text worker.
+struct PromptTokens: Sendable {
+    let engine: Engine
+    let limits: ServerLimits
+    private let deadline: ContinuousClock.Instant
+
+    /// - Parameter client: who goes before his turn costs nothing.
+    init(_ engine: Engine, limits: ServerLimits, for client: ClientPresence) throws {
+        if client.isGone { throw ClientGone() }
+        self.engine = engine
+        self.limits = limits
+        deadline = .now + .seconds(limits.tokenizeSeconds)
+    }
+
     /// A text's tokens, unless it is hopelessly long or takes too long.
-    func tokens(
-        of text: String, addingBOS: Bool, limits: ServerLimits
-    ) throws -> [Int32] {
-        try requirePossibleLength(of: text.utf8.count)
-        return try model.tokenizer.encode(text, addingBOS: addingBOS, until: limits.tokenizeDeadline)
+    func tokens(of text: String, addingBOS: Bool) throws -> [Int32] {
+        try require(text.utf8.count, fitsIn: engine.model.maxModelLength, "prompt")
+        return try engine.model.tokenizer.encode(text, addingBOS: addingBOS, until: deadline)
     }
 
-    func tokens(of messages: [ChatMessage], limits: ServerLimits) throws -> [Int32] {
-        try requirePossibleLength(of: messages.reduce(0) { $0 + $1.content.utf8.count })
-        return try model.tokens(of: messages, until: limits.tokenizeDeadline)
+    func tokens(of messages: [ChatMessage]) throws -> [Int32] {
+        try require(
+            messages.reduce(0) { $0 + $1.content.utf8.count }, fitsIn: engine.model.maxModelLength, "messages")
+        return try engine.model.tokens(of: messages, until: deadline)
     }
 
-    /// No token stands for more bytes than the longest, so the context can't hold what has more than so many of those.
-    private func requirePossibleLength(of bytes: Int) throws(ServerError) {
-        let (most, overflows) = model.maxModelLength.multipliedReportingOverflow(
-            by: model.tokenizer.vocabulary.longestToken)
+    func badWords(_ words: [String]) throws -> [[Int32]] {
+        guard words.count <= limits.request.badWords else {
+            throw ServerError.invalid(
+                "bad_words", "bad_words has \(words.count) words; \(limits.request.badWords) are allowed")
+        }
+        for word in words { try require(word.utf8.count, fitsIn: limits.request.badWordTokens, "bad_words") }
+        return engine.model.tokenizer.badWordTokens(words)
+    }
+
+    /// Text of tokens, for people; none where there are too many of them, which the engine refuses.
+    func text(of tokens: [Int32]) -> String {
+        guard tokens.count <= engine.model.maxModelLength else { return "" }
+        return engine.model.tokenizer.decode(tokens, includingSpecials: true)
+    }
+
+    /// No token stands for more bytes than the longest, so what has more than so many of those is too long.
+    private func require(_ bytes: Int, fitsIn tokens: Int, _ field: String) throws(ServerError) {
+        let (most, overflows) = tokens.multipliedReportingOverflow(by: engine.model.tokenizer.vocabulary.longestToken)
         guard overflows || bytes <= most else {
             throw ServerError(
-                .badRequest,
-                "the prompt has \(bytes) bytes; the context of \(model.maxModelLength) tokens can't hold it",
-                param: "prompt", code: "context_length_exceeded")
+                .badRequest, "\(field) has \(bytes) bytes, which \(tokens) tokens can't hold", param: field,
+                code: "context_length_exceeded")
         }
     }
-}
-
-extension ServerLimits {
-    var tokenizeDeadline: ContinuousClock.Instant { .now + .seconds(tokenizeSeconds) }
 }

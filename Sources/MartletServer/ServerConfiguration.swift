@@ -5,6 +5,7 @@ public import Martlet
 
 /// How a server is reached and what it allows.
 public struct ServerConfiguration: Sendable {
+    /// Where a server listens.
     public enum Address: Sendable, Equatable {
         /// Port 0 takes any that is free.
         case tcp(host: String, port: Int)
@@ -17,18 +18,24 @@ public struct ServerConfiguration: Sendable {
         public var certificate: String
         public var key: String
 
+        /// - Parameters:
+        ///   - certificate: the chain, its own certificate first.
+        ///   - key: of that certificate.
         public init(certificate: String, key: String) {
             self.certificate = certificate
             self.key = key
         }
     }
 
+    /// Loopback's port 8000 by default: nobody else's machine is answered.
     public var address = Address.tcp(host: "127.0.0.1", port: 8000)
+    /// nil for plain HTTP.
     public var tls: TLS?
     /// Any of these lets a client in; empty lets all in.
     public var apiKeys: [String] = []
     /// The names that requests may call the model by; the first is what answers call it.
     public var modelNames: [String]
+    /// What clients may ask for.
     public var limits = ServerLimits()
     /// How answers are drawn where a request doesn't say.
     public var defaultSampling = SamplingParameters()
@@ -38,11 +45,19 @@ public struct ServerConfiguration: Sendable {
     public var logsRequests = false
     /// Whether each request is logged when it has been answered.
     public var logsAccess = true
+    /// What `/version` says.
     public var version = "0.1.0"
+    /// Where the server says what it does.
     public var logger = Logger(label: "martlet.server")
 
+    /// - Parameter modelNames: must not be empty.
     public init(modelNames: [String]) {
         precondition(!modelNames.isEmpty)
         self.modelNames = modelNames
     }
+}
+
+/// A server can't be what it was asked to be.
+public struct ConfigurationError: Error, CustomStringConvertible {
+    public let description: String
 }

@@ -9,7 +9,10 @@ public struct ServerLimits: Equatable, Sendable {
     public var request = RequestLimits()
     /// Prompts of one HTTP request, and their samples all together.
     public var promptsPerRequest = 256
+    /// Logprobs that one answer over HTTP holds, those of its prompts in each of its samples among them.
+    public var logprobEntries = 1 << 20
 
+    /// Bytes of a request's body.
     public var bodyBytes = 4 << 20
     /// How deep JSON may nest.
     public var jsonDepth = 64
@@ -35,6 +38,7 @@ public struct ServerLimits: Equatable, Sendable {
     /// Seconds that requests under way are given when the server is told to stop.
     public var drainSeconds = 30.0
 
+    /// The defaults.
     public init() {}
 
     /// All of them, by the names of their flags.
@@ -46,13 +50,44 @@ public struct ServerLimits: Equatable, Sendable {
             ("max-connections", "\(connections)"), ("max-queued-requests", "\(request.queuedRequests)"),
             ("max-queued-prompt-tokens", "\(request.queuedPromptTokens)"), ("max-n", "\(request.samples)"),
             ("max-prompts", "\(promptsPerRequest)"), ("max-logprobs", "\(request.logprobs)"),
+            ("max-logprob-entries", "\(logprobEntries)"),
             ("max-stop-strings", "\(request.stopStrings)"), ("max-stop-bytes", "\(request.stopStringBytes)"),
+            ("max-stop-tokens", "\(request.stopTokens)"), ("max-bad-words", "\(request.badWords)"),
+            ("max-bad-word-tokens", "\(request.badWordTokens)"), ("max-cache-salt-bytes", "\(request.cacheSaltBytes)"),
             ("max-logit-bias", "\(request.logitBiases)"), ("max-template-steps", "\(templateSteps)"),
             ("max-template-bytes", "\(templateBytes)"), ("stream-buffer-bytes", "\(request.unreadBytes)"),
             ("stall-timeout", "\(stallSeconds)"), ("request-timeout", requestSeconds.map { "\($0)" } ?? "none"),
             ("keep-alive-interval", "\(keepAliveSeconds)"), ("tokenize-timeout", "\(tokenizeSeconds)"),
             ("drain-timeout", "\(drainSeconds)"),
         ]
+    }
+
+    /// Which of them can't be, for people; nil where all can.
+    public var fault: String? {
+        let seconds = [
+            ("read-timeout", readSeconds), ("stall-timeout", stallSeconds), ("request-timeout", requestSeconds ?? 1),
+            ("keep-alive-interval", keepAliveSeconds), ("tokenize-timeout", tokenizeSeconds),
+        ]
+        for (name, value) in seconds where !(value > 0 && value <= 86_400) {
+            return "\(name) must be more than 0 seconds and at most a day"
+        }
+        guard drainSeconds >= 0 && drainSeconds <= 86_400 else { return "drain-timeout must be 0 seconds to a day" }
+        let counts = [
+            ("max-body-bytes", bodyBytes), ("max-header-field-bytes", headerFieldBytes),
+            ("max-header-bytes", headerListBytes), ("max-header-fields", headerFields),
+            ("max-connections", connections),
+            ("max-prompts", promptsPerRequest), ("max-template-steps", templateSteps),
+            ("max-template-bytes", templateBytes),
+        ]
+        for (name, value) in counts where !(1...1 << 30).contains(value) {
+            return "\(name) must be between 1 and \(1 << 30)"
+        }
+        guard (1...256).contains(jsonDepth) else { return "max-json-depth must be between 1 and 256" }
+        // An answer's text, many bytes an entry, must still be one buffer.
+        guard (0...1 << 24).contains(logprobEntries) else {
+            return "max-logprob-entries must be between 0 and \(1 << 24)"
+        }
+        return nil
     }
 
     var templateBudget: TemplateBudget {
@@ -65,6 +100,7 @@ public struct ServerLimits: Equatable, Sendable {
     /// The engine's share of them.
     public func apply(to options: inout EngineOptions) {
         options.limits = request
+        options.limits.promptLogprobEntries = logprobEntries
         options.templateBudget = templateBudget
     }
 }

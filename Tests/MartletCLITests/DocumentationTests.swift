@@ -27,7 +27,14 @@ import Testing
     @Test func itsFlagsComeFirst() throws {
         #expect(
             try expand("model: a.gguf\nmax-model-len: 512\nhost: 0.0.0.0\n", ["--max-model-len", "256"])
-                == ["serve", "a.gguf", "--max-model-len=512", "--host=0.0.0.0", "--max-model-len", "256"])
+                == ["serve", "a.gguf", "--host=0.0.0.0", "--max-model-len", "256"])
+        #expect(
+            try expand(
+                "served-model-name: [a, b]\napi-key: old\nuds:\n", ["m", "--api-key=new", "--served-model-name", "c"])
+                == ["serve", "m", "--api-key=new", "--served-model-name", "c"])
+        #expect(
+            try expand("enforce-eager: false\nallow-long-max-model-len: no\nenable-log-requests: true\n", ["m"])
+                == ["serve", "m", "--enable-log-requests"])
         #expect(try expand("model: a.gguf\n", ["b.gguf", "--port", "1"]) == ["serve", "b.gguf", "--port", "1"])
         #expect(
             try expand("enforce_eager: true\nenable-prefix-caching: false\napi-key: [a, b]\nseed: \"7\"\n", ["m"])

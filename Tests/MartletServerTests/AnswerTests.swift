@@ -24,7 +24,7 @@ extension LiveServerTests {
         }
 
         private func bits(_ values: Any?) -> [UInt32?] {
-            (values as? [Any] ?? []).map { ($0 as? Double).flatMap { Float(exactly: $0)?.bitPattern } }
+            (values as? [Any] ?? []).map { ($0 as? Double).map { Float($0).bitPattern } }
         }
 
         @Test(arguments: [false, true]) func completions(streaming: Bool) async throws {
@@ -32,7 +32,7 @@ extension LiveServerTests {
             let expected = try await reference(server) { $0.n = 3 }
             let body = """
                 {"prompt":\(prompt),"max_tokens":24,"seed":11,"logprobs":3,"n":3,"stream":\(streaming),\
-                "return_tokens_as_token_ids":true,"stream_options":{"include_usage":true}}
+                "return_tokens_as_token_ids":true\(streaming ? #","stream_options":{"include_usage":true}"# : "")}
                 """
             let parts =
                 streaming

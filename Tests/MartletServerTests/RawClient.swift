@@ -76,12 +76,13 @@ final class RawClient: Sendable {
         }
     }
 
-    /// Some bytes; none where the server has closed, or nothing came for 20 seconds.
+    /// Some bytes; none where the server has closed.
     func receive() async throws -> [UInt8] {
         let socket = socket
         return try await blocking {
             var buffer = [UInt8](repeating: 0, count: 1 << 16)
             let count = recv(socket, &buffer, buffer.count, 0)
+            guard count >= 0 || errno != EAGAIN else { throw Fault(description: "nothing came for 20 seconds") }
             return Array(buffer.prefix(max(0, count)))
         }
     }

@@ -69,6 +69,14 @@ extension LiveServerTests {
                 field("seed", "\"x\""), field("seed", "1e30"), field("logprobs", "21"), field("logprobs", "-1"),
                 field("logprobs", "true"), field("prompt_logprobs", "21"), field("prompt_logprobs", "-1"),
                 field("best_of", "5"),
+                Case(#"{"prompt":"a","echo":true,"max_tokens":0,"n":2}"#, "n"),
+                Case(#"{"prompt":[999999],"echo":true,"max_tokens":0}"#, "prompt"),
+                Case(#"{"prompt":"a","stream":true,"prompt_logprobs":1}"#, "prompt_logprobs"),
+                Case(#"{"prompt":"a","stream_options":{"include_usage":true}}"#, "stream_options"),
+                Case(#"{"prompt":"a","bad_words":["\#(String(repeating: "a b", count: 4000))"]}"#, "bad_words"),
+                Case(
+                    #"{"prompt":"a","bad_words":[\#(Array(repeating: "\"a\"", count: 257).joined(separator: ","))]}"#,
+                    "bad_words"),
                 // Lists and objects.
                 field("stop", "[\"\"]"), field("stop", "\"\""), field("stop", "7"), field("stop", "[7]"),
                 field("stop", "[\(Array(repeating: "\"a\"", count: 17).joined(separator: ","))]"),
@@ -152,6 +160,7 @@ extension LiveServerTests {
             #expect(
                 try await status(post("Content-Type: application/json; charset=utf-8\r\n" + length, body)).status == 200
             )
+            #expect(try await status(post(length, body)).status == 415)
             #expect(try await status(post("Content-Type: text/plain\r\n" + length, body)).status == 415)
             #expect(
                 try await status(post("Content-Type: application/x-www-form-urlencoded\r\n" + length, body)).status
@@ -180,6 +189,19 @@ extension LiveServerTests {
             #expect(try await status(Array(RawClient.get("/v1/completions").utf8)).status == 404)
             #expect(try await status(Array(RawClient.post("/v1/embeddings", "{}").utf8)).status == 400)
             try await server.expectIdle()
+            try await server.stop()
+        }
+
+        /// What an answer holds until it is sent has a bound; a stream holds nothing.
+        @Test func logprobsOfOneAnswerAreBounded() async throws {
+            let server = try await TestServer { configuration, _ in configuration.limits.logprobEntries = 50 }
+            let few = #"{"prompt":[72,101,108],"max_tokens":10,"logprobs":1,"n":2"#
+            #expect(try await server.post("/v1/completions", few + "}").status == 200)
+            let more = try await server.post("/v1/completions", few + #","echo":true}"#)
+            #expect(more.status == 400 && more.error?["param"] as? String == "prompt_logprobs")
+            let most = #"{"prompt":[72,101,108],"max_tokens":40,"logprobs":1"#
+            #expect(try await server.post("/v1/completions", most + "}").error?["param"] as? String == "logprobs")
+            #expect(try await server.post("/v1/completions", most + #","stream":true}"#).status == 200)
             try await server.stop()
         }
 

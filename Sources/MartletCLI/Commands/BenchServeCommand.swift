@@ -98,7 +98,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         let client = OpenAIClient(
             url: url, endpoint: backend == .openai ? .completions : .chat, path: endpoint,
             apiKey: apiKey ?? ProcessInfo.processInfo.environment["OPENAI_API_KEY"],
-            connections: load.maxConcurrency ?? workload.requests.count)
+            connections: (load.maxConcurrency ?? workload.requests.count) + (load.probeRequestRate == nil ? 0 : 1))
         do {
             let report = try await measure(workload, tokenizer, url, client)
             try await client.shutDown()

@@ -6,7 +6,6 @@ import Foundation
 import Logging
 import Martlet
 import MartletServer
-import MartletText
 import Synchronization
 
 struct ServeCommand: AsyncParsableCommand {
@@ -55,7 +54,11 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.logger = log.logger(label: "martlet.server")
         let options = try engineOptions(configuration)
         let server = MartletServer(configuration)
-        let stop = StopSignals(logger: configuration.logger) { server.shutDown() }
+        let stop = StopSignals(logger: configuration.logger) {
+            server.shutDown()
+            // Loading can't be interrupted, and nobody waits for an answer yet.
+            if !server.hasModel { Foundation.exit(0) }
+        }
         defer { stop.end() }
         let (logger, limits) = (configuration.logger, configuration.limits)
         logger.notice(

@@ -38,19 +38,19 @@ extension ServingReport {
 
     /// Each measure over its percentiles.
     var plot: LinePlot {
-        let panels = Measure.allCases.map { measure in
+        let panels = Measure.allCases.compactMap { measure -> LinePlot.Panel? in
             let timings = timings(measure)
+            guard !timings.seconds.isEmpty else { return nil }
             let points = stride(from: 1.0, through: 99, by: 2).map { percent in
                 let value = timings.quantile(percent / 100)
                 return LinePlot.Point(x: percent, y: value, range: value...value)
             }
             return LinePlot.Panel(
-                title: measure.title,
-                series: timings.seconds.isEmpty ? [] : [LinePlot.Series(name: "requests", points: points)])
+                title: measure.title, series: [LinePlot.Series(name: "requests", points: points)])
         }
         return LinePlot(
             title:
                 "\(completed.count) requests, \(String(format: "%.0f", Double(outputTokens) / seconds)) output tokens/s",
-            xLabel: "percentile", yLabel: "ms", panels: panels.filter { !$0.series.isEmpty })
+            xLabel: "percentile", yLabel: "ms", panels: panels)
     }
 }

@@ -26,7 +26,9 @@ enum ConfigFile {
             }
         }
         guard let path else { return arguments }
-        var (model, flags) = try read(path)
+        let named = Set(rest.filter { $0.hasPrefix("--") }.map { $0.prefix { $0 != "=" } })
+        // What the command line says takes the place of what the file says, lists too.
+        var (model, flags) = try read(path) { named.contains($0[...]) }
         // As in vLLM, the model comes first on the command line, or it is the file's.
         if let first = rest.first, !first.hasPrefix("-") {
             model = first
@@ -35,7 +37,10 @@ enum ConfigFile {
         return ["serve"] + (model.map { [$0] } ?? []) + flags + rest
     }
 
-    private static func read(_ path: String) throws -> (model: String?, flags: [String]) {
+    /// - Parameter isOverridden: whether a flag of the file doesn't count.
+    private static func read(
+        _ path: String, unless isOverridden: (String) -> Bool
+    ) throws -> (model: String?, flags: [String]) {
         guard let data = FileManager.default.contents(atPath: path), data.count < 1 << 20 else {
             throw ValidationError("--config: can't read \(path)")
         }
@@ -53,11 +58,13 @@ enum ConfigFile {
             let flag = "--" + name.replacingOccurrences(of: "_", with: "-")
             if name == "model" {
                 model = value.string
+            } else if isOverridden(flag) || value.null != nil {
+                continue
             } else if let text = value.scalar?.string {
-                // Yes and no are flags without a value.
-                switch value.tag.rawValue == Tag.Name.str.rawValue ? nil : value.bool {
+                // Yes and no are flags without a value; of those that are on by default, no has a name of its own.
+                switch value.bool {
                 case true?: flags.append(flag)
-                case false?: flags.append(flag.replacingOccurrences(of: "--enable-", with: "--no-enable-"))
+                case false?: flags += flag == "--enable-prefix-caching" ? ["--no-enable-prefix-caching"] : []
                 case nil: flags.append("\(flag)=\(text)")
                 }
             } else if let list = value.sequence {
@@ -65,7 +72,7 @@ enum ConfigFile {
                 guard values.count == list.count else {
                     throw ValidationError("--config: \(name) in \(path) must be a list of plain values")
                 }
-                if name.hasSuffix("served-model-name") || name.hasSuffix("served_model_name") {
+                if flag == "--served-model-name" {
                     flags += [flag] + values
                 } else {
                     flags += values.map { "\(flag)=\($0)" }

@@ -23,8 +23,14 @@ struct LimitOptions: ParsableArguments {
     @Option(help: "Prompts of one request, and answers to all of them together.")
     var maxPrompts = limits.promptsPerRequest
     @Option(help: "Likeliest tokens reported with each token.") var maxLogprobs = limits.request.logprobs
+    @Option(help: "Logprobs of an answer, all places and those of its prompts together.")
+    var maxLogprobEntries = limits.logprobEntries
     @Option(help: "Stop strings of a request.") var maxStopStrings = limits.request.stopStrings
     @Option(help: "Bytes of one of them.") var maxStopBytes = limits.request.stopStringBytes
+    @Option(help: "Stop tokens of a request.") var maxStopTokens = limits.request.stopTokens
+    @Option(help: "Words that an answer must not hold.") var maxBadWords = limits.request.badWords
+    @Option(help: "Tokens of one of them.") var maxBadWordTokens = limits.request.badWordTokens
+    @Option(help: "Bytes of a cache salt.") var maxCacheSaltBytes = limits.request.cacheSaltBytes
     @Option(help: "Tokens of a logit bias.") var maxLogitBias = limits.request.logitBiases
     @Option(help: "Steps of rendering a chat template.") var maxTemplateSteps = limits.templateSteps
     @Option(help: "Bytes of text that rendering one makes.") var maxTemplateBytes = limits.templateBytes
@@ -40,18 +46,7 @@ struct LimitOptions: ParsableArguments {
     var drainTimeout = limits.drainSeconds
 
     func validate() throws {
-        let seconds = [readTimeout, stallTimeout, requestTimeout ?? 1, keepAliveInterval, tokenizeTimeout]
-        guard seconds.allSatisfy({ $0 > 0 && $0 <= 86_400 }), (0...86_400).contains(drainTimeout) else {
-            throw ValidationError("times must be more than 0 seconds and at most a day")
-        }
-        let counts = [
-            maxBodyBytes, maxJsonDepth, maxHeaderFieldBytes, maxHeaderBytes, maxHeaderFields, maxConnections,
-            maxPrompts,
-            maxTemplateSteps, maxTemplateBytes,
-        ]
-        guard counts.allSatisfy({ (1...1 << 30).contains($0) }), maxJsonDepth <= 256 else {
-            throw ValidationError("limits must be between 1 and 2^30, --max-json-depth at most 256")
-        }
+        if let fault = limits.fault { throw ValidationError("--\(fault)") }
     }
 
     var limits: ServerLimits {
@@ -68,7 +63,12 @@ struct LimitOptions: ParsableArguments {
         limits.request.samples = maxN
         limits.promptsPerRequest = maxPrompts
         limits.request.logprobs = maxLogprobs
+        limits.logprobEntries = maxLogprobEntries
         limits.request.stopStrings = maxStopStrings
+        limits.request.stopTokens = maxStopTokens
+        limits.request.badWords = maxBadWords
+        limits.request.badWordTokens = maxBadWordTokens
+        limits.request.cacheSaltBytes = maxCacheSaltBytes
         limits.request.stopStringBytes = maxStopBytes
         limits.request.logitBiases = maxLogitBias
         limits.templateSteps = maxTemplateSteps

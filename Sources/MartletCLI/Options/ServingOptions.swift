@@ -71,10 +71,18 @@ struct ServingLoadOptions: ParsableArguments {
     @Option(help: "Tiny requests a second beside the load, whose latency is told apart.") var probeRequestRate: Double?
 
     func validate() throws {
-        guard requestRate > 0, burstiness > 0, burstiness <= 1e6, (1...65536).contains(maxConcurrency ?? 1),
-            (0...1024).contains(numWarmups), (0...86_400).contains(readyCheckTimeoutSec), probeRequestRate ?? 1 > 0,
-            rampUpStartRps ?? 1 > 0, rampUpEndRps ?? 1 > 0
-        else { throw ValidationError("rates and counts must be positive, --num-warmups at most 1024") }
+        let rates = [probeRequestRate ?? 1, rampUpStartRps ?? 1, rampUpEndRps ?? 1]
+        guard rates.allSatisfy({ (1e-4...1e6).contains($0) }), requestRate >= 1e-4, (1e-3...1e6).contains(burstiness)
+        else {
+            throw ValidationError(
+                "rates must be 0.0001 to 1000000, --request-rate also inf, --burstiness 0.001 to 1000000")
+        }
+        guard (1...65536).contains(maxConcurrency ?? 1), (0...1024).contains(numWarmups),
+            (0...86_400).contains(readyCheckTimeoutSec)
+        else {
+            throw ValidationError(
+                "--max-concurrency must be 1 to 65536, --num-warmups 0 to 1024, waiting at most a day")
+        }
         guard (rampUpStrategy != nil) == (rampUpStartRps != nil), (rampUpStartRps != nil) == (rampUpEndRps != nil)
         else {
             throw ValidationError("--ramp-up-strategy, --ramp-up-start-rps and --ramp-up-end-rps go together")

@@ -16,31 +16,34 @@ struct ChatEndpoint: Sendable {
 
     func respond(to request: Request, _ context: ServerContext) async throws -> Response {
         let engine = try server.served.require()
+        let client = try await context.client
         let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
-        let prepared = try await server.text.run { try prepare(bytes, engine) }
+        let prepared = try await server.text.run { try prepare(bytes, engine, client) }
         let common = prepared.request.common
         server.log(prepared.request.messages.map { "\($0.role): \($0.content)" }, common.sampling, context)
         let run = try GenerationRun(
-            [common.request(prepared.tokens, engine.model.tokenizer)], on: engine, metrics: server.metrics,
-            limits: server.limits)
-        let client = try await context.client
+            [common.request(prepared.tokens)], on: engine, for: server, since: context.start)
         guard common.streams else {
             let answer = server.answer("chat.completion", prefix: "chatcmpl-", model: common.model, context)
             return try await whole(prepared, answer, run, client)
         }
         let answer = server.answer("chat.completion.chunk", prefix: "chatcmpl-", model: common.model, context)
-        return EventStream.response(metrics: server.metrics) { events in
+        return EventStream.response(server, logger: context.logger) { events in
             try await stream(prepared, answer, run, client, to: &events)
         }
     }
 
-    private func prepare(_ bytes: [UInt8], _ engine: Engine) throws -> Prepared {
+    private func prepare(_ bytes: [UInt8], _ engine: Engine, _ client: ClientPresence) throws -> Prepared {
+        let texts = try PromptTokens(engine, limits: server.limits, for: client)
         let body = try JSONParser.parse(bytes, maximumDepth: server.limits.jsonDepth)
         var request = try ChatRequest(body, defaults: server.sampling, limits: server.limits)
         request.common.model = try server.servedName(request.common.model)
-        if request.common.sampling.seed == nil { request.common.sampling.seed = server.nextSeed() }
+        request.common.sampling.seed = request.common.sampling.seed ?? server.nextSeed()
+        request.common.sampling.badWords = try texts.badWords(request.common.badWords)
+        let tokens = try texts.tokens(of: request.messages)
+        try server.limits.check(logprobs: request.common, prompts: [tokens.count], in: engine)
         return Prepared(
-            request: request, tokens: try engine.tokens(of: request.messages, limits: server.limits),
+            request: request, tokens: tokens,
             text: TokenText(tokenizer: engine.model.tokenizer, namesByID: request.common.namesTokensByID))
     }
 
@@ -99,8 +102,7 @@ struct ChatEndpoint: Sendable {
             try await output.send(chunk(sample, ["role": "assistant", "content": ""]))
         }
         try await run.forEachPiece(for: client) { _, piece in
-            if EventStream.isSignOfLife(piece) { return try await output.sendSignOfLife() }
-            guard !piece.tokens.isEmpty || piece.summary != nil else { return }
+            guard !piece.tokens.isEmpty || piece.summary != nil else { return try await output.keepAlive() }
             usage.add(completionTokens: piece.tokens.count)
             if let summary = piece.summary, piece.sample == 0 { usage.add(cachedTokens: summary.cachedTokens) }
             try await output.send(chunk(piece.sample, ["content": .string(piece.text)], piece))

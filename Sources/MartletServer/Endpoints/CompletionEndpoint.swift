@@ -23,56 +23,41 @@ struct CompletionEndpoint: Sendable {
 
     func respond(to request: Request, _ context: ServerContext) async throws -> Response {
         let engine = try server.served.require()
+        let client = try await context.client
         let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
-        let prepared = try await server.text.run { try prepare(bytes, engine) }
+        let prepared = try await server.text.run { try prepare(bytes, engine, client) }
         let common = prepared.request.common
         let answer = server.answer("text_completion", prefix: "cmpl-", model: common.model, context)
         server.log(prepared.prompts.map(\.echo), common.sampling, context)
-        if prepared.request.onlyEchoes { return echo(prepared, answer) }
         let run = try GenerationRun(
-            prepared.prompts.map { common.request($0.tokens, engine.model.tokenizer) }, on: engine,
-            metrics: server.metrics, limits: server.limits)
-        let client = try await context.client
+            prepared.prompts.map { common.request($0.tokens) }, on: engine, for: server, since: context.start)
         if common.streams {
-            return EventStream.response(metrics: server.metrics) { events in
+            return EventStream.response(server, logger: context.logger) { events in
                 try await stream(prepared, answer, run, client, to: &events)
             }
         }
         return try await whole(prepared, answer, run, client)
     }
 
-    private func prepare(_ bytes: [UInt8], _ engine: Engine) throws -> Prepared {
+    private func prepare(_ bytes: [UInt8], _ engine: Engine, _ client: ClientPresence) throws -> Prepared {
+        let texts = try PromptTokens(engine, limits: server.limits, for: client)
         let body = try JSONParser.parse(bytes, maximumDepth: server.limits.jsonDepth)
         var request = try CompletionRequest(body, defaults: server.sampling, limits: server.limits)
         request.common.model = try server.servedName(request.common.model)
-        if request.common.sampling.seed == nil { request.common.sampling.seed = server.nextSeed() }
-        let tokenizer = engine.model.tokenizer
+        request.common.sampling.seed = request.common.sampling.seed ?? server.nextSeed()
+        request.common.sampling.badWords = try texts.badWords(request.common.badWords)
+        let needsText = request.echoes || server.logsRequests
         let prompts = try request.prompts.map { prompt in
             switch prompt {
             case .text(let text):
-                Prompt(
-                    tokens: try engine.tokens(of: text, addingBOS: request.addsSpecialTokens, limits: server.limits),
-                    echo: text)
-            case .tokens(let tokens):
-                // Text for people: only who asked for it, or reads it in the log, sees it.
-                Prompt(
-                    tokens: tokens,
-                    echo: request.echoes || server.logsRequests
-                        ? tokenizer.decode(tokens, includingSpecials: true) : "")
+                Prompt(tokens: try texts.tokens(of: text, addingBOS: request.addsSpecialTokens), echo: text)
+            case .tokens(let tokens): Prompt(tokens: tokens, echo: needsText ? texts.text(of: tokens) : "")
             }
         }
+        try server.limits.check(logprobs: request.common, prompts: prompts.map(\.tokens.count), in: engine)
         return Prepared(
             request: request, prompts: prompts,
-            text: TokenText(tokenizer: tokenizer, namesByID: request.common.namesTokensByID))
-    }
-
-    /// Answers that are their prompts.
-    private func echo(_ prepared: Prepared, _ answer: AnswerObject) -> Response {
-        let choices = prepared.prompts.enumerated().map { index, prompt in
-            choice(index, text: prompt.echo, logprobs: .null, finish: "length")
-        }
-        let usage = Usage(promptTokens: prepared.prompts.reduce(0) { $0 + $1.tokens.count })
-        return Response(json: answer.json(choices: choices, usage: usage))
+            text: TokenText(tokenizer: engine.model.tokenizer, namesByID: request.common.namesTokensByID))
     }
 
     private func choice(
@@ -131,9 +116,8 @@ struct CompletionEndpoint: Sendable {
         var output = events
         defer { events = output }
         try await run.forEachPiece(for: client) { index, piece in
-            if EventStream.isSignOfLife(piece) { return try await output.sendSignOfLife() }
             scores[index] += piece.promptScores
-            guard !piece.tokens.isEmpty || piece.summary != nil else { return }
+            guard !piece.tokens.isEmpty || piece.summary != nil else { return try await output.keepAlive() }
             let (place, prompt) = (index * n + piece.sample, prepared.prompts[index])
             var logprobs = request.logprobs.map { _ in CompletionLogprobs(prepared.text, offset: offsets[place] ?? 0) }
             var text = piece.text

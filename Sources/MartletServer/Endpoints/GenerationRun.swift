@@ -11,18 +11,24 @@ struct ClientGone: Error {}
 struct GenerationRun: Sendable {
     private let streams: [GenerationStream]
     private let requests: [GenerationRequest]
-    private let metrics: ServerMetrics
-    private let limits: ServerLimits
+    private let server: ServerState
+    /// When the request came.
+    private let start: ContinuousClock.Instant
 
     /// Admits all prompts, or none of them.
-    init(_ requests: [GenerationRequest], on engine: Engine, metrics: ServerMetrics, limits: ServerLimits) throws {
+    ///
+    /// - Parameter start: when the request came.
+    init(
+        _ requests: [GenerationRequest], on engine: Engine, for server: ServerState,
+        since start: ContinuousClock.Instant
+    ) throws {
         // Those that were admitted before one is refused end with their streams.
         streams = try requests.map {
-            try engine.generate($0).heartbeats(every: .seconds(limits.keepAliveSeconds))
+            try engine.generate($0).heartbeats(every: .seconds(server.limits.keepAliveSeconds / 2))
         }
         self.requests = requests
-        self.metrics = metrics
-        self.limits = limits
+        self.server = server
+        self.start = start
     }
 
     /// Reads all answers to their ends, while the client is there and within the time that a request may take.
@@ -32,8 +38,8 @@ struct GenerationRun: Sendable {
         for client: ClientPresence, _ body: (Int, GenerationPiece) async throws -> Void
     ) async throws {
         let cancel: @Sendable () -> Void = { for stream in streams { stream.cancel() } }
-        let deadline = limits.requestSeconds.map { Deadline(after: $0, cancel) }
-        var times = requests.map { RequestTimes(metrics, promptTokens: $0.promptTokens.count, $0.sampling) }
+        let deadline = server.limits.requestSeconds.map { Deadline(at: start + .seconds($0), cancel) }
+        var times = requests.map { RequestTimes(server.metrics, since: start, $0) }
         var unfinished = requests.reduce(0) { $0 + $1.sampling.n }
         defer {
             if unfinished > 0 { cancel() }
@@ -97,11 +103,11 @@ private final class Deadline: Sendable {
 
     private final class PassedFlag: Sendable { let value = Atomic<Bool>(false) }
 
-    init(after seconds: Double, _ action: @escaping @Sendable () -> Void) {
+    init(at time: ContinuousClock.Instant, _ action: @escaping @Sendable () -> Void) {
         let passed = PassedFlag()
         self.passed = passed
         task = Task {
-            try await Task.sleep(for: .seconds(seconds))
+            try await Task.sleep(until: time, clock: .continuous)
             passed.value.store(true, ordering: .relaxed)
             action()
         }

@@ -33,15 +33,15 @@ struct Route: Sendable {
             Route(.get, "/v1/models", "The names that the model is served by, with `max_model_len`.") { _, _ in
                 try status.models()
             },
-            Route(.get, "/v1/models/{model}", "One of them.") { _, context in
-                try status.model(named: context.parameters.get("model") ?? "")
+            Route(.get, "/v1/models/**", "One of them.") { _, context in
+                try status.model(named: context.parameters.getCatchAll().joined(separator: "/"))
             },
             Route(.post, "/v1/embeddings", "Not supported: always 400.") { _, _ in
                 throw ServerError(
                     .badRequest, "embeddings are not supported by this server", code: "unsupported_endpoint")
             },
-            Route(.post, "/tokenize", "The tokens of a text or a conversation.") { request, _ in
-                try await tokens.tokenize(request)
+            Route(.post, "/tokenize", "The tokens of a text or a conversation.") {
+                try await tokens.tokenize($0, $1)
             },
             Route(.post, "/detokenize", "The text of tokens.") { request, _ in try await tokens.detokenize(request) },
             Route(.get, "/tokenizer_info", "The tokenizer's special tokens and chat template.") { _, _ in

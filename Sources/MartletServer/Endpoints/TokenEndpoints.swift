@@ -8,14 +8,16 @@ import MartletText
 struct TokenEndpoints: Sendable {
     let server: ServerState
 
-    func tokenize(_ request: Request) async throws -> Response {
+    func tokenize(_ request: Request, _ context: ServerContext) async throws -> Response {
         let engine = try server.served.require()
+        let client = try await context.client
         let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
         let limits = server.limits
         let tokens = try await server.text.run {
             let body = try TokenizeRequest(JSONParser.parse(bytes, maximumDepth: limits.jsonDepth))
-            if let messages = body.messages { return try engine.tokens(of: messages, limits: limits) }
-            return try engine.tokens(of: body.prompt ?? "", addingBOS: body.addsSpecialTokens, limits: limits)
+            let texts = try PromptTokens(engine, limits: limits, for: client)
+            if let messages = body.messages { return try texts.tokens(of: messages) }
+            return try texts.tokens(of: body.prompt ?? "", addingBOS: body.addsSpecialTokens)
         }
         return Response(
             json: [
@@ -25,11 +27,15 @@ struct TokenEndpoints: Sendable {
     }
 
     func detokenize(_ request: Request) async throws -> Response {
-        let tokenizer = try server.served.require().model.tokenizer
+        let model = try server.served.require().model
+        let tokenizer = model.tokenizer
         let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
         let depth = server.limits.jsonDepth
         let text = try await server.text.run {
             let tokens = try DetokenizeRequest(JSONParser.parse(bytes, maximumDepth: depth)).tokens
+            guard tokens.count <= model.maxModelLength else {
+                throw ServerError.invalid("tokens", "tokens has more ids than the context's \(model.maxModelLength)")
+            }
             guard tokens.allSatisfy(tokenizer.vocabulary.contains) else {
                 throw ServerError.invalid("tokens", "tokens holds ids outside of the vocabulary")
             }

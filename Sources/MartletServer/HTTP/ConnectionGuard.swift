@@ -27,6 +27,8 @@ final class ClientPresence: Sendable {
         return try await operation()
     }
 
+    var isGone: Bool { state.withLock { $0.isGone } }
+
     func lose() {
         let loss = state.withLock { state in
             state.isGone = true
@@ -54,6 +56,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var stall: Scheduled<Void>?
     /// Requests whose heads have come and whose answers haven't ended.
     private var openRequests = 0
+    /// Whether a request's head has come and its end hasn't.
+    private var isReading = false
 
     init(limits: ServerLimits) {
         readTime = .nanoseconds(Int64(limits.readSeconds * 1e9))
@@ -61,11 +65,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        if context.channel.isActive { closeUnlessRead(context) }
+        if context.channel.isActive { expectRequest(context) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        closeUnlessRead(context)
+        expectRequest(context)
         context.fireChannelActive()
     }
 
@@ -73,11 +77,12 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapInboundIn(data) {
         case .head:
             openRequests += 1
-            closeUnlessRead(context)
+            isReading = true
+            limitReading(context)
         case .body: break
         case .end:
-            reading?.cancel()
-            reading = nil
+            isReading = false
+            expectRequest(context)
         }
         context.fireChannelRead(data)
     }
@@ -85,14 +90,16 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         if case .end = unwrapOutboundIn(data) {
             openRequests -= 1
-            if reading == nil { closeUnlessRead(context) }
+            // An answer may come before its request is whole; the request's time goes on then.
+            if !isReading { expectRequest(context) }
         }
         context.write(data, promise: promise)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         stall?.cancel()
-        stall = context.channel.isWritable ? nil : close(context, in: stallTime)
+        stall = nil
+        if !context.channel.isWritable { watchStall(context) }
         context.fireChannelWritabilityChanged()
     }
 
@@ -117,12 +124,37 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         presence.lose()
     }
 
-    private func closeUnlessRead(_ context: ChannelHandlerContext) {
+    /// The next request has its time, once all that came before are answered.
+    private func expectRequest(_ context: ChannelHandlerContext) {
         reading?.cancel()
-        reading = close(context, in: readTime)
+        reading = nil
+        if openRequests == 0 { limitReading(context) }
     }
 
-    private func close(_ context: ChannelHandlerContext, in time: TimeAmount) -> Scheduled<Void> {
-        context.eventLoop.assumeIsolatedUnsafeUnchecked().scheduleTask(in: time) { context.close(promise: nil) }
+    private func limitReading(_ context: ChannelHandlerContext) {
+        reading?.cancel()
+        reading = schedule(context, in: readTime) { $0.close(promise: nil) }
+    }
+
+    /// Closes the connection if nothing at all is taken of what is to be sent.
+    private func watchStall(_ context: ChannelHandlerContext) {
+        let before = Self.bufferedBytes(context)
+        stall = schedule(context, in: stallTime) { [self] context in
+            if Self.bufferedBytes(context) < before {
+                watchStall(context)
+            } else {
+                context.close(promise: nil)
+            }
+        }
+    }
+
+    private static func bufferedBytes(_ context: ChannelHandlerContext) -> Int {
+        (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
+    private func schedule(
+        _ context: ChannelHandlerContext, in time: TimeAmount, _ action: @escaping (ChannelHandlerContext) -> Void
+    ) -> Scheduled<Void> {
+        context.eventLoop.assumeIsolatedUnsafeUnchecked().scheduleTask(in: time) { action(context) }
     }
 }

@@ -1,33 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Hummingbird
-import Martlet
+import Logging
 import NIOCore
 
 /// Writes server-sent events.
 struct EventStream {
     private var writer: any ResponseBodyWriter
+    private let quietTime: Duration
+    private var lastWrite = ContinuousClock.now
 
     /// A response whose body is written event by event, after which the stream is done. What goes wrong on the way is the
     /// last event but that; a client that has gone gets nothing.
     static func response(
-        metrics: ServerMetrics, _ write: @escaping @Sendable (inout EventStream) async throws -> Void
+        _ server: ServerState, logger: Logger, _ write: @escaping @Sendable (inout EventStream) async throws -> Void
     ) -> Response {
         Response(
             status: .ok,
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
             body: ResponseBody { writer in
-                var events = EventStream(writer: writer)
+                var events = EventStream(writer: writer, quietTime: .seconds(server.limits.keepAliveSeconds))
                 do {
                     try await write(&events)
                 } catch is ClientGone {
-                    metrics.countDisconnected()
+                    server.metrics.countDisconnected()
                     throw ClientGone()
                 } catch let error as ChannelError {
-                    metrics.countDisconnected()
+                    server.metrics.countDisconnected()
                     throw error
                 } catch {
-                    try await events.send(ServerError(error).body)
+                    let failure = ServerError(error)
+                    if failure.status == .internalServerError { logger.error("\(error)") }
+                    try await events.send(failure.body)
                 }
                 try await events.writer.write(ByteBuffer(string: "data: [DONE]\n\n"))
                 try await events.writer.finish(nil)
@@ -39,17 +43,14 @@ struct EventStream {
         event.write(to: &bytes)
         bytes += "\n\n".utf8
         try await writer.write(ByteBuffer(bytes: bytes))
+        lastWrite = .now
     }
 
-    /// A comment, which clients pass over.
-    mutating func sendSignOfLife() async throws {
+    /// A comment, which clients pass over, where nothing was sent for a while.
+    mutating func keepAlive() async throws {
+        // Asked twice in that time: once is early.
+        guard ContinuousClock.now - lastWrite >= quietTime * 0.75 else { return }
         try await writer.write(ByteBuffer(string: ": keep-alive\n\n"))
-    }
-}
-
-extension EventStream {
-    /// Whether a piece says nothing but that its request is alive.
-    static func isSignOfLife(_ piece: GenerationPiece) -> Bool {
-        piece.tokens.isEmpty && piece.text.isEmpty && piece.promptScores.isEmpty && piece.summary == nil
+        lastWrite = .now
     }
 }

@@ -7,9 +7,10 @@ import NIOCore
 extension Request {
     /// The bytes of a JSON body, if there are no more than allowed.
     ///
-    /// Other content types are refused: browsers may send those to a server on their own machine without asking anybody.
+    /// Other content types, or none, are refused: those are what a page in a browser may send to a server on the same
+    /// machine without asking anybody.
     func jsonBytes(limit: Int) async throws -> [UInt8] {
-        let type = headers[.contentType]?.prefix { $0 != ";" }.lowercased().trimmingSpaces ?? "application/json"
+        let type = headers[.contentType]?.prefix { $0 != ";" }.lowercased().trimmingSpaces ?? ""
         guard type == "application/json" || type.hasSuffix("+json") else {
             throw ServerError(.unsupportedMediaType, "the body's Content-Type must be application/json")
         }

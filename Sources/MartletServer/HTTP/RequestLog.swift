@@ -3,6 +3,7 @@
 import HTTPTypes
 import Hummingbird
 import Logging
+import NIOHTTP1
 
 /// Names every request, turns what goes wrong into an answer, counts and logs what was answered.
 struct RequestLog: RouterMiddleware {
@@ -19,11 +20,13 @@ struct RequestLog: RouterMiddleware {
         context.requestID = Self.idField.flatMap { request.headers[$0] }.flatMap(Self.usable) ?? "\(RequestID())"
         context.logger = logger
         context.logger[metadataKey: "request_id"] = "\(context.requestID)"
-        let start = ContinuousClock.now
         var response: Response
         do {
             response = try await next(request, context)
-        } catch is ClientGone {
+        } catch let error as HTTPParserError where error != .invalidEOFState {
+            // No HTTP: the connection answers that and ends.
+            throw error
+        } catch  where error is ClientGone || !context.isConnected {
             metrics.countDisconnected()
             // Nobody reads it; 499 is what proxies log then.
             response = Response(status: HTTPResponse.Status(code: 499, reasonPhrase: "Client Closed Request"))
@@ -40,7 +43,8 @@ struct RequestLog: RouterMiddleware {
                 "answered",
                 metadata: [
                     "method": "\(request.method.rawValue)", "path": "\(request.uri.path)",
-                    "status": "\(response.status.code)", "seconds": "\((ContinuousClock.now - start) / .seconds(1))",
+                    "status": "\(response.status.code)",
+                    "seconds": "\((ContinuousClock.now - context.start) / .seconds(1))",
                 ])
         }
         return response

@@ -15,13 +15,24 @@ struct ServerContext: RequestContext {
         channel = source.channel
     }
 
+    /// When it came.
+    let start = ContinuousClock.now
+
+    /// Whether anybody is left to be answered.
+    var isConnected: Bool { channel.isActive }
+
     /// The client at the other end of the connection.
     var client: ClientPresence {
         get async throws {
             let channel = channel
-            return try await channel.eventLoop.submit {
-                try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self).presence
-            }.get()
+            do {
+                return try await channel.eventLoop.submit {
+                    try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self).presence
+                }.get()
+            } catch {
+                // A connection that is closed has no handlers any more.
+                throw ClientGone()
+            }
         }
     }
 }

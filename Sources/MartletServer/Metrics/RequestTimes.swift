@@ -5,18 +5,20 @@ import Martlet
 /// Observes one request for the metrics, while it is answered.
 struct RequestTimes {
     private let metrics: ServerMetrics
-    private let start = ContinuousClock.now
+    private let start: ContinuousClock.Instant
     private var last: [ContinuousClock.Instant?]
     private var tokens: [Int]
     private var unfinished: Int
 
-    init(_ metrics: ServerMetrics, promptTokens: Int, _ sampling: SamplingParameters) {
+    /// - Parameter start: when the request came.
+    init(_ metrics: ServerMetrics, since start: ContinuousClock.Instant, _ request: GenerationRequest) {
         self.metrics = metrics
-        let samples = max(1, sampling.n)
+        self.start = start
+        let (sampling, samples) = (request.sampling, max(1, request.sampling.n))
         last = Array(repeating: nil, count: samples)
         tokens = Array(repeating: 0, count: samples)
         unfinished = samples
-        metrics.promptTokens.observe(Double(promptTokens))
+        metrics.promptTokens.observe(Double(request.promptTokens.count))
         metrics.nParameter.observe(Double(sampling.n))
         if let maxTokens = sampling.maxTokens { metrics.maxTokensParameter.observe(Double(maxTokens)) }
     }
@@ -45,7 +47,7 @@ struct RequestTimes {
         metrics.prefillTime.observe(prefill)
         metrics.decodeTime.observe(summary.generationSeconds)
         metrics.inferenceTime.observe(prefill + summary.generationSeconds)
-        metrics.endToEndLatency.observe(summary.promptSeconds + summary.generationSeconds)
+        metrics.endToEndLatency.observe(((last[sample] ?? .now) - start) / .seconds(1))
         unfinished -= 1
         if unfinished == 0 { metrics.maxNumGenerationTokens.observe(Double(tokens.max() ?? 0)) }
     }

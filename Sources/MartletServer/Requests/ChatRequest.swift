@@ -9,6 +9,7 @@ struct ChatRequest: Sendable {
     var messages: [ChatMessage] = []
     var logprobs = false
     var topLogprobs: Int?
+    private var maxCompletionTokens: Int?
 
     static let fields: [RequestField<ChatRequest>] =
         [
@@ -18,8 +19,8 @@ struct ChatRequest: Sendable {
             ) {
                 (value, target) throws(ServerError) in target.messages = try messages(value)
             },
-            RequestField("max_completion_tokens", .integer, "The same as `max_tokens`.") {
-                (value, target) throws(ServerError) in target.common.sampling.maxTokens = try value.integer()
+            RequestField("max_completion_tokens", .integer, "The same as `max_tokens`, and above it.") {
+                (value, target) throws(ServerError) in target.maxCompletionTokens = try value.integer()
             },
             RequestField("logprobs", .boolean, "Reports each token's logprob.") {
                 (value, target) throws(ServerError) in target.logprobs = try value.bool()
@@ -34,7 +35,8 @@ struct ChatRequest: Sendable {
     init(_ body: JSONValue, defaults: SamplingParameters, limits: ServerLimits) throws(ServerError) {
         common = GenerationFields(sampling: defaults)
         try RequestField.read(body, into: &self, by: Self.fieldsByName, required: "messages")
-        try limits.check(prompts: 1, samples: common.sampling.n)
+        common.sampling.maxTokens = maxCompletionTokens ?? common.sampling.maxTokens
+        try common.check(prompts: 1, limits: limits)
         guard logprobs || topLogprobs ?? 0 == 0 else {
             throw .invalid("top_logprobs", "top_logprobs needs logprobs to be true")
         }

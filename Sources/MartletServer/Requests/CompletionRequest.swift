@@ -50,16 +50,14 @@ struct CompletionRequest: Sendable {
         // OpenAI's default, which vLLM has too.
         common.sampling.maxTokens = defaults.maxTokens ?? 16
         try RequestField.read(body, into: &self, by: Self.fieldsByName, required: "prompt")
-        try limits.check(prompts: prompts.count, samples: common.sampling.n)
+        try common.check(prompts: prompts.count, limits: limits)
         reportsPromptLogprobs = common.sampling.promptLogprobs != nil
-        if let logprobs {
-            common.sampling.logprobs = logprobs
-            if echoes { common.sampling.promptLogprobs = max(logprobs, common.sampling.promptLogprobs ?? 0) }
+        common.sampling.logprobs = logprobs
+        if echoes, logprobs != nil || common.sampling.maxTokens == 0 {
+            // A prompt that nothing follows is still the engine's to check.
+            common.sampling.promptLogprobs = max(logprobs ?? 0, common.sampling.promptLogprobs ?? 0)
         }
     }
-
-    /// Whether the engine is not needed: the prompt comes back, and nothing else.
-    var onlyEchoes: Bool { echoes && common.sampling.maxTokens == 0 && common.sampling.promptLogprobs == nil }
 
     private static func prompts(_ value: FieldValue) throws(ServerError) -> [Prompt] {
         if case .string(let text) = value.json { return [.text(text)] }
@@ -82,6 +80,25 @@ extension ServerLimits {
         guard !(1...request.samples).contains(samples) || prompts * samples <= promptsPerRequest else {
             throw .invalid(
                 "n", "\(prompts) prompts with n = \(samples); at most \(promptsPerRequest) answers are drawn")
+        }
+    }
+
+    /// Holds a request to what is kept of it: entries of its prompts' logprobs in each answer, and those of answers that
+    /// are sent when they are complete.
+    func check(logprobs common: GenerationFields, prompts: [Int], in engine: Engine) throws(ServerError) {
+        let sampling = common.sampling
+        var entries = 0.0
+        for tokens in prompts {
+            if let count = sampling.promptLogprobs { entries += Double(tokens) * Double(count + 1) }
+            guard let count = sampling.logprobs, !common.streams else { continue }
+            let most = min(sampling.maxTokens ?? .max, max(0, engine.model.maxModelLength - tokens))
+            entries += Double(most) * Double(count + 1)
+        }
+        guard entries * Double(sampling.n) <= Double(logprobEntries) else {
+            throw .invalid(
+                sampling.promptLogprobs == nil ? "logprobs" : "prompt_logprobs",
+                "the answer would hold more than \(logprobEntries) logprobs; ask for fewer tokens, answers or alternatives"
+            )
         }
     }
 }

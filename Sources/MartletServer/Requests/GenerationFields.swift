@@ -7,11 +7,15 @@ import MartletText
 struct GenerationFields: Sendable {
     var model: String?
     var sampling: SamplingParameters
+
+    init(sampling: SamplingParameters) { self.sampling = sampling }
+
     /// Texts that the answer must not hold, before they are tokens.
     var badWords: [String] = []
     var priority = 0
     var cacheSalt: String?
     var streams = false
+    private var hasStreamOptions = false
     var includesUsage = false
     /// Usage in every piece of a stream.
     var includesUsageAlways = false
@@ -101,6 +105,7 @@ struct GenerationFields: Sendable {
         ) {
             (value, target) throws(ServerError) in
             let object = try value.object()
+            target.hasStreamOptions = true
             func flag(_ name: String) throws(ServerError) -> Bool {
                 guard let json = object[name], json != .null else { return false }
                 return try FieldValue(name: "stream_options.\(name)", json: json).bool()
@@ -128,11 +133,24 @@ struct GenerationFields: Sendable {
     }
 
     /// A request for the engine, of a prompt's tokens.
-    func request(_ tokens: [Int32], _ tokenizer: Tokenizer) -> GenerationRequest {
+    func request(_ tokens: [Int32]) -> GenerationRequest {
         var request = GenerationRequest(promptTokens: tokens, sampling: sampling)
-        request.sampling.badWords = tokenizer.badWordTokens(badWords)
         request.priority = priority
         request.cacheSalt = cacheSalt
         return request
+    }
+
+    /// Refuses what the fields don't mean together.
+    func check(prompts: Int, limits: ServerLimits) throws(ServerError) {
+        try limits.check(prompts: prompts, samples: sampling.n)
+        guard streams || !hasStreamOptions else {
+            throw .invalid("stream_options", "stream_options needs stream to be true")
+        }
+        guard !includesUsageAlways || includesUsage else {
+            throw .invalid("stream_options", "continuous_usage_stats needs include_usage to be true")
+        }
+        guard !streams || sampling.promptLogprobs == nil else {
+            throw .invalid("prompt_logprobs", "prompt_logprobs is not available in a stream")
+        }
     }
 }

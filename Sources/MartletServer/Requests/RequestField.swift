@@ -47,8 +47,11 @@ extension RequestField {
             throw ServerError(.badRequest, "the body must be a JSON object, not \(body.kind)")
         }
         for member in object.members where member.value != .null {
-            try UnsupportedFields.check(member.key, member.value)
-            try fields[member.key]?.read(FieldValue(name: member.key, json: member.value), &target)
+            guard let field = fields[member.key] else {
+                try UnsupportedFields.check(member.key, member.value)
+                continue
+            }
+            try field.read(FieldValue(name: member.key, json: member.value), &target)
         }
         if let required, object[required] ?? .null == .null {
             throw ServerError.invalid(required, "\(required) is missing")

@@ -20,9 +20,10 @@ struct TokenizeRequest: Sendable {
         },
     ]
 
+    private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
+
     init(_ body: JSONValue) throws(ServerError) {
-        try RequestField.read(
-            body, into: &self, by: Dictionary(uniqueKeysWithValues: Self.fields.map { ($0.name, $0) }))
+        try RequestField.read(body, into: &self, by: Self.fieldsByName)
         guard (prompt == nil) != (messages == nil) else {
             throw .invalid("prompt", "either prompt or messages must be there")
         }
@@ -39,9 +40,9 @@ struct DetokenizeRequest: Sendable {
         }
     ]
 
+    private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
+
     init(_ body: JSONValue) throws(ServerError) {
-        try RequestField.read(
-            body, into: &self, by: Dictionary(uniqueKeysWithValues: Self.fields.map { ($0.name, $0) }),
-            required: "tokens")
+        try RequestField.read(body, into: &self, by: Self.fieldsByName, required: "tokens")
     }
 }

@@ -46,7 +46,7 @@ public struct Tokenizer: Sendable {
     ///   - addingBOS: whether BOS is put before it, where the model wants one at all.
     /// - Complexity: O(n log n) in the text's bytes.
     public func encode(_ text: String, parsingSpecials: Bool = false, addingBOS: Bool = false) -> [Int32] {
-        encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) { false } ?? []
+        encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) { _ in false } ?? []
     }
 
     /// The same, given up once the deadline has passed: hostile texts take longest.
@@ -54,18 +54,20 @@ public struct Tokenizer: Sendable {
         _ text: String, parsingSpecials: Bool = false, addingBOS: Bool = false,
         until deadline: ContinuousClock.Instant
     ) throws(TokenizerError) -> [Int32] {
-        var words = 0
-        let tokens = encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) {
-            words += 1
-            return words % 256 == 0 && ContinuousClock.now >= deadline
+        var unwatched = 0
+        let tokens = encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) { bytes in
+            unwatched += bytes
+            guard unwatched >= 1024 else { return false }
+            unwatched = 0
+            return ContinuousClock.now >= deadline
         }
         guard let tokens else { throw TokenizerError(.timedOut, "the text takes too long to tokenize") }
         return tokens
     }
 
-    /// - Parameter isOver: asked before each word; true gives the text up, and the result is nil.
+    /// - Parameter isOver: asked before each word, with its bytes; true gives the text up, and the result is nil.
     private func encode(
-        _ text: String, parsingSpecials: Bool, addingBOS: Bool, unless isOver: () -> Bool
+        _ text: String, parsingSpecials: Bool, addingBOS: Bool, unless isOver: (Int) -> Bool
     ) -> [Int32]? {
         var tokens: [Int32] = []
         if addingBOS, addsBOS, let bosToken { tokens.append(bosToken) }
@@ -76,7 +78,7 @@ public struct Tokenizer: Sendable {
             case .text(let text):
                 let classified = ClassifiedText(text)
                 preTokenizer.forEachWord(in: classified) { range in
-                    hasStopped = hasStopped || isOver()
+                    hasStopped = hasStopped || isOver(range.count)
                     if !hasStopped { encode(word: classified.bytes[range], into: &tokens) }
                 }
             }
