@@ -54,7 +54,7 @@ async def talk(host, port, draw):
             counts["malformed"] += 1
             if status != 400:
                 faults.append(f"{body[:40]}: {status}")
-        elif status != 200 or b"data: [DONE]" not in answer or b'"error"' in answer:
+        elif status != 200 or b"data: [DONE]" not in answer or b'data: {"error"' in answer:
             faults.append(f"{status}: {answer[-300:]}")
         else:
             counts["answered"] += 1
