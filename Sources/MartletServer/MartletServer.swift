@@ -120,10 +120,10 @@ public final class MartletServer: Sendable {
                 configuration.limits.connections, logger: quietLogger))
     }
 
-    /// For the libraries below, whose news of every connection is nobody's.
+    /// For the libraries below: of a connection nobody wants to hear, and what ends the server is thrown.
     private var quietLogger: Logger {
         var logger = configuration.logger
-        logger.logLevel = max(logger.logLevel, .warning)
+        logger.logLevel = .critical
         return logger
     }
 }

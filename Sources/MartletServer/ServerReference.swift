@@ -25,7 +25,8 @@ public enum ServerReference {
             `X-Request-Id`, the client's own if it sent one.
 
             With API keys (`--api-key`, or `MARTLET_API_KEY`) every route but `/health` wants `Authorization: Bearer KEY`, or
-            basic authentication with the key for a password, which browsers ask for when they open the page.
+            basic authentication with the key for a password, which browsers ask for when they open the page. `/health` is for
+            liveness probes: it is 200 from the start to the end. Readiness probes ask `/ready`.
 
 
             """
@@ -36,8 +37,14 @@ public enum ServerReference {
         text += """
             ## Not supported
 
-            These are refused with 400 and `"code": "unsupported_parameter"`, unless they are null or ask for nothing: \
-            \(UnsupportedFields.neutralValues.keys.sorted().map { "`\($0)`" }.joined(separator: ", ")).
+            What asks for something that this server can't do is refused with 400 and `"code": "unsupported_parameter"`. So are
+            messages with `tool_calls` or of the role `tool`, and parts of messages that are no text. Accepted, because they ask
+            for nothing, are null and:
+
+            | field | value |
+            |---|---|
+            \(neutralValues)
+            `tools` are passed over where `tool_choice` is `none`; `echo` is a field of completions alone.
 
             ## Streams
 
@@ -75,6 +82,13 @@ public enum ServerReference {
             """
         for limit in ServerLimits().all { text += "| `--\(limit.name)` | \(limit.value) |\n" }
         return text
+    }
+
+    private static var neutralValues: String {
+        UnsupportedFields.neutralValues.sorted { $0.key < $1.key }.map { name, values in
+            let values = values.filter { $0 != .number(1) }.map { "`\(String(decoding: $0.encoded, as: UTF8.self))`" }
+            return "| `\(name)` | \(values.joined(separator: ", ")) |\n"
+        }.joined()
     }
 
     private static func section<Target>(_ title: String, _ fields: [RequestField<Target>]) -> String {

@@ -43,6 +43,7 @@ import Testing
                     "--seed=7",
                 ])
         #expect(try expand("", ["m"]) == ["serve", "m"])
+        #expect(try expand("model: a\n", ["--model", "b", "--port=1"]) == ["serve", "b", "--port=1"])
         #expect(try ConfigFile.expand(["run", "m", "--config", "x"]) == ["run", "m", "--config", "x"])
     }
 
@@ -51,6 +52,24 @@ import Testing
             #expect(throws: (any Error).self, "\(yaml)") { try expand(yaml, ["m"]) }
         }
         #expect(throws: (any Error).self) { try ConfigFile.expand(["serve", "m", "--config", "/nowhere.yaml"]) }
+    }
+
+    @Test func scriptsForVLLMAreUnderstood() throws {
+        let arguments = try ConfigFile.expand([
+            "serve", "--host", "0.0.0.0", "--model", "m", "--max_model_len=32", "--compilation-config.cudagraph_mode",
+            "FULL",
+            "--gpu-memory-utilization", "0.9", "--dtype", "auto", "--trust-remote-code", "--tensor-parallel-size", "1",
+            "--disable-log-requests", "--enable-chunked-prefill", "--swap-space", "4", "--quantization", "gguf",
+        ])
+        let serve = try #require(try MartletCommand.parseAsRoot(arguments) as? ServeCommand)
+        #expect(serve.load.model.maxModelLen == 32 && serve.load.model.model.name == "m")
+        #expect(serve.vllm.notices.count == 3 && serve.listen.warnings.count == 1)
+        for wrong in [
+            ["--tensor-parallel-size", "2"], ["--tokenizer", "x"], ["--quantization", "awq"],
+            ["--no-enable-chunked-prefill"],
+        ] {
+            #expect(throws: (any Error).self, "\(wrong)") { try MartletCommand.parseAsRoot(["serve", "m"] + wrong) }
+        }
     }
 
     @Test func serveTakesThemAll() throws {

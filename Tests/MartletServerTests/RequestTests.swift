@@ -211,7 +211,7 @@ extension LiveServerTests {
                 "/v1/chat/completions",
                 #"""
                 {"model":"small","messages":[{"role":"developer","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}],"name":"x"}],
-                "max_completion_tokens":3,"tools":[],"tool_choice":"none","response_format":{"type":"text"},"user":"me","metadata":{},"stop":null,"seed":-1,"unheard_of":7}
+                "max_completion_tokens":3,"max_tokens":9,"tools":[{"type":"function"}],"tool_choice":"none","response_format":{"type":"text"},"user":"me","metadata":{},"stop":null,"seed":-1,"unheard_of":7}
                 """#)
             #expect(answer.status == 200, "\(answer.body)")
             #expect(answer.json?["model"] as? String == "small")

@@ -111,6 +111,13 @@ struct ModelLoader {
     }
 
     private func stepConfiguration(_ model: DecoderConfiguration) -> SchedulerConfiguration {
+        if options.maxNumSeqs > options.maxNumBatchedTokens {
+            options.logger.warning(
+                """
+                max_num_seqs is \(options.maxNumSeqs), but a step computes max_num_batched_tokens \
+                (\(options.maxNumBatchedTokens)): so many sequences run at a time
+                """)
+        }
         var configuration = SchedulerConfiguration(
             maxNumBatchedTokens: options.maxNumBatchedTokens, maxNumSeqs: options.maxNumSeqs)
         configuration.policy = options.schedulingPolicy

@@ -16,7 +16,7 @@ struct ServeCommand: AsyncParsableCommand {
             Ctrl-C or SIGTERM refuses new requests and finishes those under way; a second one ends at once.
             """)
 
-    @OptionGroup var load: LoadOptions
+    @OptionGroup(title: "Model and engine") var load: LoadOptions
     @OptionGroup(title: "Where and for whom") var listen: ListenOptions
 
     @Option(
@@ -41,6 +41,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Logs") var log: LogOptions
     @OptionGroup(title: "Limits") var limits: LimitOptions
+    @OptionGroup(visibility: .hidden) var vllm: VLLMOptions
 
     func run() async throws {
         let path = try load.model.model.resolve()
@@ -49,7 +50,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.defaultSampling = try generationConfig.parameters(model: path)
         configuration.seed = seed
         configuration.logsRequests = log.enableLogRequests
-        configuration.logsAccess = !log.disableAccessLog
+        configuration.logsAccess = !(log.disableAccessLog || vllm.disableUvicornAccessLog)
         configuration.version = MartletCommand.version
         configuration.logger = log.logger(label: "martlet.server")
         let options = try engineOptions(configuration)
@@ -60,6 +61,7 @@ struct ServeCommand: AsyncParsableCommand {
             if !server.hasModel { Foundation.exit(0) }
         }
         defer { stop.end() }
+        for notice in vllm.notices + listen.warnings { configuration.logger.warning("\(notice)") }
         let (logger, limits) = (configuration.logger, configuration.limits)
         logger.notice(
             "limits", metadata: ["limits": "\(limits.all.map { "\($0.name)=\($0.value)" }.joined(separator: " "))"])
@@ -99,7 +101,7 @@ struct ServeCommand: AsyncParsableCommand {
             case .unix(let path): "unix:\(path)"
             }
         let names = configuration.modelNames.joined(separator: ", ")
-        return "serving \(names) at \(address) | \(model.line), \(model.cacheBlocks) blocks"
+        return "serving \(names) at \(address) | \(model.line)"
             + (configuration.apiKeys.isEmpty ? "" : " | API key required")
     }
 }

@@ -11,7 +11,7 @@ enum ConfigFile {
     /// Arguments with the file's in them, if they ask for one.
     static func expand(_ arguments: [String]) throws -> [String] {
         guard arguments.first == "serve" else { return arguments }
-        var (rest, path) = (Array(arguments.dropFirst()), String?.none)
+        var (rest, path) = (VLLMOptions.normalized(Array(arguments.dropFirst())), String?.none)
         for (index, argument) in rest.enumerated() {
             if argument == "--" { break }
             if argument == "--config", index + 1 < rest.count {
@@ -25,7 +25,7 @@ enum ConfigFile {
                 break
             }
         }
-        guard let path else { return arguments }
+        guard let path else { return ["serve"] + rest }
         let named = Set(rest.filter { $0.hasPrefix("--") }.map { $0.prefix { $0 != "=" } })
         // What the command line says takes the place of what the file says, lists too.
         var (model, flags) = try read(path) { named.contains($0[...]) }

@@ -18,7 +18,7 @@ struct ListenOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Lets in only who knows it; may be given several times. The environment's MARTLET_API_KEY is one too.",
+            "Lets in only who knows it; may be given several times. The environment's MARTLET_API_KEY or VLLM_API_KEY is one too.",
             valueName: "key"))
     var apiKey: [String] = []
 
@@ -45,14 +45,25 @@ struct ListenOptions: ParsableArguments {
         }
     }
 
+    private var environmentKeys: [String] {
+        ["MARTLET_API_KEY", "VLLM_API_KEY"].compactMap { ProcessInfo.processInfo.environment[$0] }.filter {
+            !$0.isEmpty
+        }
+    }
+
+    /// What an operator should know.
+    var warnings: [String] {
+        let isOpen = uds == nil && !["127.0.0.1", "::1", "localhost"].contains(host)
+        return isOpen && apiKey.isEmpty && environmentKeys.isEmpty
+            ? ["--host \(host) without an API key: whoever reaches this machine may use the model"] : []
+    }
+
     /// - Parameter model: its name where no other is given.
     func configuration(model: String) -> ServerConfiguration {
         var configuration = ServerConfiguration(modelNames: servedModelName.isEmpty ? [model] : servedModelName)
         configuration.address = uds.map { .unix($0) } ?? .tcp(host: host, port: port)
         configuration.apiKeys = apiKey
-        if let key = ProcessInfo.processInfo.environment["MARTLET_API_KEY"], !key.isEmpty {
-            configuration.apiKeys.append(key)
-        }
+        configuration.apiKeys += environmentKeys
         if let sslCertfile, let sslKeyfile {
             configuration.tls = ServerConfiguration.TLS(certificate: sslCertfile, key: sslKeyfile)
         }

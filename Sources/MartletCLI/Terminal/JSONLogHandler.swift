@@ -15,7 +15,7 @@ struct JSONLogHandler: LogHandler {
     }
 
     private struct Line: Encodable {
-        let time: Date
+        let time: String
         let level: String
         let label: String
         let message: String
@@ -25,10 +25,10 @@ struct JSONLogHandler: LogHandler {
     func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
         let line = Line(
-            time: Date(), level: event.level.rawValue, label: label, message: "\(event.message)",
+            time: Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)),
+            level: event.level.rawValue, label: label, message: "\(event.message)",
             metadata: all.isEmpty ? nil : all.mapValues { "\($0)" })
         let encoder = JSONEncoder()
-        encoder.dateEncodingStrategy = .iso8601
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(line) else { return }
         Terminal.note(String(decoding: data, as: UTF8.self))

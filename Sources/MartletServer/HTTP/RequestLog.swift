@@ -38,16 +38,34 @@ struct RequestLog: RouterMiddleware {
         if let name = Self.idField { response.headers[name] = context.requestID }
         metrics.countAnswered(
             route: context.endpointPath ?? "none", method: Self.known(request.method), status: response.status.code)
-        if logsAccess {
-            context.logger.info(
-                "answered",
-                metadata: [
-                    "method": "\(request.method.rawValue)", "path": "\(request.uri.path)",
-                    "status": "\(response.status.code)",
-                    "seconds": "\((ContinuousClock.now - context.start) / .seconds(1))",
-                ])
+        guard logsAccess else { return response }
+        guard response.headers[.contentType]?.hasPrefix("text/event-stream") == true else {
+            log(request, context, response.status, outcome: nil)
+            return response
+        }
+        // A stream is answered when it has ended.
+        let (settled, status, body) = (context, response.status, response.body)
+        response.body = ResponseBody { writer in
+            do {
+                try await body.write(writer)
+                log(request, settled, status, outcome: "complete")
+            } catch {
+                log(request, settled, status, outcome: "aborted")
+                throw error
+            }
         }
         return response
+    }
+
+    private func log(
+        _ request: Request, _ context: ServerContext, _ status: HTTPResponse.Status, outcome: String?
+    ) {
+        var metadata: Logger.Metadata = [
+            "method": "\(request.method.rawValue)", "path": "\(request.uri.path)", "status": "\(status.code)",
+            "seconds": "\((ContinuousClock.now - context.start) / .seconds(1))",
+        ]
+        if let outcome { metadata["stream"] = "\(outcome)" }
+        context.logger.info("answered", metadata: metadata)
     }
 
     /// A client's own name for its request, if it can be put into a header and a log.

@@ -48,7 +48,10 @@ struct GenerationFields: Sendable {
         RequestField("n", .integer, "Answers to each prompt.") {
             (value, target) throws(ServerError) in target.sampling.n = try value.integer()
         },
-        RequestField("max_tokens", .integer, "Ends the answer after so many tokens.") {
+        RequestField(
+            "max_tokens", .integer,
+            "Ends the answer after so many tokens: 16 by default in completions, as many as fit in chats; never more than the context has room for."
+        ) {
             (value, target) throws(ServerError) in target.sampling.maxTokens = try value.integer()
         },
         RequestField("min_tokens", .integer, "Lets nothing end the answer before so many tokens.") {

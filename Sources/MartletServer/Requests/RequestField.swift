@@ -48,7 +48,7 @@ extension RequestField {
         }
         for member in object.members where member.value != .null {
             guard let field = fields[member.key] else {
-                try UnsupportedFields.check(member.key, member.value)
+                try UnsupportedFields.check(member.key, member.value, in: object)
                 continue
             }
             try field.read(FieldValue(name: member.key, json: member.value), &target)

@@ -38,8 +38,10 @@ enum UnsupportedFields {
         "web_search_options": [],
     ]
 
-    static func check(_ name: String, _ value: JSONValue) throws(ServerError) {
+    static func check(_ name: String, _ value: JSONValue, in body: JSONObject) throws(ServerError) {
         guard let neutral = neutralValues[name], !neutral.contains(value) else { return }
+        // Tools that must not be called are nothing but words.
+        if name == "tools", body["tool_choice"] == "none" { return }
         throw .unsupported(name)
     }
 }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Logging
+
+/// Flags that scripts written for vLLM bring along and that decide nothing here. Accepted, and said to be without effect,
+/// where what they ask for is the case anyway; refused with a reason where it isn't.
+struct VLLMOptions: ParsableArguments {
+    @Option var dtype = "auto"
+    @Option var quantization: String?
+    @Option var tokenizer: String?
+    @Option(name: [.customLong("tensor-parallel-size"), .customLong("tp", withSingleDash: true)])
+    var tensorParallelSize = 1
+    @Option(name: [.customLong("pipeline-parallel-size"), .customLong("pp", withSingleDash: true)])
+    var pipelineParallelSize = 1
+    @Option var gpuMemoryUtilization: Double?
+    @Option var swapSpace: Double?
+    @Option var downloadDir: String?
+    @Option var uvicornLogLevel: String?
+    @Flag var trustRemoteCode = false
+    @Flag(inversion: .prefixedNo) var enableChunkedPrefill = true
+    @Flag(name: [.customLong("disable-log-requests"), .customLong("no-enable-log-requests")]) var disableLogRequests =
+        false
+    @Flag var disableLogStats = false
+    @Flag var disableUvicornAccessLog = false
+
+    func validate() throws {
+        guard tensorParallelSize == 1, pipelineParallelSize == 1 else {
+            throw ValidationError(
+                "--tensor-parallel-size and --pipeline-parallel-size: there is one device; use --threads")
+        }
+        guard enableChunkedPrefill else {
+            throw ValidationError(
+                "--no-enable-chunked-prefill: prompts are always read in chunks of --max-num-batched-tokens")
+        }
+        guard ["auto", "bfloat16", "half", "float16", "float", "float32"].contains(dtype) else {
+            throw ValidationError("--dtype \(dtype) is unknown")
+        }
+        guard tokenizer == nil else { throw ValidationError("--tokenizer: a GGUF file brings its own") }
+        guard [nil, "gguf"].contains(quantization) else {
+            throw ValidationError("--quantization \(quantization ?? ""): the file says how its weights are quantised")
+        }
+    }
+
+    /// Those that were given, each with what to use instead.
+    var notices: [String] {
+        var notices: [String] = []
+        if dtype != "auto" { notices.append("--dtype: weights are computed as the file has them") }
+        if gpuMemoryUtilization != nil { notices.append("--gpu-memory-utilization: use --kv-cache-memory-bytes") }
+        if swapSpace != nil { notices.append("--swap-space: preempted requests are computed anew") }
+        if downloadDir != nil { notices.append("--download-dir: nothing is downloaded") }
+        if uvicornLogLevel != nil { notices.append("--uvicorn-log-level: use --log-level") }
+        if trustRemoteCode { notices.append("--trust-remote-code: a model brings no code") }
+        return notices.map { "\($0); it has no effect here" }
+    }
+
+    /// A command line in our spelling: dashes for underscores, and the model, which vLLM also takes as `--model`, first.
+    static func normalized(_ arguments: [String]) -> [String] {
+        var (result, model) = ([String](), String?.none)
+        var rest = arguments[...]
+        while let argument = rest.popFirst() {
+            guard argument.hasPrefix("--"), argument != "--" else {
+                result.append(argument)
+                continue
+            }
+            let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            // vLLM's dotted names have underscores behind the point.
+            let name = parts[0].split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+            let flag = ([String(name[0]).replacing("_", with: "-")] + name.dropFirst().map(String.init)).joined(separator: ".")
+            if flag == "--model" {
+                model = parts.count > 1 ? String(parts[1]) : rest.popFirst()
+            } else {
+                result.append(([flag] + parts.dropFirst().map(String.init)).joined(separator: "="))
+            }
+        }
+        return (model.map { [$0] } ?? []) + result
+    }
+}
