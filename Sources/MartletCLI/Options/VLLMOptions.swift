@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import Logging
 
 /// Flags that scripts written for vLLM bring along and that decide nothing here. Accepted, and said to be without effect,
 /// where what they ask for is the case anyway; refused with a reason where it isn't.
@@ -66,7 +65,8 @@ struct VLLMOptions: ParsableArguments {
             let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             // vLLM's dotted names have underscores behind the point.
             let name = parts[0].split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-            let flag = ([String(name[0]).replacing("_", with: "-")] + name.dropFirst().map(String.init)).joined(separator: ".")
+            let flag = ([String(name[0]).replacing("_", with: "-")] + name.dropFirst().map(String.init)).joined(
+                separator: ".")
             if flag == "--model" {
                 model = parts.count > 1 ? String(parts[1]) : rest.popFirst()
             } else {
