@@ -18,7 +18,8 @@ final class ServerState: Sendable {
     let logsRequests: Bool
     private let seed: UInt64?
     private let seededRequests = Atomic<UInt64>(0)
-    private let defaults: Mutex<SamplingParameters>
+    /// How answers are drawn where a request doesn't say.
+    let sampling: SamplingParameters
 
     init(_ configuration: ServerConfiguration) {
         limits = configuration.limits
@@ -26,12 +27,9 @@ final class ServerState: Sendable {
         version = configuration.version
         logsRequests = configuration.logsRequests
         seed = configuration.seed
-        defaults = Mutex(configuration.defaultSampling)
+        sampling = configuration.defaultSampling
         metrics = ServerMetrics(maxModelLength: 1 << 20)
     }
-
-    /// How answers are drawn where a request doesn't say.
-    var sampling: SamplingParameters { defaults.withLock { $0 } }
 
     /// The name that an answer calls the model by.
     ///
@@ -48,8 +46,15 @@ final class ServerState: Sendable {
         return name
     }
 
+    /// Fills in what a request leaves to the server, and makes tokens of the words that it bans.
+    func settle(_ common: inout GenerationFields, with texts: PromptTokens) throws {
+        common.model = try servedName(common.model)
+        common.sampling.seed = common.sampling.seed ?? nextSeed()
+        common.sampling.badWords = try texts.badWords(common.badWords)
+    }
+
     /// The seed of a request that brings none; nil to draw one.
-    func nextSeed() -> UInt64? {
+    private func nextSeed() -> UInt64? {
         seed.map { $0 &+ seededRequests.wrappingAdd(1, ordering: .relaxed).oldValue }
     }
 

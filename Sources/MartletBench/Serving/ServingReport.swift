@@ -57,6 +57,13 @@ public struct ServingReport: Sendable {
         return timings
     }
 
+    /// Of the probes; milliseconds.
+    public var probeTimings: Timings {
+        var timings = Timings()
+        for probe in probes { timings.append(probe * 1000) }
+        return timings
+    }
+
     /// Requests a second that met all of the goodput's conditions; nil where there are none.
     public var requestGoodput: Double? {
         guard !goodput.isEmpty else { return nil }
@@ -151,8 +158,7 @@ extension ServingReport {
             try container.encode(peaks.requests, forKey: Key("max_concurrent_requests"))
             for measure in Measure.allCases { try encode(measure, to: &container) }
             if !report.probes.isEmpty {
-                var probes = Timings()
-                for probe in report.probes { probes.append(probe * 1000) }
+                let probes = report.probeTimings
                 try container.encode(probes.median, forKey: Key("median_probe_ms"))
                 try container.encode(probes.quantile(0.99), forKey: Key("p99_probe_ms"))
             }

@@ -20,19 +20,13 @@ extension ServingReport {
         totals.add("Peak concurrent requests", "\(peaks.requests)")
         var table = Table()
         table.rows.append(["ms", "mean", "median", "std"] + percentiles.map { "p\($0.percentName)" })
-        for measure in measures {
-            let timings = timings(measure)
+        func add(_ title: String, _ timings: Timings) {
             table.rows.append(
-                [measure.title, number(timings.mean), number(timings.median), number(timings.standardDeviation)]
+                [title, number(timings.mean), number(timings.median), number(timings.standardDeviation)]
                     + percentiles.map { number(timings.quantile($0 / 100)) })
         }
-        if !probes.isEmpty {
-            var timings = Timings()
-            for probe in probes { timings.append(probe * 1000) }
-            table.rows.append(
-                ["Probes", number(timings.mean), number(timings.median), number(timings.standardDeviation)]
-                    + percentiles.map { number(timings.quantile($0 / 100)) })
-        }
+        for measure in measures { add(measure.title, timings(measure)) }
+        if !probes.isEmpty { add("Probes", probeTimings) }
         return totals.text + "\n" + table.text
     }
 

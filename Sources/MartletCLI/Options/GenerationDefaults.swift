@@ -68,11 +68,13 @@ enum GenerationDefaults: ExpressibleByArgument, Equatable {
         parameters.repetitionPenalty = file.repetition_penalty ?? parameters.repetitionPenalty
         parameters.maxTokens = file.max_new_tokens
         // Here, and not in an answer to a request that says nothing of them.
-        let isSound =
-            (0...100).contains(parameters.temperature) && parameters.topP > 0 && parameters.topP <= 1
-            && parameters.topK >= -1 && (0...1).contains(parameters.minP) && parameters.repetitionPenalty > 0
-            && parameters.repetitionPenalty <= 1000 && parameters.maxTokens ?? 1 >= 1
-        guard isSound else { throw InputError("\(path) holds values that no request may have") }
+        let validator = RequestValidator(
+            limits: RequestLimits(), maxModelLength: .max, vocabularySize: 1, endTokens: [])
+        do {
+            _ = try validator.validate(GenerationRequest(promptTokens: [0], sampling: parameters))
+        } catch {
+            throw InputError("\(path): \(error)")
+        }
         return parameters
     }
 }

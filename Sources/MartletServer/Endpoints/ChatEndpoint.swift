@@ -37,9 +37,7 @@ struct ChatEndpoint: Sendable {
         let texts = try PromptTokens(engine, limits: server.limits, for: client)
         let body = try JSONParser.parse(bytes, maximumDepth: server.limits.jsonDepth)
         var request = try ChatRequest(body, defaults: server.sampling, limits: server.limits)
-        request.common.model = try server.servedName(request.common.model)
-        request.common.sampling.seed = request.common.sampling.seed ?? server.nextSeed()
-        request.common.sampling.badWords = try texts.badWords(request.common.badWords)
+        try server.settle(&request.common, with: texts)
         let tokens = try texts.tokens(of: request.messages)
         try server.limits.check(logprobs: request.common, prompts: [tokens.count], in: engine)
         return Prepared(
@@ -60,10 +58,7 @@ struct ChatEndpoint: Sendable {
         }
         var usage = Usage(promptTokens: prepared.tokens.count)
         let choices: [JSONValue] = answers.enumerated().map { sample, generated in
-            if let summary = generated.summary {
-                usage.add(completionTokens: summary.completionTokens)
-                if sample == 0 { usage.add(cachedTokens: summary.cachedTokens) }
-            }
+            usage.add(generated.tokens.count, generated.summary, sample: sample)
             return [
                 "index": .integer(sample),
                 "message": ["role": "assistant", "content": .string(generated.text), "refusal": nil],
@@ -103,8 +98,7 @@ struct ChatEndpoint: Sendable {
         }
         try await run.forEachPiece(for: client) { _, piece in
             guard !piece.tokens.isEmpty || piece.summary != nil else { return try await output.keepAlive() }
-            usage.add(completionTokens: piece.tokens.count)
-            if let summary = piece.summary, piece.sample == 0 { usage.add(cachedTokens: summary.cachedTokens) }
+            usage.add(piece.tokens.count, piece.summary, sample: piece.sample)
             try await output.send(chunk(piece.sample, ["content": .string(piece.text)], piece))
         }
         if request.common.includesUsage { try await output.send(answer.json(choices: [], usage: usage)) }

@@ -43,9 +43,7 @@ struct CompletionEndpoint: Sendable {
         let texts = try PromptTokens(engine, limits: server.limits, for: client)
         let body = try JSONParser.parse(bytes, maximumDepth: server.limits.jsonDepth)
         var request = try CompletionRequest(body, defaults: server.sampling, limits: server.limits)
-        request.common.model = try server.servedName(request.common.model)
-        request.common.sampling.seed = request.common.sampling.seed ?? server.nextSeed()
-        request.common.sampling.badWords = try texts.badWords(request.common.badWords)
+        try server.settle(&request.common, with: texts)
         let needsText = request.echoes || server.logsRequests
         let prompts = try request.prompts.map { prompt in
             switch prompt {
@@ -83,10 +81,7 @@ struct CompletionEndpoint: Sendable {
             let prompt = prepared.prompts[place / n]
             // The first sample has the scores of all.
             let scores = answers[place - place % n].promptScores
-            if let summary = generated.summary {
-                usage.add(completionTokens: summary.completionTokens)
-                if place % n == 0 { usage.add(cachedTokens: summary.cachedTokens) }
-            }
+            usage.add(generated.tokens.count, generated.summary, sample: place % n)
             var logprobs = request.logprobs.map { _ in CompletionLogprobs(prepared.text) }
             if request.echoes { logprobs?.append(prompt: prompt.tokens, scores) }
             logprobs?.append(generated)
@@ -127,8 +122,7 @@ struct CompletionEndpoint: Sendable {
             }
             logprobs?.append(piece)
             offsets[place] = logprobs?.nextOffset ?? 0
-            usage.add(completionTokens: piece.tokens.count)
-            if let summary = piece.summary, piece.sample == 0 { usage.add(cachedTokens: summary.cachedTokens) }
+            usage.add(piece.tokens.count, piece.summary, sample: piece.sample)
             let choice = choice(
                 place, text: text, logprobs: logprobs?.json ?? .null,
                 finish: piece.summary?.finishReason.rawValue, stop: piece.summary?.stopReason)

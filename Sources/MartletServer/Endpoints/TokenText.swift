@@ -131,8 +131,11 @@ struct Usage {
 
     init(promptTokens: Int = 0) { self.promptTokens = promptTokens }
 
-    mutating func add(completionTokens count: Int) { completionTokens += count }
-    mutating func add(cachedTokens count: Int) { cachedTokens += count }
+    /// Counts some tokens of a sample. What the cache held of a prompt is its first sample's to tell.
+    mutating func add(_ tokens: Int, _ summary: GenerationSummary?, sample: Int) {
+        completionTokens += tokens
+        if sample == 0 { cachedTokens += summary?.cachedTokens ?? 0 }
+    }
 
     var json: JSONValue {
         [

@@ -31,7 +31,7 @@ struct RequestLog: RouterMiddleware {
             // Nobody reads it; 499 is what proxies log then.
             response = Response(status: HTTPResponse.Status(code: 499, reasonPhrase: "Client Closed Request"))
         } catch {
-            let failure = ServerError(Self.noRoute(error) ?? error)
+            let failure = ServerError(error)
             if failure.status == .internalServerError { context.logger.error("\(error)") }
             response = failure.response
         }
@@ -71,12 +71,6 @@ struct RequestLog: RouterMiddleware {
     /// A client's own name for its request, if it can be put into a header and a log.
     private static func usable(_ id: String) -> String? {
         (1...128).contains(id.utf8.count) && id.utf8.allSatisfy { (0x21...0x7E).contains($0) } ? id : nil
-    }
-
-    /// What the router says where there is no such route.
-    private static func noRoute(_ error: any Error) -> ServerError? {
-        guard let error = error as? HTTPError, error.status == .notFound else { return nil }
-        return ServerError(.notFound, "this server has no such route", code: "not_found")
     }
 
     /// Methods that clients invent are counted as one.

@@ -49,6 +49,9 @@ struct ServerError: Error, Equatable {
             self.init(.badRequest, "the chat template refuses the messages: \(error)", param: "messages")
         case let error as TokenizerError where error.code == .timedOut:
             self.init(.badRequest, error.message, param: "prompt", code: "tokenize_timeout")
+        // What the router says.
+        case let error as HTTPError where error.status == .notFound:
+            self.init(.notFound, "this server has no such route", code: "not_found")
         case let error as HTTPError:
             self.init(error.status, error.body ?? error.status.reasonPhrase)
         // Details of what is wrong with us are for the log.

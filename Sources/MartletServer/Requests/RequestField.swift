@@ -11,7 +11,6 @@ enum FieldKind: String, Sendable {
 ///
 /// Requests are tables of these, from which the documentation is made too.
 struct RequestField<Target>: Sendable {
-
     let name: String
     let kind: FieldKind
     let help: String
