@@ -57,6 +57,8 @@ public final class Engine: Sendable {
         let (model, validator) = try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<(LoadedModel, RequestValidator), any Error>) in
             let thread = Thread {
+                // Foundation tells the system the name of a running thread only. The device's threads inherit it.
+                Thread.current.name = "martlet-engine"
                 do {
                     let loaded = try load()
                     let loop = EngineLoop(
@@ -71,7 +73,6 @@ public final class Engine: Sendable {
                 }
                 lifetime.end()
             }
-            thread.name = "martlet-engine"
             thread.stackSize = 8 << 20
             thread.start()
         }

@@ -37,8 +37,10 @@ final class Watchdog: Sendable {
     }
 
     func start() {
-        let thread = Thread { [self] in watch() }
-        thread.name = "martlet-watchdog"
+        let thread = Thread { [self] in
+            Thread.current.name = "martlet-watch"
+            watch()
+        }
         thread.start()
     }
 
