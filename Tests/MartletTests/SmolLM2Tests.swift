@@ -65,7 +65,8 @@ import Testing
         #expect(TextCheck.meanDifference(of: outcomes) < 0.0004)
     }
 
-    /// The default cache rounds K, V and probabilities to bf16; a step may be unlucky with it, the mean may not.
+    /// The default cache rounds K and V to bf16, some processors probabilities too; a step may be unlucky with it, the mean
+    /// may not.
     @Test func aCacheOfBFloat16CostsLittle() async throws {
         let outcomes = try await outcomes("greedy_float32.json", on: Self.exactModel.value)
         for outcome in outcomes {

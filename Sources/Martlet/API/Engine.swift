@@ -57,8 +57,8 @@ public final class Engine: Sendable {
         let (model, validator) = try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<(LoadedModel, RequestValidator), any Error>) in
             let thread = Thread {
-                // Foundation tells the system the name of a running thread only. The device's threads inherit it.
-                Thread.current.name = "martlet-engine"
+                // The system's own name of the thread, which those of the device inherit: `Thread.name` races with the start.
+                try? Data("martlet-engine".utf8).write(to: URL(fileURLWithPath: "/proc/thread-self/comm"))
                 do {
                     let loaded = try load()
                     let loop = EngineLoop(

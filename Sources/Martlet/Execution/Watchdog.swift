@@ -37,10 +37,8 @@ final class Watchdog: Sendable {
     }
 
     func start() {
-        let thread = Thread { [self] in
-            Thread.current.name = "martlet-watch"
-            watch()
-        }
+        let thread = Thread { [self] in watch() }
+        thread.name = "martlet-watchdog"
         thread.start()
     }
 
