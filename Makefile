@@ -8,16 +8,13 @@ SWIFT ?= swift
 # A folder of their own keeps them from rebuilding the command, and it them.
 TEST_FLAGS = -c release --scratch-path .build-test -Xswiftc -enable-testing
 
-.PHONY: run test build build-tests dist install docs integration soak model lint format sanitize aarch64 clean
+.PHONY: run test build dist install docs integration soak model lint format sanitize aarch64 clean
 
 run: model build ## Answer PROMPT with SmolLM2
 	@.build/release/martlet run smollm2 -- "$$PROMPT"
 
-test: model build-tests ## Build and run every test
-	$(SWIFT) test $(TEST_FLAGS) --skip-build
-
-build-tests: ## Build the tests
-	$(SWIFT) build --build-tests $(TEST_FLAGS)
+test: model ## Build and run every test
+	$(SWIFT) test $(TEST_FLAGS)
 
 # The standard library is within: the command runs where there is no Swift.
 build: ## Build the command .build/release/martlet
