@@ -11,7 +11,8 @@
 #pragma clang fp contract(off)
 
 int64_t martlet_cache_head_bytes(MartletFormat format, int64_t head_size, int64_t block_size) {
-    return (head_size + padded_head_size(head_size)) * block_size * format_bytes(format);
+    const int64_t groups = block_size / MARTLET_CACHE_GROUP;
+    return groups * (group_bytes(format, head_size) + group_bytes(format, padded_head_size(head_size)));
 }
 
 // `element` counts from the group's first byte.
@@ -23,14 +24,37 @@ static void put(uint8_t *group, int64_t element, float x, MartletFormat format) 
     }
 }
 
-// The format that models have most: rounded at once, then put in place.
-static void write_bf16(const float *key, const float *value, uint8_t *keys, uint8_t *values, int64_t lane,
-                       int64_t head_size) {
+// To whole numbers up to `most`; returns what is 1 in them. Numbers too small to have a unit are zero.
+static float round_to_words(const float *input, int64_t count, float most, uint16_t *words) {
+    // Magnitudes are in the order of their bits, and what isn't finite is above.
+    int32_t largest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const int32_t magnitude = __builtin_bit_cast(int32_t, input[i]) & 0x7fffffff;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    const float unit = __builtin_bit_cast(float, largest) / most;
+    const float factor = unit >= 0x1p-126f ? 1 / unit : 0;
+    // Added to a number that has no bits below 1, a number is rounded to its low bits.
+    for (int64_t i = 0; i < count; i++)
+        words[i] = (uint16_t)__builtin_bit_cast(uint32_t, input[i] * factor + 12582912.0f);
+    return largest < 0x7f800000 ? unit : __builtin_nanf("");
+}
+
+// The formats that lie in pairs of 16 bits: rounded at once, then put in place.
+static void write_pairs(const float *key, const float *value, uint8_t *keys, uint8_t *values, int64_t lane,
+                        int64_t head_size, MartletFormat format) {
     uint16_t rounded[2][MARTLET_MAX_HEAD_SIZE];
     const int64_t padded = padded_head_size(head_size);
-    for (int64_t d = 0; d < head_size; d++) {
-        rounded[0][d] = round_bf16_scalar(key[d]);
-        rounded[1][d] = round_bf16_scalar(value[d]);
+    if (format == MartletFormatInt16) {
+        ((float *)(keys + MARTLET_CACHE_GROUP * head_size * 2))[lane] =
+            round_to_words(key, head_size, MARTLET_LARGEST_KEY_WORD, rounded[0]);
+        ((float *)(values + MARTLET_CACHE_GROUP * padded * 2))[lane] =
+            round_to_words(value, head_size, MARTLET_LARGEST_VALUE_WORD, rounded[1]);
+    } else {
+        for (int64_t d = 0; d < head_size; d++) {
+            rounded[0][d] = round_bf16_scalar(key[d]);
+            rounded[1][d] = round_bf16_scalar(value[d]);
+        }
     }
     for (int64_t d = head_size; d < padded; d++) rounded[1][d] = 0;
     for (int64_t d = 0; d < head_size; d += 2)
@@ -43,10 +67,11 @@ void martlet_write_cache(const float *key, const float *value, uint8_t *head, in
                          int64_t block_size, MartletFormat format, float key_scale, float value_scale) {
     const int64_t padded = padded_head_size(head_size), bytes = format_bytes(format);
     const int64_t group = offset / MARTLET_CACHE_GROUP, lane = offset % MARTLET_CACHE_GROUP;
-    uint8_t *keys = head + group * MARTLET_CACHE_GROUP * head_size * bytes;
-    uint8_t *values = head + (block_size * head_size + group * MARTLET_CACHE_GROUP * padded) * bytes;
-    if (format == MartletFormatBfloat16) {
-        write_bf16(key, value, keys, values, lane, head_size);
+    const int64_t key_bytes = group_bytes(format, head_size);
+    uint8_t *keys = head + group * key_bytes;
+    uint8_t *values = head + block_size / MARTLET_CACHE_GROUP * key_bytes + group * group_bytes(format, padded);
+    if (format == MartletFormatBfloat16 || format == MartletFormatInt16) {
+        write_pairs(key, value, keys, values, lane, head_size, format);
         return;
     }
     if (bytes > 1) key_scale = value_scale = 1;

@@ -20,16 +20,16 @@ final class AttentionLayer {
     ) throws(DeviceError) {
         try Self.check(parameters, cache.layout)
         let (queryFormat, cacheFormat) = (parameters.queryFormat(beside: cache.layout.format), cache.layout.format)
-        let isWide = parameters.multipliesInFloat32(beside: cacheFormat)
+        let product = parameters.product(beside: cacheFormat)
         // Beside 8-bit queries the cache's codes are multiplied as they are; its scales go to scores and output.
         let isRaw = queryFormat.isEightBit && cacheFormat.isEightBit
         var scale = parameters.scale
         if queryFormat.isEightBit { scale *= parameters.queryScale }
         if isRaw { scale *= parameters.keyScale }
         func codeTable(scale: Float) throws(DeviceError) -> DeviceMemory? {
-            guard cacheFormat.isEightBit else { return nil }
+            guard case .float(let format) = cacheFormat, format.isEightBit else { return nil }
             return try Self.codeTable(
-                cacheFormat, scale: isRaw ? 1 : scale, roundedTo: isRaw ? .float32 : queryFormat, isWide: isWide)
+                format, scale: isRaw ? 1 : scale, roundedTo: isRaw ? .float32 : queryFormat, for: product)
         }
         let keyTable = try codeTable(scale: parameters.keyScale)
         let valueTable = try codeTable(scale: parameters.valueScale)
@@ -43,7 +43,7 @@ final class AttentionLayer {
         arguments = MartletAttentionLayer(
             cache: cache.pointer(layer: layer), cacheFormat: MartletFormat(cacheFormat),
             queryFormat: MartletFormat(queryFormat), outputFormat: MartletFormat(parameters.outputFormat),
-            wide: isWide, keyTable: keyTable.map { UnsafeRawPointer($0.base) },
+            product: MartletProduct(product), keyTable: keyTable.map { UnsafeRawPointer($0.base) },
             valueTable: valueTable.map { UnsafeRawPointer($0.base) },
             keyValueHeads: Int64(parameters.heads.keyValueHeads), groupSize: Int64(parameters.heads.groupSize),
             headSize: Int64(parameters.heads.headSize), blockSize: Int64(cache.layout.blockSize),
@@ -100,8 +100,9 @@ final class AttentionLayer {
     /// What each code of an 8-bit format stands for once it is scaled and rounded as the reference rounds it: bf16
     /// codes, or f32 where products are.
     private static func codeTable(
-        _ format: FloatFormat, scale: Float, roundedTo rounding: FloatFormat, isWide: Bool
+        _ format: FloatFormat, scale: Float, roundedTo rounding: FloatFormat, for product: CPUDevice.Product
     ) throws(DeviceError) -> DeviceMemory {
+        let isWide = product == .float32
         let table = try DeviceMemory(byteCount: 256 * (isWide ? 4 : 2))
         for code in 0..<256 {
             let value = rounding.round(format.decode(UInt32(code)) * scale)
@@ -148,17 +149,25 @@ final class AttentionLayer {
 
 extension AttentionParameters {
     /// What queries are rounded to before they meet a cache of the given format.
-    public func queryFormat(beside cache: FloatFormat) -> FloatFormat {
+    public func queryFormat(beside cache: CacheFormat) -> FloatFormat {
         queryFormat ?? (cache.fitsBFloat16 ? .bfloat16 : .float32)
     }
 
-    /// Whether products are taken in f32; they are taken in bf16 where it holds both queries and cache exactly.
-    public func multipliesInFloat32(beside cache: FloatFormat) -> Bool {
-        !queryFormat(beside: cache).fitsBFloat16 || !cache.fitsBFloat16
+    /// What is multiplied: int16 if the cache keeps it, bf16 where it holds both queries and cache exactly, else f32.
+    public func product(beside cache: CacheFormat) -> CPUDevice.Product {
+        if cache == .int16 { return .int16 }
+        return queryFormat(beside: cache).fitsBFloat16 && cache.fitsBFloat16 ? .bfloat16 : .float32
     }
 }
 
 extension FloatFormat {
     /// Whether every number of the format is a bf16 number.
     fileprivate var fitsBFloat16: Bool { self == .bfloat16 || isEightBit }
+}
+
+extension CacheFormat {
+    fileprivate var fitsBFloat16: Bool {
+        guard case .float(let format) = self else { return false }
+        return format.fitsBFloat16
+    }
 }

@@ -65,6 +65,8 @@ public final class CPUDevice: ComputeDevice {
 
     public func upload(_ values: [Float]) throws -> any DeviceWeight { try VectorWeight(values) }
 
+    public var defaultCacheFormat: CacheFormat { instructionSet.defaultCacheFormat }
+
     public func byteCount(of layout: CacheLayout) throws -> Int { try CPUKeyValueCache.byteCount(of: layout) }
 
     public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try CPUKeyValueCache(layout) }

@@ -52,6 +52,13 @@ final class CPUKeyValueCache: KeyValueCache {
 }
 
 extension MartletFormat {
+    init(_ format: CacheFormat) {
+        switch format {
+        case .float(let format): self.init(format)
+        case .int16: self = .int16
+        }
+    }
+
     init(_ format: FloatFormat) {
         self =
             switch format {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
+public import MartletCompute
 
 /// Which of the compiled kernel tables a device uses.
 public enum InstructionSet: String, Sendable, CaseIterable {
@@ -15,6 +16,11 @@ public enum InstructionSet: String, Sendable, CaseIterable {
 
     /// All that this machine runs.
     public static var available: [InstructionSet] { allCases.filter { $0.kernels != nil } }
+
+    /// What a cache keeps unless something else is asked for: 16 bits a number, in the kind that attention multiplies fastest.
+    public var defaultCacheFormat: CacheFormat {
+        kernels?.bfloat16Activations == .bfloat16 ? .float(.bfloat16) : .int16
+    }
 
     var kernels: MartletKernelTable? {
         switch self {

@@ -8,7 +8,7 @@ public import MartletCompute
 extension CPUDevice {
     /// What is multiplied.
     public enum Product: String, Sendable, CaseIterable {
-        case float32, bfloat16, int8
+        case float32, bfloat16, int16, int8
     }
 
     /// Reads the cache blocks that the batch's sequences hold, layer by layer, as attention walks them and with its
@@ -152,12 +152,7 @@ private final class MultiplyJob: PhasedJob, @unchecked Sendable {
 
     init(kernels: MartletKernelTable, product: CPUDevice.Product, repetitions: Int64, threads: Int) {
         self.kernels = kernels
-        self.product =
-            switch product {
-            case .float32: .float32
-            case .bfloat16: .bfloat16
-            case .int8: .int8
-            }
+        self.product = MartletProduct(product)
         self.repetitions = repetitions
         counts = .allocate(capacity: threads)
         counts.initialize(repeating: 0)
@@ -172,6 +167,18 @@ private final class MultiplyJob: PhasedJob, @unchecked Sendable {
     }
 
     var operations: Int { Int(counts.reduce(0, +)) }
+}
+
+extension MartletProduct {
+    init(_ product: CPUDevice.Product) {
+        self =
+            switch product {
+            case .float32: .float32
+            case .bfloat16: .bfloat16
+            case .int16: .int16
+            case .int8: .int8
+            }
+    }
 }
 
 /// Uses a value, so that computing it can't be left out.

@@ -8,11 +8,11 @@ public struct CacheLayout: Hashable, Sendable {
     /// Tokens in a block, a multiple of 16.
     public let blockSize: Int
     public let blockCount: Int
-    public let format: FloatFormat
+    public let format: CacheFormat
 
     public init(
         layers: Int, keyValueHeads: Int, headSize: Int, blockSize: Int, blockCount: Int,
-        format: FloatFormat = .bfloat16
+        format: CacheFormat = .float(.bfloat16)
     ) {
         self.layers = layers
         self.keyValueHeads = keyValueHeads

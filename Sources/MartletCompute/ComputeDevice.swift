@@ -51,6 +51,8 @@ public protocol ComputeDevice: AnyObject, Sendable {
     /// Copies a vector (a norm's weight, a bias) as f32.
     func upload(_ values: [Float]) throws -> any DeviceWeight
 
+    /// What a cache keeps here unless something else is asked for.
+    var defaultCacheFormat: CacheFormat { get }
     /// Bytes that a cache of this layout takes here.
     func byteCount(of layout: CacheLayout) throws -> Int
     func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache

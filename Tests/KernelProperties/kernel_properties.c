@@ -207,7 +207,9 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
                                 format, 1, 1);
     MartletAttentionLayer layer = {0};
     layer.cache = cache, layer.cacheFormat = format, layer.queryFormat = MartletFormatBfloat16;
-    layer.outputFormat = MartletFormatFloat32, layer.wide = format == MartletFormatFloat32;
+    layer.outputFormat = MartletFormatFloat32;
+    layer.product = format == MartletFormatFloat32 ? MartletProductFloat32
+        : format == MartletFormatInt16 ? MartletProductInt16 : MartletProductBfloat16;
     layer.keyValueHeads = kv_heads, layer.groupSize = group, layer.headSize = head_size, layer.blockSize = block;
     layer.segmentLength = segment, layer.queryScale = 1, layer.scale = 0.125f, layer.outputFactor = 1;
     layer.causal = true;
@@ -268,6 +270,8 @@ int main(void) {
             check_attention(kernels, MartletFormatBfloat16, 64, lengths[l]);
             check_attention(kernels, MartletFormatBfloat16, 24, lengths[l]);
             check_attention(kernels, MartletFormatFloat32, 40, lengths[l]);
+            check_attention(kernels, MartletFormatInt16, 64, lengths[l]);
+            check_attention(kernels, MartletFormatInt16, 24, lengths[l]);
         }
     }
     printf("%d kernel table%s, %d failure%s\n", count, count == 1 ? "" : "s", failures, failures == 1 ? "" : "s");

@@ -11,7 +11,8 @@ import Testing
         var parameters = AttentionParameters(
             heads: AttentionHeads(queryHeads: 6, keyValueHeads: 2, headSize: 32), scale: 0.2)
         if let window { parameters.visibility.scope = .window(window) }
-        return AttentionWorkload(parameters, format: .bfloat16, blockSize: 16, blockOrder: .random, groups: groups)
+        return AttentionWorkload(
+            parameters, format: .float(.bfloat16), blockSize: 16, blockOrder: .random, groups: groups)
     }
 
     @Test func countsWhatIsSeen() {
@@ -63,6 +64,7 @@ import Testing
         let device = try CPUDevice(threads: 3, instructionSet: instructionSet)
         #expect(device.multiply(.float32, repetitions: 10) == 3 * 10 * 12 * 16 * 2)
         #expect(device.multiply(.bfloat16, repetitions: 10) == 3 * 10 * 12 * 16 * 4)
+        #expect(device.multiply(.int16, repetitions: 10) == 3 * 10 * 12 * 16 * 4)
         #expect(device.multiply(.int8, repetitions: 10) == 3 * 10 * 12 * 16 * 8)
         let attention = try IsolatedAttention(
             AttentionParameters(heads: AttentionHeads(queryHeads: 2, keyValueHeads: 2, headSize: 64), scale: 0.125),

@@ -23,7 +23,7 @@ struct AttentionCase {
     }
 
     var parameters: AttentionParameters
-    var format: FloatFormat
+    var format: CacheFormat
     var blockSize: Int
     var sinks: [Float]?
     var bias: [[Float]] = []
@@ -136,19 +136,28 @@ struct AttentionCase {
         var reference = AttentionReference(parameters, sinks: sinks)
         reference.prefixRanges = sequence.prefixRanges
         reference.queryQueryBias = bias
-        func kept(_ value: Float, scale: Float) -> Double {
-            guard format.isEightBit else { return Double(format.round(value)) }
-            let code = format.round(value / scale)
-            return queryFormat.isEightBit ? Double(code) * Double(scale) : Double(queryFormat.round(code * scale))
-        }
-        func column(_ values: [Float], head: Int, scale: Float) -> [Double] {
-            (0..<sequence.length).flatMap { token in
-                let start = (token * heads.keyValueHeads + head) * heads.headSize
-                return values[start..<start + heads.headSize].map { kept($0, scale: scale) }
+        func kept(_ numbers: [Float], scale: Float, largest: Float) -> [Double] {
+            guard case .float(let format) = format else {
+                return WholeNumbers(rounding: numbers, largest: largest).numbers.map(Double.init)
+            }
+            guard format.isEightBit else { return numbers.map { Double(format.round($0)) } }
+            return numbers.map { number in
+                let code = format.round(number / scale)
+                return queryFormat.isEightBit ? Double(code) * Double(scale) : Double(queryFormat.round(code * scale))
             }
         }
-        let keys = (0..<heads.keyValueHeads).map { column(sequence.keys, head: $0, scale: parameters.keyScale) }
-        let values = (0..<heads.keyValueHeads).map { column(sequence.values, head: $0, scale: parameters.valueScale) }
+        func column(_ values: [Float], head: Int, scale: Float, largest: Float) -> [Double] {
+            (0..<sequence.length).flatMap { token in
+                let start = (token * heads.keyValueHeads + head) * heads.headSize
+                return kept(Array(values[start..<start + heads.headSize]), scale: scale, largest: largest)
+            }
+        }
+        let keys = (0..<heads.keyValueHeads).map { head in
+            column(sequence.keys, head: head, scale: parameters.keyScale, largest: WholeNumbers.largestOfKey)
+        }
+        let values = (0..<heads.keyValueHeads).map { head in
+            column(sequence.values, head: head, scale: parameters.valueScale, largest: WholeNumbers.largestOfValue)
+        }
         return (0..<heads.queryHeads).flatMap { head in
             let start = (row * heads.queryHeads + head) * heads.headSize
             let query = sequence.queries[start..<start + heads.headSize].map { value in
@@ -193,7 +202,9 @@ extension AttentionCase {
                 slopes: (0..<heads.queryHeads).map { exp2Slope($0, of: heads.queryHeads) },
                 usesSquareRoot: chance(2))
         }
-        let format = chance(2) ? FloatFormat.bfloat16 : FloatFormat.allCases.randomElement(using: &random) ?? .bfloat16
+        let format =
+            [.float(.bfloat16), .int16, CacheFormat.allCases.randomElement(using: &random)][
+                Int.random(in: 0..<3, using: &random)] ?? .int16
         if format.isEightBit {
             parameters.keyScale = chance(2) ? 1 : 0.037
             parameters.valueScale = chance(2) ? 1 : 0.25

@@ -84,15 +84,15 @@ import Testing
 
     /// A window begins at every place of a tile and of a segment: each row as a decode of its own, against all of them
     /// as one prefill.
-    @Test(arguments: [1, 2, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 200])
-    func everyPhaseOfAWindow(_ window: Int) throws {
+    @Test(arguments: [1, 2, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 200], [CacheFormat.float(.bfloat16), .int16])
+    func everyPhaseOfAWindow(_ window: Int, _ format: CacheFormat) throws {
         var random = SeededGenerator(UInt64(window))
         let heads = AttentionHeads(queryHeads: 3, keyValueHeads: 1, headSize: 64)
         var parameters = AttentionParameters(heads: heads, scale: 0.125)
         parameters.visibility.scope = .window(window)
         let length = 300
         let sample = AttentionCase(
-            parameters: parameters, format: .bfloat16, blockSize: 16,
+            parameters: parameters, format: format, blockSize: 16,
             sequences: [
                 AttentionCase.Sequence(
                     length: length, queryLength: length, queries: random.normals(length * heads.outputColumns),

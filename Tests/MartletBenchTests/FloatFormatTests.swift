@@ -47,7 +47,8 @@ import Testing
         var random = SeededGenerator(3)
         let (headSize, blockSize) = (40, 32)
         let layout = CacheLayout(
-            layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1, format: format)
+            layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1,
+            format: .float(format))
         let cache = try CPUKeyValueCache(layout)
         let scale: Float = format.isEightBit ? 0.3 : 1
         for offset in 0..<blockSize {
@@ -60,7 +61,7 @@ import Testing
                 key, value, cache.pointer(layer: 0), Int64(offset), Int64(headSize), Int64(blockSize),
                 MartletFormat(format), scale, scale)
             for element in 0..<headSize {
-                let (keyCode, valueCode) = codes(cache, offset: offset, element: element)
+                let (keyCode, valueCode) = codes(cache, format, offset: offset, element: element)
                 #expect(format.decode(keyCode) == format.round(key[element] / scale))
                 #expect(format.decode(valueCode) == format.round(value[element] / scale))
             }
@@ -68,19 +69,21 @@ import Testing
     }
 
     /// The layout that `cache_layout.h` draws, written a second time.
-    private func codes(_ cache: CPUKeyValueCache, offset: Int, element: Int) -> (key: UInt32, value: UInt32) {
+    private func codes(
+        _ cache: CPUKeyValueCache, _ format: FloatFormat, offset: Int, element: Int
+    ) -> (key: UInt32, value: UInt32) {
         let layout = cache.layout
         let (group, lane, padded) = (offset / 16, offset % 16, (layout.headSize + 15) / 16 * 16)
-        let isPaired = layout.format != .float16 && layout.format != .float32
+        let isPaired = format != .float16 && format != .float32
         let key = isPaired ? (element / 2 * 16 + lane) * 2 + element % 2 : element * 16 + lane
         let value = isPaired ? (lane / 2 * padded + element) * 2 + lane % 2 : lane * padded + element
         func place(_ index: Int) -> Int {
-            guard layout.format.isEightBit else { return index }
+            guard format.isEightBit else { return index }
             return index / 64 * 64 + index % 32 / 8 * 16 + index / 32 % 2 * 8 + index % 8
         }
         func code(_ index: Int) -> UInt32 {
             let bytes = UnsafeRawPointer(cache.memory.base)
-            switch layout.format.byteCount {
+            switch format.byteCount {
             case 1: return UInt32(bytes.load(fromByteOffset: index, as: UInt8.self))
             case 2: return UInt32(bytes.load(fromByteOffset: index * 2, as: UInt16.self))
             default: return bytes.load(fromByteOffset: index * 4, as: UInt32.self)

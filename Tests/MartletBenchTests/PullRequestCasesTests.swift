@@ -67,7 +67,7 @@ import Testing
             self.format = format
             layout = CacheLayout(
                 layers: 1, keyValueHeads: shape.keyValueHeads, headSize: shape.headSize, blockSize: 16,
-                blockCount: blockCount, format: format)
+                blockCount: blockCount, format: .float(format))
             func numbers(_ count: Int) -> [Float] { random.normals(count).map { format.round($0) } }
             var sequences: [IsolatedAttention.Sequence] = []
             var (keys, values): ([Int32: [Float]], [Int32: [Float]]) = ([:], [:])

@@ -76,7 +76,7 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
     }
 
     /// A context of several segments: the same bits with one attention launch and with two, whatever the cache keeps.
-    @Test(arguments: FloatFormat.allCases) func launchesAgreeOverLongContexts(_ format: FloatFormat) async throws {
+    @Test(arguments: CacheFormat.allCases) func launchesAgreeOverLongContexts(_ format: CacheFormat) async throws {
         var model = TinyModel()
         model.contextLength = 1400
         let file = try model.write()

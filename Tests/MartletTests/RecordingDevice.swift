@@ -64,6 +64,7 @@ final class RecordingDevice: ComputeDevice {
     var freeMemory: Int? { device.freeMemory }
     func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try device.pack(tensor) }
     func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
+    var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
     func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
     func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }
     func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }

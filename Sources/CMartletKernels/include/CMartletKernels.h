@@ -29,6 +29,10 @@ extern "C" {
 #define MARTLET_CACHE_GROUP 16
 #define MARTLET_ATTENTION_TILE 64
 #define MARTLET_MAX_HEAD_SIZE 256
+/// The largest whole numbers that a cache of int16 keeps. What a key is multiplied with adds up to 2^18 at most, what 64
+/// values are to 2^15, so that sums of products fit into 32 bits.
+#define MARTLET_LARGEST_KEY_WORD 8191
+#define MARTLET_LARGEST_VALUE_WORD 32767
 
 /// Rows of activations that lie together, as many as a linear layer's tile has.
 #define MARTLET_ROW_GROUP 8
@@ -93,7 +97,16 @@ typedef enum __attribute__((enum_extensibility(closed))) {
     MartletFormatFloat32,
     MartletFormatFloat8E4M3,  ///< no infinities, largest 448
     MartletFormatFloat8E5M2,  ///< largest finite 57344
+    MartletFormatInt16,       ///< of the cache alone: whole numbers, and an f32 unit for each head's key or value
 } MartletFormat;
+
+/// What is multiplied, and summed in 32 bits.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletProductFloat32,
+    MartletProductBfloat16,
+    MartletProductInt16,
+    MartletProductInt8,
+} MartletProduct;
 
 /// A layer's attention: what all work items of a launch share.
 typedef struct {
@@ -101,8 +114,8 @@ typedef struct {
     MartletFormat cacheFormat;
     MartletFormat queryFormat;     ///< what queries are rounded to
     MartletFormat outputFormat;    ///< what outputs are rounded to
-    bool wide;                     ///< f32 products; else bf16 products with f32 sums
-    /// 8-bit caches: what each code stands for, `[256]`; bf16, or f32 where `wide`.
+    MartletProduct product;        ///< int16 beside a cache of it; else bf16 or f32
+    /// 8-bit caches: what each code stands for, `[256]`, in the product's format.
     const void *_Nullable keyTable;
     const void *_Nullable valueTable;
     int64_t keyValueHeads;
@@ -149,13 +162,6 @@ typedef struct {
 
 /// Floats that a segment leaves for one query head: accumulator, maximum, sum.
 static inline int64_t martlet_partial_floats(int64_t headSize) { return (headSize + 15) / 16 * 16 + 16; }
-
-/// What `multiply` multiplies.
-typedef enum __attribute__((enum_extensibility(closed))) {
-    MartletProductFloat32,
-    MartletProductBfloat16,
-    MartletProductInt8,
-} MartletProduct;
 
 typedef struct {
     /// What bf16 weights are multiplied with.
@@ -222,7 +228,8 @@ void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, 
 /// Bytes of one head in one block: K and V.
 int64_t martlet_cache_head_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
 /// Writes one token's K and V (`headSize` floats each) of one head into its cache block, rounded to `format`; 8-bit
-/// formats after a division by their scale, saturating.
+/// formats after a division by their scale, saturating. As int16 the largest magnitude is MARTLET_LARGEST_KEY_WORD or
+/// MARTLET_LARGEST_VALUE_WORD units; what isn't finite makes its key or value NaN.
 /// `head` points at the head's part of the block, `offset` is the token's place in the block.
 void martlet_write_cache(const float *key, const float *value, uint8_t *head, int64_t offset, int64_t headSize,
                          int64_t blockSize, MartletFormat format, float keyScale, float valueScale);

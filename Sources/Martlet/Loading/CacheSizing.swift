@@ -17,7 +17,7 @@ struct CacheSizing {
     func layout(on device: any ComputeDevice) throws -> (layout: CacheLayout, maxModelLength: Int) {
         let length = options.maxModelLength ?? configuration.contextLength
         let count = try blockCount(length: length, on: device)
-        let layout = layout(blockCount: count)
+        let layout = layout(blockCount: count, on: device)
         let bytes = try device.byteCount(of: layout)
         if let free = device.freeMemory, bytes > free {
             throw error("the KV cache would take \(bytes) bytes; \(free) are free", field: "kv_cache_memory_bytes")
@@ -35,11 +35,11 @@ struct CacheSizing {
         EngineError(.invalidOptions, message, field: field)
     }
 
-    private func layout(blockCount: Int) -> CacheLayout {
+    private func layout(blockCount: Int, on device: any ComputeDevice) -> CacheLayout {
         CacheLayout(
             layers: configuration.layers, keyValueHeads: configuration.heads.keyValueHeads,
             headSize: configuration.heads.headSize, blockSize: options.blockSize, blockCount: blockCount,
-            format: options.kvCacheDtype)
+            format: options.kvCacheDtype ?? device.defaultCacheFormat)
     }
 
     private func blockCount(length: Int, on device: any ComputeDevice) throws -> Int {
@@ -52,7 +52,7 @@ struct CacheSizing {
             }
             return blocks
         }
-        let blockBytes = try device.byteCount(of: layout(blockCount: 1))
+        let blockBytes = try device.byteCount(of: layout(blockCount: 1, on: device))
         if let bytes = options.kvCacheMemoryBytes {
             guard bytes >= blockBytes, bytes / blockBytes <= most else {
                 throw error(

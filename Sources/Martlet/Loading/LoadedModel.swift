@@ -27,6 +27,8 @@ public struct LoadedModel: Sendable {
     /// Bytes of the KV cache's address space; pages are touched as it fills.
     public let cacheBytes: Int
     public let cacheBlocks: Int
+    /// What the cache keeps: what was asked for, or the device's choice.
+    public let cacheFormat: CacheFormat
     /// Tokens that the cache's blocks hold together.
     public let cacheTokens: Int
     public let maxNumBatchedTokens: Int

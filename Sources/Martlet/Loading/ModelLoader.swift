@@ -65,6 +65,7 @@ struct ModelLoader {
             deviceName: device.name, weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
             linearBytes: source.programs.linearWeights.reduce(0) { $0 + (weights[$1.name]?.byteCount ?? 0) },
             cacheBytes: try device.byteCount(of: cache.layout), cacheBlocks: cache.layout.blockCount,
+            cacheFormat: cache.layout.format,
             cacheTokens: cache.layout.blockCount * cache.layout.blockSize,
             maxNumBatchedTokens: steps.maxNumBatchedTokens, maxNumSeqs: steps.maxNumSeqs,
             loadSeconds: (clock.now - start) / .seconds(1))

@@ -84,7 +84,10 @@ public struct ModelReport: Encodable, Sendable {
         let configuration = blueprint.configuration
         let matrices = blueprint.matrices.reduce(0) { $0 + CPUDevice.packedByteCount(of: $1.tensor) }
         let vectors = blueprint.vectors.reduce(0) { $0 + $1.weight.columns * 4 }
-        let perToken = configuration.layers * configuration.heads.keyValueHeads * configuration.heads.headSize * 2 * 2
+        let heads = configuration.heads
+        let perToken =
+            configuration.layers * heads.keyValueHeads
+            * InstructionSet.best.defaultCacheFormat.byteCount(headSize: heads.headSize)
         return Memory(
             weightBytes: matrices + vectors, cacheBytesPerToken: perToken,
             contextLength: configuration.contextLength, cacheBytes: perToken * configuration.contextLength)

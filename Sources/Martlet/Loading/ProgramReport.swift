@@ -30,7 +30,8 @@ public struct ProgramReport: Sendable {
             cache: try device.allocateCache(
                 CacheLayout(
                     layers: source.configuration.layers, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize,
-                    blockSize: options.blockSize, blockCount: 1, format: options.kvCacheDtype)),
+                    blockSize: options.blockSize, blockCount: 1,
+                    format: options.kvCacheDtype ?? device.defaultCacheFormat)),
             workspace: try device.makeWorkspace(
                 BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1)))
         let programs = [source.programs.body, source.programs.head]

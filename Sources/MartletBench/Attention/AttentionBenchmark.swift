@@ -123,8 +123,7 @@ public final class AttentionBenchmark {
         var timings = launches.map { _ in Timings() }
         var (blockRead, sequentialRead, multiply) = (Timings(), Timings(), Timings())
         var (blockBytes, sequentialBytes, operations) = (0, 0, 0)
-        let product: CPUDevice.Product =
-            workload.parameters.multipliesInFloat32(beside: workload.format) ? .float32 : .bfloat16
+        let product = workload.parameters.product(beside: workload.format)
         let planners = launches.map { attention.planner(splits: $0.splits(isFullGraph: true)) }
         for iteration in 0..<warmup + iterations {
             for (index, planner) in planners.enumerated() {

@@ -21,12 +21,12 @@ struct AttentionCaseInputs {
 
     init(
         _ file: SafetensorsFile, _ description: AttentionCaseDescription.Parameters, name: String,
-        for device: any ComputeDevice
+        keptAs format: CacheFormat? = nil, for device: any ComputeDevice
     ) throws {
         func require(_ condition: Bool, _ message: @autoclosure () -> String) throws {
             guard condition else { throw CheckpointError(.invalidMetadata, "case \(name): \(message())") }
         }
-        func format(_ tensor: String) throws -> FloatFormat {
+        func type(_ tensor: String) throws -> FloatFormat {
             guard let format = file.floatFormat(try file.required(tensor)) else {
                 throw CheckpointError(.unsupportedTensorType, "case \(name): \(tensor) is of a type attention lacks")
             }
@@ -42,10 +42,11 @@ struct AttentionCaseInputs {
             q[2] == k[3] && q.allSatisfy { $0 > 0 } && k.allSatisfy { $0 > 0 } && q[1] % k[2] == 0,
             "q \(q) and k \(k) don't fit each other")
         let heads = AttentionHeads(queryHeads: q[1], keyValueHeads: k[2], headSize: q[2])
-        let (queryFormat, cacheFormat) = (try format("q"), try format("k"))
-        try require(try format("v") == cacheFormat, "k and v differ in type")
+        let (queryFormat, cacheFormat) = (try type("q"), try type("k"))
+        try require(try type("v") == cacheFormat, "k and v differ in type")
         layout = CacheLayout(
-            layers: 1, keyValueHeads: k[2], headSize: k[3], blockSize: k[1], blockCount: k[0], format: cacheFormat)
+            layers: 1, keyValueHeads: k[2], headSize: k[3], blockSize: k[1], blockCount: k[0],
+            format: format ?? .float(cacheFormat))
         // Refuses sizes that can't be addressed before anything is reckoned with them.
         _ = try device.byteCount(of: layout)
         outputFormat = try Self.outputFormat(description.outputType, name) ?? queryFormat

@@ -57,15 +57,18 @@ public struct AttentionCheck {
     }
 
     /// Computes one case with one launch for all, then with one for prefills and one for decodes.
+    ///
+    /// - Parameter format: what the cache keeps of the case's keys and values; nil for their own.
     public func run(
-        _ name: String, _ description: AttentionCaseDescription, on device: any ComputeDevice
+        _ name: String, _ description: AttentionCaseDescription, keptAs format: CacheFormat? = nil,
+        on device: any ComputeDevice
     ) throws -> Outcome {
         guard !description.file.contains("/") else {
             throw CheckpointError(.invalidMetadata, "\(name): \(description.file) is not a file beside the manifest")
         }
         let path = directory.appending(path: description.file).path
         let inputs = try AttentionCaseInputs(
-            SafetensorsFile(path: path), description.parameters, name: name, for: device)
+            SafetensorsFile(path: path), description.parameters, name: name, keptAs: format, for: device)
         let attention = try inputs.makeAttention(on: device)
         func compute(splits: Bool) throws -> [Float] {
             try attention.poisonOutputs()

@@ -28,13 +28,13 @@ public struct AttentionWorkload: Sendable {
     }
 
     public var parameters: AttentionParameters
-    public var format: FloatFormat
+    public var format: CacheFormat
     public var blockSize: Int
     public var blockOrder: BlockOrder
     public var groups: [Group]
 
     public init(
-        _ parameters: AttentionParameters, format: FloatFormat, blockSize: Int, blockOrder: BlockOrder, groups: [Group]
+        _ parameters: AttentionParameters, format: CacheFormat, blockSize: Int, blockOrder: BlockOrder, groups: [Group]
     ) {
         self.parameters = parameters
         self.format = format
@@ -58,7 +58,7 @@ public struct AttentionWorkload: Sendable {
             let keys = parameters.visibility.visibleRange(
                 of: first...max(first, group.length - 1), length: group.length)
             return sum + keys.count * group.count
-        } * heads.keyValueHeads * heads.headSize * 2 * format.byteCount
+        } * heads.keyValueHeads * format.byteCount(headSize: heads.headSize)
     }
 
     /// Operations of one layer: a multiplication and an addition for each element of each visible key and value.

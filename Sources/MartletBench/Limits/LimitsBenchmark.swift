@@ -10,12 +10,14 @@ public struct MachineLimits: Encodable, Sendable {
     /// Operations a second from registers, a multiply and an add each counted.
     public let float32: Double
     public let bfloat16: Double
+    public let int16: Double
     public let int8: Double
 
-    public init(read: Double, float32: Double, bfloat16: Double, int8: Double) {
+    public init(read: Double, float32: Double, bfloat16: Double, int16: Double, int8: Double) {
         self.read = read
         self.float32 = float32
         self.bfloat16 = bfloat16
+        self.int16 = int16
         self.int8 = int8
     }
 
@@ -23,6 +25,7 @@ public struct MachineLimits: Encodable, Sendable {
         case read = "read_bytes_per_s"
         case float32 = "float32_ops_per_s"
         case bfloat16 = "bfloat16_ops_per_s"
+        case int16 = "int16_ops_per_s"
         case int8 = "int8_ops_per_s"
     }
 }
@@ -81,7 +84,7 @@ public final class LimitsBenchmark {
     public var limits: MachineLimits {
         MachineLimits(
             read: readRates.median, float32: rates(of: .float32).median, bfloat16: rates(of: .bfloat16).median,
-            int8: rates(of: .int8).median)
+            int16: rates(of: .int16).median, int8: rates(of: .int8).median)
     }
 }
 

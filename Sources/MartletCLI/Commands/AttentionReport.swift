@@ -3,6 +3,7 @@
 import Foundation
 import MartletAttention
 import MartletBench
+import MartletCPU
 
 /// The figures of `bench attention`, as they are written to a file.
 struct AttentionReport: Encodable {
@@ -17,12 +18,12 @@ struct AttentionReport: Encodable {
     let numIters: Int
     let results: [AttentionReportEntry]
 
-    init(device: String, command: BenchAttentionCommand, results: [AttentionReportEntry]) {
-        self.device = device
+    init(device: CPUDevice, command: BenchAttentionCommand, results: [AttentionReportEntry]) {
+        self.device = device.name
         numHeads = command.numHeads
         numKvHeads = command.numKvHeads
         headSize = command.headSize
-        kvCacheDtype = command.kvCacheDtype.rawValue
+        kvCacheDtype = command.cacheFormat(on: device).rawValue
         blockSize = command.blockSize
         blocks = command.blocks.rawValue
         window = command.window

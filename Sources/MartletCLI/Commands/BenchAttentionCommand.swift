@@ -42,8 +42,8 @@ struct BenchAttentionCommand: ParsableCommand {
     @Option(help: "Elements of a head.")
     var headSize = 64
 
-    @Option(help: "What the cache keeps: bfloat16, float16, float32, fp8_e4m3, fp8_e5m2.")
-    var kvCacheDtype = FloatFormat.bfloat16
+    @Option(help: "What the cache keeps: auto, bfloat16, int16, float16, float32, fp8_e4m3, fp8_e5m2.")
+    var kvCacheDtype = CacheDtype.auto
 
     @Option(help: "Tokens in a cache block.")
     var blockSize = 16
@@ -88,6 +88,8 @@ struct BenchAttentionCommand: ParsableCommand {
         }
     }
 
+    func cacheFormat(on device: CPUDevice) -> CacheFormat { kvCacheDtype.format ?? device.defaultCacheFormat }
+
     private var shapes: [Shape] {
         queryLen.values.flatMap { query in kvLen.values.map { Shape(query: query, keys: $0) } }
             + (beside.map { [$0] } ?? [])
@@ -106,11 +108,11 @@ struct BenchAttentionCommand: ParsableCommand {
             }
         }
         Terminal.write("\(device.name), \(numHeads) query heads, \(numKvHeads) KV heads of \(headSize), ")
-        Terminal.write("\(kvCacheDtype.rawValue) cache, \(blocks.rawValue) blocks of \(blockSize)\n")
+        Terminal.write("\(cacheFormat(on: device).rawValue) cache, \(blocks.rawValue) blocks of \(blockSize)\n")
         Terminal.write(AttentionReportEntry.table(entries).text)
         if let outputJson {
             try Terminal.writeJSON(
-                AttentionReport(device: device.name, command: self, results: entries), to: outputJson)
+                AttentionReport(device: device, command: self, results: entries), to: outputJson)
         }
     }
 
@@ -131,7 +133,7 @@ struct BenchAttentionCommand: ParsableCommand {
         var parameters = AttentionParameters(heads: heads, scale: 1 / Float(headSize).squareRoot())
         if let window { parameters.visibility.scope = .window(window) }
         let workload = AttentionWorkload(
-            parameters, format: kvCacheDtype, blockSize: blockSize, blockOrder: blocks, groups: groups)
+            parameters, format: cacheFormat(on: device), blockSize: blockSize, blockOrder: blocks, groups: groups)
         let bar = ProgressBar(title: groups.map(\.description).joined(separator: " + "))
         defer { bar.clear() }
         let report = try AttentionBenchmark(workload, on: device)

@@ -52,6 +52,7 @@ struct BenchLimitsCommand: ParsableCommand {
         add("read in order", benchmark.readRates, unit: "GB/s")
         add("multiply f32", benchmark.rates(of: .float32), unit: "GFLOP/s")
         add("multiply bf16", benchmark.rates(of: .bfloat16), unit: "GFLOP/s")
+        add("multiply int16", benchmark.rates(of: .int16), unit: "GOP/s")
         add("multiply int8", benchmark.rates(of: .int8), unit: "GOP/s")
         Terminal.write(table.text)
         if let outputJson { try Terminal.writeJSON(benchmark.limits, to: outputJson) }

@@ -17,6 +17,9 @@ struct CheckAttentionCommand: ParsableCommand {
 
     @OptionGroup var device: DeviceOptions
 
+    @Option(help: "What the cache keeps: auto is the keys' and values' own type; or as in bench attention.")
+    var kvCacheDtype = CacheDtype.auto
+
     @Argument(help: "A directory of cases.", completion: .directory)
     var directory: String
 
@@ -31,7 +34,7 @@ struct CheckAttentionCommand: ParsableCommand {
         for (name, description) in check.cases {
             let outcome: AttentionCheck.Outcome
             do {
-                outcome = try check.run(name, description, on: device)
+                outcome = try check.run(name, description, keptAs: kvCacheDtype.format, on: device)
             } catch {
                 // The others can still be checked.
                 failed += 1

@@ -19,17 +19,29 @@ extension InstructionSet: ExpressibleByArgument {
 extension ActivationPrecision: ExpressibleByArgument {}
 extension AttentionLaunch: ExpressibleByArgument {}
 
-extension FloatFormat: ExpressibleByArgument {
-    /// vLLM's spellings for `--kv-cache-dtype`.
-    public init?(argument: String) {
+/// What a cache keeps, in vLLM's spellings for `--kv-cache-dtype`.
+struct CacheDtype: ExpressibleByArgument {
+    /// nil for the device's choice.
+    let format: CacheFormat?
+
+    static let auto = CacheDtype(format: nil)
+
+    init(format: CacheFormat?) { self.format = format }
+
+    init?(argument: String) {
         switch argument.lowercased() {
-        case "auto", "bf16": self = .bfloat16
-        case "half": self = .float16
-        case "float": self = .float32
-        case "fp8": self = .float8E4M3
-        case let other: self.init(rawValue: other)
+        case "auto": self = .auto
+        case "bf16": self.init(format: .float(.bfloat16))
+        case "half": self.init(format: .float(.float16))
+        case "float": self.init(format: .float(.float32))
+        case "fp8": self.init(format: .float(.float8E4M3))
+        case let other:
+            guard let format = CacheFormat(rawValue: other) else { return nil }
+            self.init(format: format)
         }
     }
+
+    var defaultValueDescription: String { format?.rawValue ?? "auto" }
 }
 
 extension SchedulingPolicy: ExpressibleByArgument {}

@@ -46,7 +46,7 @@ struct EngineRun {
 extension LoadedModel {
     /// One line for people: what it will run with.
     var line: String {
-        "\(name.escapingControlCharacters) on \(deviceName) | KV cache \(cacheBytes.formattedBytes), \(cacheBlocks) blocks, \(cacheTokens) tokens "
+        "\(name.escapingControlCharacters) on \(deviceName) | KV cache \(cacheBytes.formattedBytes) of \(cacheFormat.rawValue), \(cacheBlocks) blocks, \(cacheTokens) tokens "
             + "| graph mode \(graphMode.rawValue) | a step: \(maxNumBatchedTokens) tokens, \(maxNumSeqs) sequences | a sequence: \(maxModelLength) tokens"
     }
 }

@@ -51,9 +51,10 @@ struct ModelOptions: ParsableArguments {
     var blockSize = EngineOptions().blockSize
 
     @Option(
-        help: "What the KV cache keeps: auto or bfloat16, float16, float32, fp8 or fp8_e4m3, fp8_e5m2."
+        help:
+            "What the KV cache keeps: bfloat16, int16, float16, float32, fp8 or fp8_e4m3, fp8_e5m2; auto is bfloat16 where the processor multiplies it, else int16."
     )
-    var kvCacheDtype = FloatFormat.bfloat16
+    var kvCacheDtype = CacheDtype.auto
 
     @Option(
         help: ArgumentHelp(
@@ -93,7 +94,7 @@ struct ModelOptions: ParsableArguments {
         options.maxModelLength = maxModelLen
         options.allowsLongMaxModelLength = allowLongMaxModelLen
         options.blockSize = blockSize
-        options.kvCacheDtype = kvCacheDtype
+        options.kvCacheDtype = kvCacheDtype.format
         options.kvCacheMemoryBytes = kvCacheMemoryBytes?.value
         options.numBlocksOverride = numGpuBlocksOverride
         options.enablePrefixCaching = enablePrefixCaching ?? options.enablePrefixCaching

@@ -68,12 +68,13 @@ final class ServerMetrics: Sendable {
             .gauge("vllm:kv_cache_usage_perc", "Part of the KV cache's blocks that is held; 1 is all.", usage ?? 0),
             Metric(
                 name: "vllm:cache_config_info", kind: .gauge, help: "How the KV cache is laid out; always 1.",
-                labels: ["block_size", "num_gpu_blocks"],
+                labels: ["block_size", "cache_dtype", "num_gpu_blocks"],
                 samples: model.map { model in
                     [
                         Metric.Sample(
                             labels: [
                                 ("block_size", "\(model.cacheTokens / max(1, model.cacheBlocks))"),
+                                ("cache_dtype", model.cacheFormat.rawValue),
                                 ("num_gpu_blocks", "\(model.cacheBlocks)"),
                             ], value: 1)
                     ]

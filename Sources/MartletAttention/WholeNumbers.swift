@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a cache of int16 keeps of a head's key or value, as the kernels round it.
+public struct WholeNumbers: Equatable, Sendable {
+    public let words: [Int16]
+    /// What is 1 in them; NaN where a number wasn't finite.
+    public let unit: Float
+
+    public static let largestOfKey: Float = 8191
+    public static let largestOfValue: Float = 32_767
+
+    /// - Parameter largest: the magnitude that the largest number gets.
+    public init(rounding numbers: [Float], largest: Float) {
+        let most = numbers.reduce(0) { max($0, $1.magnitude) }
+        guard numbers.allSatisfy(\.isFinite) else {
+            words = numbers.map { _ in 0 }
+            unit = .nan
+            return
+        }
+        let unit = most / largest
+        // A product, as the kernels have it: a quotient may round to another number.
+        let factor = unit < .leastNormalMagnitude ? 0 : 1 / unit
+        words = numbers.map { Int16(($0 * factor).rounded(.toNearestOrEven)) }
+        self.unit = unit
+    }
+
+    /// What the words stand for.
+    public var numbers: [Float] { words.map { Float($0) * unit } }
+}

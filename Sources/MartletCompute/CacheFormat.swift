@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a KV cache keeps of keys and values.
+public enum CacheFormat: Hashable, Sendable, CaseIterable, RawRepresentable {
+    /// Each number by itself.
+    case float(FloatFormat)
+    /// Whole numbers of 16 bits, and for each head's key or value one f32 that says what is 1 in them: 13 bits and a sign
+    /// for the largest of a key, 15 for that of a value. What isn't finite makes its key or value NaN.
+    case int16
+
+    public static let allCases = FloatFormat.allCases.map(CacheFormat.float) + [.int16]
+
+    /// vLLM's spelling of floating-point formats; `int16`.
+    public var rawValue: String {
+        switch self {
+        case .float(let format): format.rawValue
+        case .int16: "int16"
+        }
+    }
+
+    public init?(rawValue: String) {
+        guard let format = Self.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+        self = format
+    }
+
+    /// Whether its range is so small that tensors are kept in it divided by a scale.
+    public var isEightBit: Bool {
+        guard case .float(let format) = self else { return false }
+        return format.isEightBit
+    }
+
+    /// Bytes of a token's key and value in one head.
+    public func byteCount(headSize: Int) -> Int {
+        switch self {
+        case .float(let format): 2 * headSize * format.byteCount
+        case .int16: 2 * (headSize * 2 + 4)
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import MartletAttention
+import MartletCompute
+import MartletTestSupport
+import Testing
+
+@testable import MartletCPU
+
+/// Keys and values as a cache of int16 keeps them.
+@Suite struct WholeNumbersTests {
+    @Test func theLargestDecidesWhatIsOne() {
+        let some = WholeNumbers(rounding: [1, -2, 0.25, 0], largest: 8)
+        #expect(some.unit == 0.25 && some.words == [4, -8, 1, 0] && some.numbers == [1, -2, 0.25, 0])
+        #expect(WholeNumbers(rounding: [2, 0.125, 0.375, -0.625], largest: 8).words == [8, 0, 2, -2])
+        #expect(WholeNumbers(rounding: [0, 0], largest: 8) == WholeNumbers(rounding: [-0.0, 0], largest: 8))
+        #expect(WholeNumbers(rounding: [0, 0], largest: 8).unit == 0)
+        // Numbers that are too small to have a unit are nothing, not infinite.
+        #expect(WholeNumbers(rounding: [1e-44, .leastNonzeroMagnitude], largest: 8191).words == [0, 0])
+        for number in [Float.nan, .infinity, -.infinity] {
+            #expect(WholeNumbers(rounding: [1, number], largest: 8).unit.isNaN)
+        }
+    }
+
+    /// Every number within half a unit, and the largest exactly as many units as there are.
+    @Test func numbersAreWithinHalfAUnit() {
+        var random = SeededGenerator(5)
+        for _ in 0..<200 {
+            let exponent = Int.random(in: -100...100, using: &random)
+            let numbers = random.normals(Int.random(in: 1...256, using: &random)).map {
+                $0 * Float(sign: .plus, exponent: exponent, significand: 1)
+            }
+            let rounded = WholeNumbers(rounding: numbers, largest: 8191)
+            #expect(rounded.words.map(\.magnitude).max() == 8191)
+            for (number, kept) in zip(numbers, rounded.numbers) {
+                #expect(abs(number - kept) <= 0.501 * rounded.unit)
+            }
+        }
+    }
+
+    /// What the cache's writer stores is what the twin rounds to, where `cache_layout.h` draws it.
+    @Test(arguments: [8, 40, 64, 256]) func theCacheKeepsThem(_ headSize: Int) throws {
+        var random = SeededGenerator(7)
+        let (blockSize, padded) = (32, (headSize + 15) / 16 * 16)
+        let cache = try CPUKeyValueCache(
+            CacheLayout(
+                layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1, format: .int16))
+        let bytes = UnsafeRawPointer(cache.memory.base)
+        let (keyGroup, valueGroup) = (16 * headSize * 2 + 64, 16 * padded * 2 + 64)
+        #expect(cache.headBytes == 2 * (keyGroup + valueGroup))
+        for offset in 0..<blockSize {
+            let scale = Float(sign: .plus, exponent: .random(in: -120...120, using: &random), significand: 1)
+            var (key, value) = (random.normals(headSize).map { $0 * scale }, random.normals(headSize))
+            if offset == 3 { key = key.map { _ in 0 } }
+            if offset == 5 { value[headSize / 2] = .infinity }
+            martlet_write_cache(
+                key, value, cache.pointer(layer: 0), Int64(offset), Int64(headSize), Int64(blockSize), .int16, 1, 1)
+            let (lane, group) = (offset % 16, offset / 16)
+            let (keys, values) = (group * keyGroup, 2 * keyGroup + group * valueGroup)
+            func kept(_ at: Int, unit: Int, place: (Int) -> Int) -> (words: [Int16], unit: Float) {
+                (
+                    (0..<headSize).map { bytes.load(fromByteOffset: at + place($0) * 2, as: Int16.self) },
+                    bytes.load(fromByteOffset: at + unit + lane * 4, as: Float.self)
+                )
+            }
+            let keptKey = kept(keys, unit: 16 * headSize * 2) { ($0 / 2 * 16 + lane) * 2 + $0 % 2 }
+            let keptValue = kept(values, unit: 16 * padded * 2) { (lane / 2 * padded + $0) * 2 + lane % 2 }
+            let expected = WholeNumbers(rounding: key, largest: WholeNumbers.largestOfKey)
+            #expect(keptKey.words == expected.words && keptKey.unit == expected.unit)
+            let expectedValue = WholeNumbers(rounding: value, largest: WholeNumbers.largestOfValue)
+            if expectedValue.unit.isNaN {
+                #expect(keptValue.unit.isNaN)
+            } else {
+                #expect(keptValue.words == expectedValue.words && keptValue.unit == expectedValue.unit)
+            }
+        }
+    }
+
+    /// The magnitudes that make sums largest still fit: all elements of queries, keys and values are the largest.
+    @Test(arguments: InstructionSet.available) func theLargestSumsFit(_ instructionSet: InstructionSet) throws {
+        let device = try CPUDevice(threads: 1, instructionSet: instructionSet)
+        var random = SeededGenerator(9)
+        for headSize in [8, 64, 256] {
+            let heads = AttentionHeads(queryHeads: 2, keyValueHeads: 1, headSize: headSize)
+            for sign in [Float(1), -1] {
+                let sample = AttentionCase(
+                    parameters: AttentionParameters(heads: heads, scale: 1 / Float(headSize)), format: .int16,
+                    blockSize: 16,
+                    sequences: [
+                        AttentionCase.Sequence(
+                            length: 128, queryLength: 1, queries: Array(repeating: 3, count: 2 * headSize),
+                            keys: (0..<128).flatMap {
+                                Array(repeating: $0 % 2 == 0 ? sign : sign / 2, count: headSize)
+                            },
+                            values: (0..<128).flatMap { Array(repeating: $0 % 2 == 0 ? 7 * sign : 1, count: headSize) })
+                    ])
+                let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)[0]
+                for (found, expected) in zip(found, sample.expected(sequence: 0, row: 0)) {
+                    #expect(abs(Double(Float(bitPattern: found)) - expected) < 3e-3)
+                }
+            }
+        }
+    }
+}
