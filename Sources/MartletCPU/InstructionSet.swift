@@ -19,7 +19,7 @@ public enum InstructionSet: String, Sendable, CaseIterable {
 
     /// What a cache keeps unless something else is asked for: 16 bits a number, in the kind that attention multiplies fastest.
     public var defaultCacheFormat: CacheFormat {
-        kernels?.bfloat16Activations == .bfloat16 ? .float(.bfloat16) : .int16
+        kernels?.cacheFormat == .int16 ? .int16 : .float(.bfloat16)
     }
 
     var kernels: MartletKernelTable? {

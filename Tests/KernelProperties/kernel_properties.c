@@ -271,7 +271,7 @@ int main(void) {
             check_attention(kernels, MartletFormatBfloat16, 24, lengths[l]);
             check_attention(kernels, MartletFormatFloat32, 40, lengths[l]);
             check_attention(kernels, MartletFormatInt16, 64, lengths[l]);
-            check_attention(kernels, MartletFormatInt16, 24, lengths[l]);
+            check_attention(kernels, MartletFormatInt16, 40, lengths[l]);
         }
     }
     printf("%d kernel table%s, %d failure%s\n", count, count == 1 ? "" : "s", failures, failures == 1 ? "" : "s");

@@ -55,17 +55,20 @@ import Testing
             ])
         let expected = try sample.run(AttentionCase.Way(splits: true), on: device, &random)[0]
         // Rows are at 90 ... 149: row 9, at 99, sees 60 ... 99.
-        for token in Array(0..<60) + Array(100..<length) {
-            for element in token * columns..<(token + 1) * columns {
-                sample.sequences[0].keys[element] = .nan
-                sample.sequences[0].values[element] = .nan
-            }
-        }
-        let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)[0]
         let row = 9 * heads.outputColumns..<10 * heads.outputColumns
-        #expect(found[row] == expected[row])
-        // And what a row does see is not hidden by it.
-        #expect(found.prefix(heads.outputColumns).allSatisfy { Float(bitPattern: $0).isNaN })
+        for hidden in [1e4, Float.nan] {
+            for token in Array(0..<60) + Array(100..<length) {
+                for element in token * columns..<(token + 1) * columns {
+                    sample.sequences[0].keys[element] = hidden
+                    sample.sequences[0].values[element] = hidden
+                }
+            }
+            let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)[0]
+            #expect(found[row] == expected[row])
+            // And what a row does see is not hidden by it.
+            let seen = found.prefix(heads.outputColumns).map { Float(bitPattern: $0) }
+            #expect(seen.allSatisfy { hidden.isNaN ? $0.isNaN : $0.isFinite })
+        }
     }
 
     @Test func outputsAreRoundedToTheirFormat() throws {

@@ -41,6 +41,8 @@ import Testing
 
     /// What the cache's writer stores is what the twin rounds to, where `cache_layout.h` draws it.
     @Test(arguments: [8, 40, 64, 256]) func theCacheKeepsThem(_ headSize: Int) throws {
+        #expect(WholeNumbers.largestOfKey == Float(MARTLET_LARGEST_KEY_WORD))
+        #expect(WholeNumbers.largestOfValue == Float(MARTLET_LARGEST_VALUE_WORD))
         var random = SeededGenerator(7)
         let (blockSize, padded) = (32, (headSize + 15) / 16 * 16)
         let cache = try CPUKeyValueCache(

@@ -166,6 +166,8 @@ static inline int64_t martlet_partial_floats(int64_t headSize) { return (headSiz
 typedef struct {
     /// What bf16 weights are multiplied with.
     MartletActivations bfloat16Activations;
+    /// What a cache of 16 bits a number best keeps: bf16 or int16, whichever is multiplied faster.
+    MartletFormat cacheFormat;
     /// Rounds columns `first ..< first + count` of row `row`, which `input` holds, to the output's format. Of quantised
     /// rows whole blocks; an odd last column of bf16 gets a zero beside it.
     void (*encodeRow)(const float *input, int64_t row, int64_t first, int64_t count, const MartletLinearInput *output);

@@ -42,7 +42,7 @@ struct BenchAttentionCommand: ParsableCommand {
     @Option(help: "Elements of a head.")
     var headSize = 64
 
-    @Option(help: "What the cache keeps: auto, bfloat16, int16, float16, float32, fp8_e4m3, fp8_e5m2.")
+    @Option(help: "What the cache keeps.")
     var kvCacheDtype = CacheDtype.auto
 
     @Option(help: "Tokens in a cache block.")

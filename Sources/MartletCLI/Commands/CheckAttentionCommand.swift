@@ -17,7 +17,7 @@ struct CheckAttentionCommand: ParsableCommand {
 
     @OptionGroup var device: DeviceOptions
 
-    @Option(help: "What the cache keeps: auto is the keys' and values' own type; or as in bench attention.")
+    @Option(help: "What the cache keeps; auto is the keys' and values' own type.")
     var kvCacheDtype = CacheDtype.auto
 
     @Argument(help: "A directory of cases.", completion: .directory)

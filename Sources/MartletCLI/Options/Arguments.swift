@@ -41,6 +41,7 @@ struct CacheDtype: ExpressibleByArgument {
         }
     }
 
+    static let allValueStrings = ["auto"] + CacheFormat.allCases.map(\.rawValue)
     var defaultValueDescription: String { format?.rawValue ?? "auto" }
 }
 

@@ -52,7 +52,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help:
-            "What the KV cache keeps: bfloat16, int16, float16, float32, fp8 or fp8_e4m3, fp8_e5m2; auto is bfloat16 where the processor multiplies it, else int16."
+            "What the KV cache keeps; auto is what attention multiplies fastest of 16 bits: bfloat16, or int16 with AVX2."
     )
     var kvCacheDtype = CacheDtype.auto
 
