@@ -8,10 +8,12 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     case portable
     case avx2 = "AVX2"
     case avx512 = "AVX-512"
+    case avx512BFloat16 = "AVX-512-BF16"
 
-    /// The best that this machine runs.
+    /// The fastest that this machine runs.
     public static var best: InstructionSet {
-        allCases.last { $0.kernels != nil } ?? .portable
+        let fast = martlet_multiplies_bf16_fast()
+        return available.last { fast || $0 != .avx512BFloat16 } ?? .portable
     }
 
     /// All that this machine runs.
@@ -27,6 +29,7 @@ public enum InstructionSet: String, Sendable, CaseIterable {
         case .portable: martlet_kernels_portable().pointee
         case .avx2: martlet_kernels_avx2()?.pointee
         case .avx512: martlet_kernels_avx512()?.pointee
+        case .avx512BFloat16: martlet_kernels_avx512_bf16()?.pointee
         }
     }
 }

@@ -251,9 +251,10 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
 }
 
 int main(void) {
-    const MartletKernelTable *tables[] = {martlet_kernels_portable(), martlet_kernels_avx2(), martlet_kernels_avx512()};
+    const MartletKernelTable *tables[] = {martlet_kernels_portable(), martlet_kernels_avx2(), martlet_kernels_avx512(),
+                                          martlet_kernels_avx512_bf16()};
     int count = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         const MartletKernelTable *kernels = tables[i];
         if (!kernels) continue;
         count++;

@@ -212,8 +212,12 @@ typedef struct {
 const MartletKernelTable *martlet_kernels_portable(void);
 /// Null where the machine lacks AVX2, FMA or F16C.
 const MartletKernelTable *_Nullable martlet_kernels_avx2(void);
-/// Null where the machine lacks AVX-512 F, BW, DQ, VL, VBMI, VNNI or BF16.
+/// Null where the machine lacks AVX-512 F, BW, DQ, VL, VBMI or VNNI.
 const MartletKernelTable *_Nullable martlet_kernels_avx512(void);
+/// The same with products of bf16; null where the machine lacks them.
+const MartletKernelTable *_Nullable martlet_kernels_avx512_bf16(void);
+/// Whether a machine that has products of bf16 is faster with them than with those of f32.
+bool martlet_multiplies_bf16_fast(void);
 
 /// Packs `columns` rows of a GGUF matrix (each `blocks` blocks of 32) into one panel; absent columns are zero.
 void martlet_pack_q4_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);

@@ -9,7 +9,7 @@ struct DeviceOptions: ParsableArguments {
     @Option(help: "Threads; all processors by default.")
     var threads: Int?
 
-    @Option(help: "Kernels to use: portable, AVX2 or AVX-512; the best by default.")
+    @Option(help: "Kernels to use; the fastest by default.")
     var instructionSet: InstructionSet?
 
     /// A device for commands without a model.
