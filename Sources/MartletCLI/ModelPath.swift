@@ -18,7 +18,7 @@ struct ModelPath: ExpressibleByArgument {
             ? URL(filePath: argument).deletingPathExtension().lastPathComponent : argument.lowercased()
     }
 
-    /// The file: the argument itself, or a short name's in `Models/` here or beside the package.
+    /// The file: the argument itself, or a short name's in `Models/` here, in the package, or where `make install` puts it.
     func resolve() throws -> String {
         if FileManager.default.fileExists(atPath: argument) { return argument }
         guard let fileName = Self.shortNames[argument.lowercased()] else {
@@ -26,7 +26,8 @@ struct ModelPath: ExpressibleByArgument {
             throw InputError("there is no file \(argument), and it is no short name either (\(names))")
         }
         var folder = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
-        var candidates = [URL(filePath: FileManager.default.currentDirectoryPath)]
+        let shared = folder.deletingLastPathComponent().appending(path: "share/martlet")
+        var candidates = [URL(filePath: FileManager.default.currentDirectoryPath), shared]
         // The package's root, from .build/<platform>/<configuration>/martlet.
         for _ in 0..<3 {
             folder = folder.deletingLastPathComponent()
@@ -36,6 +37,10 @@ struct ModelPath: ExpressibleByArgument {
             let file = candidate.appending(path: "Models").appending(path: fileName)
             if FileManager.default.fileExists(atPath: file.path) { return file.path }
         }
-        throw InputError("\(argument) has not been fetched yet; run `make model` in the package's folder")
+        throw InputError(
+            """
+            \(fileName) is neither in Models/ here nor in \(shared.appending(path: "Models").path): fetch it by `make model` in \
+            Martlet's sources and give its path, or have `make install` install both
+            """)
     }
 }

@@ -44,9 +44,13 @@ public final class MartletServer: Sendable {
         let group = ServiceGroup(
             configuration: .init(services: [.init(service: application)], logger: quietLogger))
         try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask {
+            tasks.addTask { [configuration] in
                 defer { isListening.finish() }
-                try await group.run()
+                do {
+                    try await group.run()
+                } catch let error as IOError {
+                    throw ConfigurationError(cannotListenAt: configuration.address, error)
+                }
             }
             tasks.addTask { [self] in
                 var ports = listening.makeAsyncIterator()

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 public import Logging
 public import Martlet
+import NIOCore
 
 /// How a server is reached and what it allows.
 public struct ServerConfiguration: Sendable {
@@ -60,4 +62,22 @@ public struct ServerConfiguration: Sendable {
 /// A server can't be what it was asked to be.
 public struct ConfigurationError: Error, CustomStringConvertible {
     public let description: String
+}
+
+extension ConfigurationError {
+    init(cannotListenAt address: ServerConfiguration.Address, _ error: IOError) {
+        let (place, other) =
+            switch address {
+            case .tcp(let host, let port): ("\(host):\(port)", "port")
+            case .unix(let path): (path, "path")
+            }
+        let reason =
+            switch error.errnoCode {
+            case EADDRINUSE: "another program does; stop that one or choose another \(other)"
+            case EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 is all that it has"
+            case EACCES, EPERM: "this user may not; choose another \(other)"
+            default: "\(error)"
+            }
+        self.init(description: "can't listen at \(place): \(reason)")
+    }
 }

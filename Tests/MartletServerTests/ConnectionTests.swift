@@ -14,6 +14,20 @@ extension LiveServerTests {
             #"{"prompt":\#(Array(repeating: 72, count: prompt)),"max_tokens":\#(tokens),"ignore_eos":true,"stream":\#(stream)\#(extra)}"#
         }
 
+        @Test func saysWhoHasThePort() async throws {
+            let server = try await TestServer()
+            let error = await #expect(throws: ConfigurationError.self) {
+                _ = try await TestServer { configuration, _ in
+                    configuration.address = .tcp(host: "127.0.0.1", port: server.port)
+                }
+            }
+            #expect(
+                error?.description
+                    == "can't listen at 127.0.0.1:\(server.port): another program does; stop that one or choose another port"
+            )
+            try await server.stop()
+        }
+
         @Test func drippedHeadersAndBodiesAreCutOff() async throws {
             let server = try await TestServer { configuration, _ in configuration.limits.readSeconds = 1.5 }
             let clock = ContinuousClock()

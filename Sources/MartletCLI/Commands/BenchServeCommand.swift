@@ -178,11 +178,13 @@ struct BenchServeCommand: AsyncParsableCommand {
         let deadline = ContinuousClock.now + .seconds(load.readyCheckTimeoutSec)
         while true {
             do {
-                let first = try await client.firstModel()
+                let left = (deadline - .now) / .seconds(1)
+                let first = try await client.firstModel(timeout: Int64(min(max(left.rounded(.up), 1), 30)))
                 return servedModelName ?? first
             } catch {
                 guard ContinuousClock.now < deadline else {
-                    throw InputError("\(url) doesn't answer as an OpenAI-compatible server: \(error)")
+                    throw InputError(
+                        "\(url) doesn't answer as an OpenAI-compatible server (\(error)); is it running there?")
                 }
                 try await Task.sleep(for: .seconds(0.5))
             }
