@@ -6,7 +6,8 @@ export PROMPT
 SWIFT ?= swift
 # Tests see internals also in release builds: kernels are compared at the speed they ship with.
 # A folder of their own keeps them from rebuilding the command, and it them.
-TEST_FLAGS = -c release --scratch-path .build-test -Xswiftc -enable-testing
+TEST_FOLDER ?= .build-test
+TEST_FLAGS = -c release --scratch-path $(TEST_FOLDER) -Xswiftc -enable-testing
 
 .PHONY: run test build dist install docs integration soak model lint format sanitize aarch64 clean
 
@@ -26,8 +27,9 @@ dist: build ## Put it, stripped, into dist/martlet
 
 PREFIX ?= /usr/local
 
-install: dist ## Put it into PREFIX/bin
+install: dist model ## Put it into PREFIX/bin, and SmolLM2 into PREFIX/share
 	install -D --mode 755 dist/martlet $(DESTDIR)$(PREFIX)/bin/martlet
+	install -D --mode 644 --target-directory $(DESTDIR)$(PREFIX)/share/martlet/Models Models/SmolLM2-135M-Instruct.Q4_1.gguf
 
 docs: build ## Write the documents that are made from the program
 	.build/release/martlet generate-documentation Docs
