@@ -27,7 +27,8 @@ dist: build ## Put it, stripped, into dist/martlet
 
 PREFIX ?= /usr/local
 
-install: dist model ## Put it into PREFIX/bin, and SmolLM2 into PREFIX/share
+# Without prerequisites: who installs is often not who builds.
+install: ## Put what `make dist model` made into PREFIX/bin and PREFIX/share
 	install -D --mode 755 dist/martlet $(DESTDIR)$(PREFIX)/bin/martlet
 	install -D --mode 644 --target-directory $(DESTDIR)$(PREFIX)/share/martlet/Models Models/SmolLM2-135M-Instruct.Q4_1.gguf
 

@@ -38,9 +38,6 @@ struct ModelPath: ExpressibleByArgument {
             if FileManager.default.fileExists(atPath: file.path) { return file.path }
         }
         throw InputError(
-            """
-            \(fileName) is neither in Models/ here nor in \(shared.appending(path: "Models").path): fetch it by `make model` in \
-            Martlet's sources and give its path, or have `make install` install both
-            """)
+            "\(fileName) is not here: run `make model` in Martlet's sources, and `make install` for use elsewhere")
     }
 }

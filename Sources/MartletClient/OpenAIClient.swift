@@ -63,8 +63,6 @@ public struct OpenAIClient: Sendable {
         var configuration = HTTPClient.Configuration(timeout: .init(connect: .seconds(30), read: .minutes(30)))
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = max(8, connections)
         configuration.httpVersion = .http1Only
-        // Who waits for a server asks again; a load must not be sent later than it was due.
-        configuration.connectionPool.retryConnectionEstablishment = false
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         self.url = url.hasSuffix("/") ? String(url.dropLast()) : url
         self.endpoint = path ?? endpoint.rawValue

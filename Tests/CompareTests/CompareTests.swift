@@ -22,15 +22,6 @@ import Testing
         #expect(LlamaBench.rate(in: Data("error\n".utf8)) == nil)
     }
 
-    /// Where nobody listens that is said at once: a load's requests must not wait for a connection.
-    @Test func refusedConnectionsAreNotTriedAgain() async throws {
-        let client = OpenAIClient(url: "http://127.0.0.1:1", connections: 1)
-        let start = ContinuousClock.now
-        await #expect(throws: (any Error).self) { try await client.firstModel() }
-        #expect(ContinuousClock.now - start < .seconds(10))
-        try await client.shutDown()
-    }
-
     /// Whatever pieces the bytes come in.
     @Test func eventsThatCarryTokensAreCounted() {
         let text = """

@@ -30,7 +30,8 @@ public struct EngineOptions: Sendable {
     public var allowsLongMaxModelLength = false
     /// Tokens in a block of the KV cache, a multiple of 16.
     public var blockSize = 16
-    /// What the KV cache keeps; nil for what attention multiplies fastest of 16 bits: bf16, or int16 with AVX2.
+    /// What the KV cache keeps; nil for what attention multiplies fastest of 16 bits: bf16, or int16 on x86
+    /// without fast products of that.
     public var kvCacheDtype: CacheFormat?
     /// Bytes of the KV cache; nil for a quarter of the memory that is free once the model is loaded, and no more than
     /// `maxNumSeqs` sequences can use.

@@ -179,12 +179,12 @@ struct BenchServeCommand: AsyncParsableCommand {
         while true {
             do {
                 let left = (deadline - .now) / .seconds(1)
-                let first = try await client.firstModel(timeout: Int64(min(max(left.rounded(.up), 1), 30)))
+                let first = try await client.firstModel(timeout: Int64(min(max(left.rounded(.up), 2), 30)))
                 return servedModelName ?? first
             } catch {
                 guard ContinuousClock.now < deadline else {
-                    throw InputError(
-                        "\(url) doesn't answer as an OpenAI-compatible server (\(error)); is it running there?")
+                    let question = error is OpenAIClient.Failure ? "" : "; is it running there?"
+                    throw InputError("\(url) doesn't answer as an OpenAI-compatible server (\(error))\(question)")
                 }
                 try await Task.sleep(for: .seconds(0.5))
             }

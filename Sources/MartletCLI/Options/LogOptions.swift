@@ -22,7 +22,7 @@ struct LogOptions: ParsableArguments {
     func logger(label: String) -> Logger {
         var logger = Logger(label: label) { _ in
             switch logFormat {
-            case .text: TerminalLogHandler()
+            case .text: TerminalLogHandler(showsTime: true)
             case .json: JSONLogHandler(label: label)
             }
         }

@@ -52,7 +52,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help:
-            "What the KV cache keeps; auto is what attention multiplies fastest of 16 bits: bfloat16, or int16 with AVX2."
+            "What the KV cache keeps; auto is what attention multiplies fastest of 16 bits: bfloat16, or int16 on x86 without fast products of that."
     )
     var kvCacheDtype = CacheDtype.auto
 

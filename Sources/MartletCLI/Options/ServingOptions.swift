@@ -67,7 +67,8 @@ struct ServingLoadOptions: ParsableArguments {
     @Option(help: "Requests a second at the beginning.") var rampUpStartRps: Double?
     @Option(help: "And at the end.") var rampUpEndRps: Double?
     @Option(help: "Requests before the measurement, one after the other.") var numWarmups = 1
-    @Option(help: "Seconds to wait for the server to answer at all.") var readyCheckTimeoutSec = 30.0
+    @Option(help: "Seconds to wait for the server to answer at all; 0 asks once, for two seconds.")
+    var readyCheckTimeoutSec = 30.0
     @Option(help: "Tiny requests a second beside the load, whose latency is told apart.") var probeRequestRate: Double?
 
     func validate() throws {

@@ -25,8 +25,7 @@ struct JSONLogHandler: LogHandler {
     func log(event: LogEvent) {
         let all = metadata.merging(event.metadata ?? [:]) { $1 }
         let line = Line(
-            time: Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)),
-            level: event.level.rawValue, label: label, message: "\(event.message)",
+            time: Date.now.logTime, level: event.level.rawValue, label: label, message: "\(event.message)",
             metadata: all.isEmpty ? nil : all.mapValues { "\($0)" })
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
