@@ -48,7 +48,7 @@ public final class MartletServer: Sendable {
                 defer { isListening.finish() }
                 do {
                     try await group.run()
-                } catch  where error is IOError || error is SocketAddressError {
+                } catch let error as IOError {
                     throw ConfigurationError(cannotListenAt: configuration.address, error)
                 }
             }

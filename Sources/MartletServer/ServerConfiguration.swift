@@ -65,14 +65,14 @@ public struct ConfigurationError: Error, CustomStringConvertible {
 }
 
 extension ConfigurationError {
-    init(cannotListenAt address: ServerConfiguration.Address, _ error: any Error) {
+    init(cannotListenAt address: ServerConfiguration.Address, _ error: IOError) {
         let (place, other) =
             switch address {
             case .tcp(let host, let port): ("\(host):\(port)", "port")
             case .unix(let path): (path, "path")
             }
         let reason =
-            switch (error as? IOError)?.errnoCode {
+            switch error.errnoCode {
             case EADDRINUSE: "another program does; stop that one or choose another \(other)"
             case EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 listens at all of its own"
             case EACCES, EPERM: "this user may not; choose another \(other)"
