@@ -73,7 +73,7 @@ extension ConfigurationError {
             }
         let reason =
             switch error.errnoCode {
-            case EADDRINUSE: "another program does; stop that one or choose another \(other)"
+            case EADDRINUSE: "it is in use by another program; stop that one or choose another \(other)"
             case EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 listens at all of its own"
             case EACCES, EPERM: "this user may not; choose another \(other)"
             default: "\(error)"

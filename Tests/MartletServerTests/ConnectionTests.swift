@@ -23,7 +23,7 @@ extension LiveServerTests {
             }
             #expect(
                 error?.description
-                    == "can't listen at 127.0.0.1:\(server.port): another program does; stop that one or choose another port"
+                    == "can't listen at 127.0.0.1:\(server.port): it is in use by another program; stop that one or choose another port"
             )
             try await server.stop()
         }
