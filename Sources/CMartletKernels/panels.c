@@ -87,11 +87,48 @@ void martlet_pack_q8_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, 
     }
 }
 
-void martlet_pack_bf16(const uint16_t *rows, int64_t stride, int64_t columns, int64_t inputs, uint16_t *panel) {
+// Where input k's 16 bits of a column lie in a block of words or in a panel of bf16.
+static int64_t word_index(int64_t k, int64_t column) { return (k / 2 * COLUMNS + column) * 2 + k % 2; }
+
+// The bits of the power of two that makes the largest of some magnitudes 4096 to 8192, or of the smallest normal one.
+static uint32_t scale_of_words(const float *values, int64_t count) {
+    uint32_t largest = 0;
+    for (int64_t k = 0; k < count; k++) {
+        uint32_t magnitude = __builtin_bit_cast(uint32_t, values[k]) & 0x7fffffffu;
+        if (magnitude > largest) largest = magnitude;
+    }
+    if (largest >= 0x7f800000u) return 0x7fc00000u;
+    const uint32_t exponent = largest >> 23;
+    return (exponent > 13 ? exponent - 12 : 1) << 23;
+}
+
+void martlet_pack_words(const float *rows, int64_t columns, int64_t inputs, uint8_t *panel) {
+    const int64_t blocks = (inputs + 31) / 32;
+    if (columns < COLUMNS || inputs % 32) memset(panel, 0, (size_t)(blocks * MARTLET_WORDS_BLOCK_BYTES));
+    for (int64_t b = 0; b < blocks; b++) {
+        int16_t *words = (int16_t *)(panel + b * MARTLET_WORDS_BLOCK_BYTES);
+        uint16_t *scales = (uint16_t *)(words + 32 * COLUMNS);
+        const int64_t count = inputs - b * 32 < 32 ? inputs - b * 32 : 32;
+        for (int64_t c = 0; c < columns; c++) {
+            const float *values = rows + c * inputs + b * 32;
+            const uint32_t bits = scale_of_words(values, count);
+            scales[c] = (uint16_t)(bits >> 16);
+            const bool finite = bits < 0x7f800000u;
+            // The scale's inverse, exactly; adding 1.5 * 2^23 rounds to even and leaves the number in the low bits.
+            const float inverse = finite ? __builtin_bit_cast(float, (254u << 23) - bits) : 0;
+            for (int64_t k = 0; k < count; k++) {
+                const float shifted = (finite ? values[k] : 0) * inverse + 12582912.0f;
+                words[word_index(k, c)] = (int16_t)(__builtin_bit_cast(int32_t, shifted) - 0x4b400000);
+            }
+        }
+    }
+}
+
+void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint16_t *panel) {
     int64_t pairs = (inputs + 1) / 2;
     if (columns < COLUMNS || inputs & 1) memset(panel, 0, (size_t)(pairs * COLUMNS * 2) * sizeof(uint16_t));
     for (int64_t c = 0; c < columns; c++)
-        for (int64_t k = 0; k < inputs; k++) panel[(k / 2 * COLUMNS + c) * 2 + k % 2] = rows[c * stride + k];
+        for (int64_t k = 0; k < inputs; k++) panel[word_index(k, c)] = round_bf16_scalar(rows[c * inputs + k]);
 }
 
 void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
@@ -116,9 +153,18 @@ void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t bloc
     }
 }
 
+void martlet_unpack_words(const uint8_t *panel, int64_t column, int64_t inputs, float *output) {
+    for (int64_t k = 0; k < inputs; k++) {
+        const uint8_t *block = panel + k / 32 * MARTLET_WORDS_BLOCK_BYTES;
+        const int16_t word = (int16_t)load16(block + word_index(k % 32, column) * 2);
+        const uint32_t scale = (uint32_t)load16(block + 32 * COLUMNS * 2 + column * 2) << 16;
+        output[k] = (float)word * __builtin_bit_cast(float, scale);
+    }
+}
+
 void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output) {
     for (int64_t k = 0; k < inputs; k++) {
-        uint32_t bits = (uint32_t)panel[(k / 2 * COLUMNS + column) * 2 + k % 2] << 16;
+        uint32_t bits = (uint32_t)panel[word_index(k, column)] << 16;
         output[k] = __builtin_bit_cast(float, bits);
     }
 }

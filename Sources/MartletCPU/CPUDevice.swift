@@ -56,11 +56,8 @@ public final class CPUDevice: ComputeDevice {
 
     public var freeMemory: Int? { FreeMemory.byteCount }
 
-    public func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try PanelWeight.pack(tensor, on: pool) }
-
-    /// Bytes that a matrix takes once packed.
-    public static func packedByteCount(elementType: ElementType, rows: Int, columns: Int) -> Int {
-        PanelWeight.byteCount(elementType, rows: rows, columns: columns) ?? .max
+    public func pack(_ tensor: HostTensor) throws -> any DeviceWeight {
+        try PanelWeight.pack(tensor, for: kernels, on: pool)
     }
 
     public func upload(_ values: [Float]) throws -> any DeviceWeight { try VectorWeight(values) }

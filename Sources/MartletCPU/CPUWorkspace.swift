@@ -40,10 +40,8 @@ final class CPUWorkspace: Workspace {
     }
 
     /// The tensor's copy in the form that linear layers read, written row by row.
-    func linearInput(
-        of tensor: Tensor, for format: PanelWeight.Format, on kernels: MartletKernelTable
-    ) throws(DeviceError) -> MartletLinearInput {
-        let activations = format.activations(activations, on: kernels)
+    func linearInput(of tensor: Tensor, for format: MartletPanelFormat) throws(DeviceError) -> MartletLinearInput {
+        let activations = format.activations(activations)
         let key = LinearInputKey(tensor: tensor.name, format: activations.rawValue)
         let memory: DeviceMemory
         if let found = linearInputs[key] {

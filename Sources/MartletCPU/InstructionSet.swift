@@ -24,6 +24,16 @@ public enum InstructionSet: String, Sendable, CaseIterable {
         kernels?.cacheFormat == .int16 ? .int16 : .float(.bfloat16)
     }
 
+    /// What matrices of floats are multiplied as.
+    public var floatMatrixProduct: CPUDevice.Product { kernels?.floatPanels == .bfloat16 ? .bfloat16 : .int16 }
+
+    /// Bytes that a matrix takes once packed.
+    public func packedByteCount(elementType: ElementType, rows: Int, columns: Int) -> Int {
+        guard let kernels else { return .max }
+        let format = MartletPanelFormat(elementType, for: kernels)
+        return PanelWeight.byteCount(format, rows: rows, columns: columns) ?? .max
+    }
+
     var kernels: MartletKernelTable? {
         switch self {
         case .portable: martlet_kernels_portable().pointee

@@ -5,41 +5,9 @@ import MartletCompute
 
 /// A matrix packed into panels of 32 output columns for the linear kernels; see `CMartletKernels.h` for the layouts.
 final class PanelWeight: DeviceWeight {
-    enum Format {
-        case fourBit, eightBit, bfloat16
-
-        init(_ elementType: ElementType) {
-            switch elementType {
-            case .q4_0, .q4_1: self = .fourBit
-            case .q8_0: self = .eightBit
-            case .float32, .float16, .bfloat16: self = .bfloat16
-            }
-        }
-
-        var isQuantized: Bool { self != .bfloat16 }
-
-        /// What activations are rounded to before they meet such panels.
-        func activations(_ precision: ActivationPrecision, on kernels: MartletKernelTable) -> MartletActivations {
-            switch self {
-            case .bfloat16: kernels.bfloat16Activations
-            case .fourBit, .eightBit: precision == .int16 ? .int16 : .int8
-            }
-        }
-
-        func panelBytes(inputs: Int) -> Int {
-            let blocks = inputs / Int(MARTLET_BLOCK_LENGTH)
-            return switch self {
-            case .fourBit: blocks * Int(MARTLET_FOUR_BIT_BLOCK_BYTES)
-            case .eightBit: blocks * Int(MARTLET_EIGHT_BIT_BLOCK_BYTES)
-            // Pairs of inputs, so an even number of them.
-            case .bfloat16: (inputs + inputs % 2) * panelColumns * 2
-            }
-        }
-    }
-
     static let panelColumns = Int(MARTLET_PANEL_COLUMNS)
 
-    let format: Format
+    let format: MartletPanelFormat
     /// Outputs of the layer, rows of the file's matrix.
     let outputs: Int
     let inputs: Int
@@ -50,40 +18,36 @@ final class PanelWeight: DeviceWeight {
     var blocks: Int { inputs / Int(MARTLET_BLOCK_LENGTH) }
     /// As the kernels take it.
     var panels: MartletPanels {
-        let panelFormat: MartletPanelFormat =
-            switch format {
-            case .fourBit: .fourBit
-            case .eightBit: .eightBit
-            case .bfloat16: .bfloat16
-            }
-        return MartletPanels(base: memory.pointer(), panelBytes: Int64(panelBytes), format: panelFormat)
+        MartletPanels(base: memory.pointer(), panelBytes: Int64(panelBytes), format: format)
     }
 
     var panelBytes: Int { format.panelBytes(inputs: inputs) }
 
-    private init(format: Format, outputs: Int, inputs: Int, memory: DeviceMemory) {
+    private init(format: MartletPanelFormat, outputs: Int, inputs: Int, memory: DeviceMemory) {
         self.format = format
         self.outputs = outputs
         self.inputs = inputs
         self.memory = memory
     }
 
-    static func pack(_ tensor: HostTensor, on pool: WorkerPool) throws(DeviceError) -> PanelWeight {
-        guard let byteCount = byteCount(tensor.elementType, rows: tensor.rows, columns: tensor.columns) else {
+    static func pack(
+        _ tensor: HostTensor, for kernels: MartletKernelTable, on pool: WorkerPool
+    ) throws(DeviceError) -> PanelWeight {
+        let format = MartletPanelFormat(tensor.elementType, for: kernels)
+        guard let byteCount = byteCount(format, rows: tensor.rows, columns: tensor.columns) else {
             throw DeviceError(code: .outOfMemory, message: "a weight is too large to address")
         }
         let weight = PanelWeight(
-            format: Format(tensor.elementType), outputs: tensor.rows, inputs: tensor.columns,
+            format: format, outputs: tensor.rows, inputs: tensor.columns,
             memory: try DeviceMemory(byteCount: byteCount))
         pool.run(PackingJob(tensor: tensor, weight: weight))
         return weight
     }
 
     /// Bytes of a packed matrix, nil where they can't be addressed.
-    static func byteCount(_ elementType: ElementType, rows: Int, columns: Int) -> Int? {
+    static func byteCount(_ format: MartletPanelFormat, rows: Int, columns: Int) -> Int? {
         let panels = (rows + panelColumns - 1) / panelColumns
-        let panelBytes = Format(elementType).panelBytes(inputs: columns)
-        let (bytes, overflow) = panelBytes.multipliedReportingOverflow(by: panels)
+        let (bytes, overflow) = format.panelBytes(inputs: columns).multipliedReportingOverflow(by: panels)
         return overflow ? nil : bytes
     }
 
@@ -96,14 +60,46 @@ final class PanelWeight: DeviceWeight {
             martlet_unpack_four_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(blocks), output)
         case .eightBit:
             martlet_unpack_eight_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(blocks), output)
+        case .words:
+            martlet_unpack_words(panel.assumingMemoryBound(to: UInt8.self), column, Int64(inputs), output)
         case .bfloat16:
             martlet_unpack_bf16(panel.assumingMemoryBound(to: UInt16.self), column, Int64(inputs), output)
         }
     }
 }
 
-extension MartletActivations {
-    var isQuantized: Bool { self == .int8 || self == .int16 }
+extension MartletPanelFormat {
+    /// What a table's kernels read such a matrix as.
+    init(_ elementType: ElementType, for kernels: MartletKernelTable) {
+        switch elementType {
+        case .q4_0, .q4_1: self = .fourBit
+        case .q8_0: self = .eightBit
+        case .float32, .float16, .bfloat16: self = kernels.floatPanels
+        }
+    }
+
+    /// Whether the file's own matrix is.
+    var isQuantized: Bool { self == .fourBit || self == .eightBit }
+
+    /// What activations are rounded to before they meet such panels.
+    func activations(_ precision: ActivationPrecision) -> MartletActivations {
+        switch self {
+        case .fourBit, .eightBit: precision == .int16 ? .int16 : .int8
+        case .words: .words
+        case .bfloat16: .bfloat16
+        }
+    }
+
+    func panelBytes(inputs: Int) -> Int {
+        let length = Int(MARTLET_BLOCK_LENGTH)
+        return switch self {
+        case .fourBit: inputs / length * Int(MARTLET_FOUR_BIT_BLOCK_BYTES)
+        case .eightBit: inputs / length * Int(MARTLET_EIGHT_BIT_BLOCK_BYTES)
+        case .words: (inputs + length - 1) / length * Int(MARTLET_WORDS_BLOCK_BYTES)
+        // Pairs of inputs, so an even number of them.
+        case .bfloat16: (inputs + inputs % 2) * PanelWeight.panelColumns * 2
+        }
+    }
 }
 
 /// A vector as f32.
@@ -152,33 +148,34 @@ private final class PackingJob: PhasedJob, @unchecked Sendable {
         case .q8_0: martlet_pack_q8_0(rows, rowBytes, columnCount, blocks, bytePanel)
         case .float32, .float16, .bfloat16:
             let inputs = weight.inputs
-            withUnsafeTemporaryAllocation(of: UInt16.self, capacity: columns * inputs) { values in
-                for column in 0..<columns {
-                    tensor.roundRow(firstRow + column, to: values.baseAddress.map { $0 + column * inputs })
-                }
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: columns * inputs) { values in
                 guard let base = values.baseAddress else { return }
-                martlet_pack_bf16(
-                    base, Int64(inputs), columnCount, Int64(inputs), destination.assumingMemoryBound(to: UInt16.self))
+                for column in 0..<columns { tensor.readRow(firstRow + column, to: base + column * inputs) }
+                if weight.format == .words {
+                    martlet_pack_words(base, columnCount, Int64(inputs), bytePanel)
+                } else {
+                    martlet_pack_bf16(
+                        base, columnCount, Int64(inputs), destination.assumingMemoryBound(to: UInt16.self))
+                }
             }
         }
     }
 }
 
 extension HostTensor {
-    /// One row of a plain tensor as bf16, rounded to nearest even.
-    fileprivate func roundRow(_ row: Int, to output: UnsafeMutablePointer<UInt16>?) {
-        guard let output else { return }
+    /// One row of a plain tensor.
+    fileprivate func readRow(_ row: Int, to output: UnsafeMutablePointer<Float>) {
         let start = row * rowBytes
-        for column in 0..<columns {
-            switch elementType {
-            case .bfloat16: output[column] = bytes.loadUnaligned(fromByteOffset: start + column * 2, as: UInt16.self)
-            case .float16:
-                let bits = bytes.loadUnaligned(fromByteOffset: start + column * 2, as: UInt16.self)
-                output[column] = BFloat16.round(Float(half: bits))
-            default:
-                let bits = bytes.loadUnaligned(fromByteOffset: start + column * 4, as: UInt32.self)
-                output[column] = BFloat16.round(Float(bitPattern: bits))
-            }
+        func bits<Bits: BitwiseCopyable>(_ column: Int, as type: Bits.Type) -> Bits {
+            bytes.loadUnaligned(fromByteOffset: start + column * MemoryLayout<Bits>.size, as: type)
+        }
+        switch elementType {
+        case .bfloat16:
+            for column in 0..<columns { output[column] = BFloat16.float(bits(column, as: UInt16.self)) }
+        case .float16:
+            for column in 0..<columns { output[column] = Float(half: bits(column, as: UInt16.self)) }
+        default:
+            for column in 0..<columns { output[column] = Float(bitPattern: bits(column, as: UInt32.self)) }
         }
     }
 }

@@ -56,22 +56,19 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
     const int64_t panels = (outputs + 31) / 32, blocks = inputs / 32;
     const int64_t bytes = format == MartletPanelFormatFourBit ? blocks * MARTLET_FOUR_BIT_BLOCK_BYTES
         : format == MartletPanelFormatEightBit                ? blocks * MARTLET_EIGHT_BIT_BLOCK_BYTES
+        : format == MartletPanelFormatWords                   ? (inputs + 31) / 32 * MARTLET_WORDS_BLOCK_BYTES
                                                               : (inputs + 1) / 2 * 128;
     uint8_t *base = calloc((size_t)(panels * bytes + 64), 1);
     Weight w = {{base, bytes, format}, malloc((size_t)(outputs * inputs) * sizeof(float)), outputs, inputs};
     const int64_t block = format == MartletPanelFormatFourBit ? 20 : 34, row_bytes = blocks * block;
-    uint8_t *file = malloc((size_t)(outputs * (row_bytes > inputs * 2 ? row_bytes : inputs * 2)));
+    uint8_t *file = malloc((size_t)(outputs * row_bytes));
+    float *floats = values(outputs * inputs, 1);
     for (int64_t i = 0; i < outputs * row_bytes; i++) file[i] = (uint8_t)next();
     for (int64_t b = 0; b < outputs * blocks; b++) {
         const uint16_t scale = (uint16_t)(0x2c00 + next() % 1024), minimum = (uint16_t)(0xb000 + next() % 1024);
         memcpy(file + b * block, &scale, 2);
         if (format == MartletPanelFormatFourBit) memcpy(file + b * block + 2, &minimum, 2);
     }
-    if (format == MartletPanelFormatBfloat16)
-        for (int64_t i = 0; i < outputs * inputs; i++) {
-            const float x = uniform(1);
-            memcpy(file + i * 2, (const uint8_t *)&x + 2, 2);
-        }
     for (int64_t p = 0; p < panels; p++) {
         const int64_t columns = outputs - p * 32 < 32 ? outputs - p * 32 : 32;
         uint8_t *panel = base + p * bytes;
@@ -79,29 +76,39 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
             martlet_pack_q4_1(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
         else if (format == MartletPanelFormatEightBit)
             martlet_pack_q8_0(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
-        else martlet_pack_bf16((uint16_t *)file + p * 32 * inputs, inputs, columns, inputs, (uint16_t *)panel);
+        else if (format == MartletPanelFormatWords) martlet_pack_words(floats + p * 32 * inputs, columns, inputs, panel);
+        else martlet_pack_bf16(floats + p * 32 * inputs, columns, inputs, (uint16_t *)panel);
         for (int64_t c = 0; c < columns; c++) {
             float *row = w.rows + (p * 32 + c) * inputs;
             if (format == MartletPanelFormatFourBit) martlet_unpack_four_bit(panel, c, blocks, row);
             else if (format == MartletPanelFormatEightBit) martlet_unpack_eight_bit(panel, c, blocks, row);
+            else if (format == MartletPanelFormatWords) martlet_unpack_words(panel, c, inputs, row);
             else martlet_unpack_bf16((uint16_t *)panel, c, inputs, row);
         }
     }
-    free(file);
+    free(file), free(floats);
     return w;
 }
 
 // What a row becomes once it is rounded to what the weight is multiplied with.
 static void seen(const float *row, int64_t count, MartletActivations format, double *output) {
     for (int64_t k = 0; k < count; k++) output[k] = bf16(row[k]);
-    if (format != MartletActivationsInt8 && format != MartletActivationsInt16) return;
-    const float limit = format == MartletActivationsInt16 ? 32639 : 127;
+    if (format == MartletActivationsBfloat16) return;
+    const float limit = format == MartletActivationsInt8 ? 127
+        : format == MartletActivationsInt16              ? 32639
+                                                         : MARTLET_LARGEST_ACTIVATION_WORD;
     for (int64_t b = 0; b < count; b += 32) {
+        const int64_t end = b + 32 < count ? b + 32 : count;
         float largest = 0;
-        for (int64_t k = b; k < b + 32; k++) largest = fmaxf(largest, fabsf(row[k]));
+        for (int64_t k = b; k < end; k++) largest = fmaxf(largest, fabsf(row[k]));
         const float inverse = largest > 0 ? limit / largest : 0;
-        for (int64_t k = b; k < b + 32; k++) output[k] = (double)nearbyintf(row[k] * inverse) * (largest / limit);
+        for (int64_t k = b; k < end; k++) output[k] = (double)nearbyintf(row[k] * inverse) * (largest / limit);
     }
+}
+
+// What matrices of floats are multiplied with.
+static MartletActivations floats_of(const MartletKernelTable *kernels) {
+    return kernels->floatPanels == MartletPanelFormatWords ? MartletActivationsWords : MartletActivationsBfloat16;
 }
 
 static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat format, MartletActivations activations,
@@ -134,8 +141,8 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
         CHECK(memcmp(some, all, (size_t)(count * outputs) * 4) == 0, "%lld rows differ from %d", (long long)count, rows);
     }
     // Gate and up in one go are the two layers, the activation and the rounding one after the other.
-    MartletLinearInput joined = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, kernels->bfloat16Activations};
-    MartletLinearInput apart = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, kernels->bfloat16Activations};
+    MartletLinearInput joined = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, floats_of(kernels)};
+    MartletLinearInput apart = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, floats_of(kernels)};
     kernels->gatedLinear(&encoded, rows, &w.panels, &w.panels, 0, panels, &joined);
     float *both = malloc((size_t)outputs * 8), *activated = malloc((size_t)outputs * 4);
     for (int64_t r = 0; r < rows; r++) {
@@ -263,7 +270,7 @@ int main(void) {
             for (int f = MartletPanelFormatFourBit; f <= MartletPanelFormatEightBit; f++)
                 for (int a = MartletActivationsInt8; a <= MartletActivationsInt16; a++)
                     check_linear(kernels, f, a, sizes[s][0], sizes[s][1]);
-            check_linear(kernels, MartletPanelFormatBfloat16, kernels->bfloat16Activations, sizes[s][0], sizes[s][1] - 1);
+            check_linear(kernels, kernels->floatPanels, floats_of(kernels), sizes[s][0], sizes[s][1] - 1);
         }
         const int64_t lengths[] = {2, 15, 17, 100, 577};
         for (int l = 0; l < 5; l++) check_rows(kernels, lengths[l]);

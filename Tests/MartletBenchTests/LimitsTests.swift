@@ -41,7 +41,8 @@ import Testing
         let model = try await Engine.load(file.path).model
         var work = ComputedWork()
         (work.steps, work.readTokens) = (10, 100)
-        let limits = MachineLimits(read: 1e9, float32: 1e9, bfloat16: 2e9, int16: 3e9, int8: 4e9)
+        let limits = MachineLimits(
+            read: 1e9, float32: 1e9, bfloat16: 2e9, int16: 3e9, int8: 4e9, floatMatrixProduct: .bfloat16)
         let read = LimitShare(work, of: model, seconds: 2, limits: limits)
         let cacheBytes = Double(model.cacheBytes / model.cacheTokens * 100)
         #expect(abs(read.read - (10 * Double(model.linearBytes) + cacheBytes) / 1e9 / 2) < 1e-12)

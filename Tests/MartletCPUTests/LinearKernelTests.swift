@@ -13,12 +13,15 @@ private struct RandomWeight {
     let packed: PanelWeight
     let values: [[Float]]
 
-    init(_ type: ElementType, outputs: Int, inputs: Int, _ random: inout SeededGenerator) throws {
+    init(
+        _ type: ElementType, outputs: Int, inputs: Int, for kernels: MartletKernelTable,
+        _ random: inout SeededGenerator
+    ) throws {
         let bytes = random.weights(type, rows: outputs, columns: inputs, scale: 1)
         (packed, values) = try bytes.withUnsafeBytes { bytes in
             let tensor = HostTensor(elementType: type, rows: outputs, columns: inputs, bytes: bytes)
             return (
-                try PanelWeight.pack(tensor, on: try WorkerPool(threadCount: 2)),
+                try PanelWeight.pack(tensor, for: kernels, on: try WorkerPool(threadCount: 2)),
                 (0..<outputs).map { tensor.dequantizedRow($0) }
             )
         }
@@ -45,7 +48,7 @@ private struct LinearRun {
             memory.row(index).update(from: row, count: inputs)
             outputs.row(index).update(repeating: initial, count: weight.outputs)
         }
-        let encoded = try workspace.linearInput(of: input, for: weight.format, on: kernels)
+        let encoded = try workspace.linearInput(of: input, for: weight.format)
         for row in rows.indices {
             EncodeRows(kernels: kernels, input: memory, output: encoded).run(row: row, batch: batch)
         }
@@ -65,8 +68,9 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
 @Suite struct LinearKernelTests {
     /// What each row's inputs become once they are quantised or rounded: the rest is summing.
     private func seen(_ row: [Float], _ weight: PanelWeight, _ precision: ActivationPrecision) -> [Double] {
-        if weight.format == .bfloat16 { return row.map { Double(BFloat16.float(BFloat16.round($0))) } }
-        let quantized = ReferenceKernels.quantize(row, precision)
+        let activations = weight.format.activations(precision)
+        if activations == .bfloat16 { return row.map { Double(BFloat16.float(BFloat16.round($0))) } }
+        let quantized = ReferenceKernels.quantize(row, activations)
         return quantized.values.enumerated().map { Double($1) * Double(quantized.scales[$0 / 32]) }
     }
 
@@ -74,8 +78,9 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
     func agreesWithItsTwin(_ type: ElementType, _ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(1)
-        for (outputs, inputs) in sizes {
-            let weight = try RandomWeight(type, outputs: outputs, inputs: inputs, &random)
+        for (outputs, blocks) in sizes {
+            let inputs = blocks - (type.isQuantized ? 0 : 1)
+            let weight = try RandomWeight(type, outputs: outputs, inputs: inputs, for: kernels, &random)
             for precision in ActivationPrecision.allCases {
                 for count in [1, 5, 13] {
                     let rows = (0..<count).map { _ in random.normals(inputs) }
@@ -83,7 +88,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                         .run()
                     for (row, result) in zip(rows, found) {
                         let input = seen(row, weight.packed, precision)
-                        let expected = ReferenceKernels.linear(input, weight.bfloat16Values)
+                        let expected = ReferenceKernels.linear(input, weight.keptValues)
                         let bound = ReferenceKernels.linear(
                             input.map(abs), weight.values.map { $0.map { abs($0) + 8 } })
                         for output in 0..<outputs {
@@ -100,7 +105,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
     func rowsDoNotDependOnEachOther(_ type: ElementType, _ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(2)
-        let weight = try RandomWeight(type, outputs: 70, inputs: 160, &random)
+        let weight = try RandomWeight(type, outputs: 70, inputs: 160, for: kernels, &random)
         for precision in ActivationPrecision.allCases {
             let rows = (0..<17).map { _ in random.normals(160) }
             func run(_ rows: [[Float]]) throws -> [[Float]] {
@@ -115,7 +120,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(3)
         for outputs in [5, 32, 45] {
-            let weight = try RandomWeight(.q8_0, outputs: outputs, inputs: 64, &random)
+            let weight = try RandomWeight(.q8_0, outputs: outputs, inputs: 64, for: kernels, &random)
             let bias = random.normals(outputs)
             let rows = (0..<3).map { _ in random.normals(64) }
             let run = LinearRun(kernels: kernels, precision: .int16, weight: weight.packed, rows: rows)
@@ -131,11 +136,11 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(5)
         for (outputs, rows) in [(32, 1), (64, 9), (160, 17)] {
-            let gate = try RandomWeight(type, outputs: outputs, inputs: 96, &random).packed
-            let up = try RandomWeight(type, outputs: outputs, inputs: 96, &random).packed
+            let gate = try RandomWeight(type, outputs: outputs, inputs: 96, for: kernels, &random).packed
+            let up = try RandomWeight(type, outputs: outputs, inputs: 96, for: kernels, &random).packed
             let inputs = (0..<rows).map { _ in random.normals(96) }
             for precision in ActivationPrecision.allCases {
-                for format in [PanelWeight.Format.eightBit, .bfloat16] {
+                for format in [.eightBit, kernels.floatPanels] {
                     let workspace = CPUWorkspace(
                         BatchCapacity(tokens: rows, sequences: 1, blocksPerSequence: 1, logitRows: 1),
                         activations: precision)
@@ -144,11 +149,11 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     func tensor(_ name: String) -> Tensor { Tensor(name, rows: .tokens, columns: outputs) }
                     let input = Tensor("x", rows: .tokens, columns: 96)
                     try workspace.write(inputs.flatMap(\.self), to: input)
-                    let encoded = try workspace.linearInput(of: input, for: gate.format, on: kernels)
+                    let encoded = try workspace.linearInput(of: input, for: gate.format)
                     let encode = EncodeRows(kernels: kernels, input: try workspace.rows(of: input), output: encoded)
                     for row in 0..<rows { encode.run(row: row, batch: batch) }
 
-                    let joined = try workspace.linearInput(of: tensor("joined"), for: format, on: kernels)
+                    let joined = try workspace.linearInput(of: tensor("joined"), for: format)
                     let phase = GatedLinearPhase(
                         outputName: "joined", kernels: kernels, extent: .tokens, gate: gate, up: up, input: encoded,
                         output: joined)
@@ -157,7 +162,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     let parts = try [gate, up].map {
                         try LinearRun(kernels: kernels, precision: precision, weight: $0, rows: inputs).run()
                     }
-                    let apart = try workspace.linearInput(of: tensor("apart"), for: format, on: kernels)
+                    let apart = try workspace.linearInput(of: tensor("apart"), for: format)
                     for row in 0..<rows {
                         var activated = [Float](repeating: 0, count: outputs)
                         kernels.siluAndMultiply(parts[0][row] + parts[1][row], &activated, Int64(outputs))
@@ -177,15 +182,71 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
     }
 
     /// An embedding row read back from panels is the file's own row.
-    @Test(arguments: ElementType.allCases) func unpacksWhatWasPacked(_ type: ElementType) throws {
+    @Test(arguments: ElementType.allCases, InstructionSet.available)
+    func unpacksWhatWasPacked(_ type: ElementType, _ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(4)
-        let weight = try RandomWeight(type, outputs: 45, inputs: 96, &random)
+        let weight = try RandomWeight(type, outputs: 45, inputs: 96, for: kernels, &random)
         for row in 0..<45 {
             var values = [Float](repeating: 0, count: 96)
             weight.packed.unpack(row: row, into: &values)
-            let expected = weight.bfloat16Values[row]
+            let expected = weight.keptValues[row]
             // d * (q - 8) and d * q - 8 * d round differently in the last place.
             for (found, value) in zip(values, expected) { #expect(abs(found - value) <= 1e-6 * max(1, abs(value))) }
+        }
+    }
+
+    /// Weights of bf16 stay as they are down to 1/32 of their block's largest, and others move by less than 1/8192 of it,
+    /// at both ends of the range too. What isn't finite becomes NaN, with its block.
+    @Test func wordsKeepBFloat16() {
+        var random = SeededGenerator(7)
+        for exponent in [-149, -140, -120, -100, -3, 0, 5, 100, 120] {
+            let scale = Float(sign: .plus, exponent: exponent, significand: 1)
+            let row = random.normals(90).map { BFloat16.float(BFloat16.round($0)) * scale }
+            let kept = wordsOf(row)
+            #expect(kept == ReferenceKernels.words(row))
+            for start in stride(from: 0, to: row.count, by: 32) {
+                let block = start..<min(start + 32, row.count)
+                let largest = row[block].map(abs).max() ?? 0
+                for index in block {
+                    if abs(row[index]) >= max(largest / 32, 0x1p-110) { #expect(kept[index] == row[index]) }
+                    #expect(abs(kept[index] - row[index]) <= max(largest / 8192, 0x1p-127))
+                }
+            }
+        }
+        for value in [Float.nan, -.nan, .infinity, -.infinity] {
+            var row = random.normals(70)
+            row[40] = value
+            let kept = wordsOf(row)
+            #expect(kept[32..<64].allSatisfy(\.isNaN) && (kept[..<32] + kept[64...]).allSatisfy(\.isFinite))
+        }
+        let ends: [Float] = [.greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNonzeroMagnitude, 0]
+        #expect(wordsOf(ends) == ReferenceKernels.words(ends))
+    }
+
+    private func wordsOf(_ row: [Float]) -> [Float] {
+        let format = MartletPanelFormat.words
+        let panel = UnsafeMutablePointer<UInt8>.allocate(capacity: format.panelBytes(inputs: row.count))
+        defer { panel.deallocate() }
+        var kept = row
+        martlet_pack_words(row, 1, Int64(row.count), panel)
+        martlet_unpack_words(panel, 0, Int64(row.count), &kept)
+        return kept
+    }
+
+    /// Products of the largest words, all of one sign, still fit their sums.
+    @Test(arguments: InstructionSet.available) func theLargestWordsFit(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        let values = [Float](repeating: -Float(1).nextDown, count: 33 * 64)
+        let weight = try values.withUnsafeBytes {
+            try PanelWeight.pack(
+                HostTensor(elementType: .float32, rows: 33, columns: 64, bytes: $0), for: kernels,
+                on: try WorkerPool(threadCount: 1))
+        }
+        for value: Float in [1, -1] {
+            let rows = [[Float]](repeating: [Float](repeating: value, count: 64), count: 9)
+            let run = LinearRun(kernels: kernels, precision: .int8, weight: weight, rows: rows)
+            for row in try run.run() { #expect(row.allSatisfy { abs($0 + 64 * value) < 1e-3 }) }
         }
     }
 
@@ -194,7 +255,8 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let bytes = GGUFWriter.bytes(Float16(60_000).bitPattern) + [UInt8](repeating: 0x99, count: 16)
         let weight = try bytes.withUnsafeBytes {
             try PanelWeight.pack(
-                HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0), on: try WorkerPool(threadCount: 1))
+                HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0),
+                for: try #require(InstructionSet.portable.kernels), on: try WorkerPool(threadCount: 1))
         }
         var values = [Float](repeating: 0, count: 32)
         weight.unpack(row: 0, into: &values)
@@ -203,8 +265,12 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
 }
 
 extension RandomWeight {
-    /// What the panel holds: f32 and f16 are rounded to bf16 when they are packed.
-    fileprivate var bfloat16Values: [[Float]] {
-        packed.format == .bfloat16 ? values.map { $0.map { BFloat16.float(BFloat16.round($0)) } } : values
+    /// What the panel holds.
+    fileprivate var keptValues: [[Float]] {
+        switch packed.format {
+        case .fourBit, .eightBit: values
+        case .words: values.map(ReferenceKernels.words)
+        case .bfloat16: values.map { $0.map { BFloat16.float(BFloat16.round($0)) } }
+        }
     }
 }

@@ -29,12 +29,13 @@ private struct EncodedRow {
         let place = row % 8
         for index in 0..<records {
             let record = UnsafeRawPointer(input.base + (row / 8 * records + index) * bytes)
-            if !input.format.isQuantized {
-                values += (0..<2).map { index in
-                    input.format == .bfloat16
-                        ? Int32(record.load(fromByteOffset: place * 4 + index * 2, as: UInt16.self))
-                        : Int32(record.load(fromByteOffset: place * 8 + index * 4 + 2, as: UInt16.self))
-                }
+            if input.format == .bfloat16 {
+                values += (0..<2).map { Int32(record.load(fromByteOffset: place * 4 + $0 * 2, as: UInt16.self)) }
+                continue
+            }
+            if input.format == .words {
+                values += (0..<32).map { Int32(record.load(fromByteOffset: place * 64 + $0 * 2, as: Int16.self)) }
+                scales.append(record.load(fromByteOffset: 512 + place * 4, as: Float.self))
                 continue
             }
             let isWide = input.format == .int16
@@ -62,12 +63,12 @@ private struct EncodedRow {
             var row = random.normals(columns, scale: trial % 3 == 0 ? 1e-3 : 10)
             if trial % 5 == 0 { for index in 0..<32 { row[index] = 0 } }
             if trial % 7 == 0 { row[columns - 1] = 3e5 }
-            let expected = ReferenceKernels.quantize(row, precision)
+            let expected = ReferenceKernels.quantize(row, precision == .int16 ? .int16 : .int8)
 
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 3, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
             var output = try workspace.linearInput(
-                of: Tensor("x", rows: .tokens, columns: columns), for: .eightBit, on: kernels)
+                of: Tensor("x", rows: .tokens, columns: columns), for: .eightBit)
             kernels.encodeRow(row, 1, 0, Int64(columns), &output)
             let encoded = EncodedRow(output, row: 1)
             #expect(encoded.values == expected.values)
@@ -80,18 +81,38 @@ private struct EncodedRow {
         }
     }
 
+    /// The same of words, whose last block may be a part of one.
+    @Test(arguments: InstructionSet.available) func quantizesToWords(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(6)
+        for columns in counts {
+            var row = random.normals(columns, scale: 10)
+            row[columns / 2] = 3e5
+            let expected = ReferenceKernels.quantize(row, .words)
+            let workspace = CPUWorkspace(
+                BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
+            var output = try workspace.linearInput(of: Tensor("x", rows: .tokens, columns: columns), for: .words)
+            kernels.encodeRow(row, 10, 0, Int64(columns), &output)
+            let encoded = EncodedRow(output, row: 10)
+            let padding = [Int32](repeating: 0, count: (32 - columns % 32) % 32)
+            #expect(encoded.values == expected.values + padding)
+            #expect(encoded.scales == expected.scales)
+        }
+    }
+
     /// What isn't a number stays none: damaged weights must not yield plausible answers.
-    @Test(arguments: InstructionSet.available, ActivationPrecision.allCases)
-    func quantizingKeepsNonFiniteValues(_ instructionSet: InstructionSet, _ precision: ActivationPrecision) throws {
+    @Test(arguments: InstructionSet.available, [MartletActivations.int8, .int16, .words])
+    func quantizingKeepsNonFiniteValues(_ instructionSet: InstructionSet, _ format: MartletActivations) throws {
         let kernels = try #require(instructionSet.kernels)
         for value in [Float.nan, -.nan, .infinity, -.infinity] {
             for place in [0, 15, 16, 31] {
                 var row = [Float](repeating: 1, count: 32)
                 row[place] = value
                 let workspace = CPUWorkspace(
-                    BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
+                    BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1),
+                    activations: format == .int16 ? .int16 : .int8)
                 var output = try workspace.linearInput(
-                    of: Tensor("x", rows: .tokens, columns: 32), for: .eightBit, on: kernels)
+                    of: Tensor("x", rows: .tokens, columns: 32), for: format == .words ? .words : .eightBit)
                 kernels.encodeRow(row, 0, 0, 32, &output)
                 #expect(!EncodedRow(output, row: 0).scales[0].isFinite)
             }
@@ -110,7 +131,7 @@ private struct EncodedRow {
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
             var output = try workspace.linearInput(
-                of: Tensor("x", rows: .tokens, columns: count), for: .bfloat16, on: kernels)
+                of: Tensor("x", rows: .tokens, columns: count), for: .bfloat16)
             kernels.encodeRow(row, 10, 0, Int64(count), &output)
             // An odd last one stands beside a zero.
             #expect(

@@ -22,9 +22,13 @@ extern "C" {
 #define MARTLET_PANEL_COLUMNS 32
 #define MARTLET_BLOCK_LENGTH 32
 /// Bytes of a 32 x 32 block of a panel: 4-bit `[4 groups][2 halves][64]` nibbles, f16 scale[32], f16 minimum[32];
-/// 8-bit `[8 groups][2 halves][64]` bytes (q + 128), f16 scale[32].
+/// 8-bit `[8 groups][2 halves][64]` bytes (q + 128), f16 scale[32]; words `[16 pairs][32 columns][2]` int16, bf16 scale[32].
 #define MARTLET_FOUR_BIT_BLOCK_BYTES 640
 #define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
+#define MARTLET_WORDS_BLOCK_BYTES 2112
+/// The largest magnitudes of words, so that 32 products of them fit into 32 bits.
+#define MARTLET_LARGEST_WEIGHT_WORD 8192
+#define MARTLET_LARGEST_ACTIVATION_WORD 8191
 /// Tokens in a group of the KV cache as the kernels lay it out, and in a tile of the softmax.
 #define MARTLET_CACHE_GROUP 16
 #define MARTLET_ATTENTION_TILE 64
@@ -41,14 +45,15 @@ extern "C" {
 typedef enum __attribute__((enum_extensibility(closed))) {
     MartletActivationsInt8,      ///< blocks of 32: x = scale * q, q in ±127
     MartletActivationsInt16,     ///< the same, q = 256 * high + low in ±32639
+    MartletActivationsWords,     ///< the same, q in ±8191: for machines that multiply int16 faster than bf16
     MartletActivationsBfloat16,
-    MartletActivationsBfloat16AsFloat32,  ///< the same values, for machines that multiply f32
 } MartletActivations;
 
 /// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
 /// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
 ///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs);
-/// - of a pair of bf16 inputs: `[8][2]`, bf16 or f32.
+/// - of a block of words: `[8][32]` int16, then f32 scale[8]; inputs beyond the last are 0;
+/// - of a pair of bf16 inputs: `[8][2]`.
 typedef struct {
     uint8_t *base;
     int64_t columns;
@@ -56,22 +61,25 @@ typedef struct {
 } MartletLinearInput;
 
 static inline int64_t martlet_record_bytes(MartletActivations format) {
-    if (format == MartletActivationsBfloat16) return MARTLET_ROW_GROUP * 4;
-    if (format == MartletActivationsBfloat16AsFloat32) return MARTLET_ROW_GROUP * 8;
-    const int64_t planes = format == MartletActivationsInt16 ? 2 : 1;
-    return MARTLET_ROW_GROUP * (planes * MARTLET_BLOCK_LENGTH + 3 * 4);
+    switch (format) {
+    case MartletActivationsInt8: return MARTLET_ROW_GROUP * (MARTLET_BLOCK_LENGTH + 3 * 4);
+    case MartletActivationsInt16: return MARTLET_ROW_GROUP * (2 * MARTLET_BLOCK_LENGTH + 3 * 4);
+    case MartletActivationsWords: return MARTLET_ROW_GROUP * (2 * MARTLET_BLOCK_LENGTH + 4);
+    case MartletActivationsBfloat16: return MARTLET_ROW_GROUP * 4;
+    }
 }
 
 /// Records of a group of rows.
 static inline int64_t martlet_records(MartletActivations format, int64_t columns) {
-    const bool quantized = format == MartletActivationsInt8 || format == MartletActivationsInt16;
-    return quantized ? columns / MARTLET_BLOCK_LENGTH : (columns + 1) / 2;
+    const int64_t inputs = format == MartletActivationsBfloat16 ? 2 : MARTLET_BLOCK_LENGTH;
+    return (columns + inputs - 1) / inputs;
 }
 
 /// How a weight is packed.
 typedef enum __attribute__((enum_extensibility(closed))) {
     MartletPanelFormatFourBit,
     MartletPanelFormatEightBit,
+    MartletPanelFormatWords,     ///< of floats: x = scale * q, whose scale is a power of two, in blocks of 32 inputs
     MartletPanelFormatBfloat16,  ///< `[inputs / 2][32 columns][2]`
 } MartletPanelFormat;
 
@@ -164,12 +172,12 @@ typedef struct {
 static inline int64_t martlet_partial_floats(int64_t headSize) { return (headSize + 15) / 16 * 16 + 16; }
 
 typedef struct {
-    /// What bf16 weights are multiplied with.
-    MartletActivations bfloat16Activations;
+    /// How matrices of floats are packed: words or bf16. These kernels know no other way.
+    MartletPanelFormat floatPanels;
     /// What a cache of 16 bits a number best keeps: bf16 or int16, whichever is multiplied faster.
     MartletFormat cacheFormat;
     /// Rounds columns `first ..< first + count` of row `row`, which `input` holds, to the output's format. Of quantised
-    /// rows whole blocks; an odd last column of bf16 gets a zero beside it.
+    /// rows whole blocks; the last columns of words and of bf16 get zeros beside them.
     void (*encodeRow)(const float *input, int64_t row, int64_t first, int64_t count, const MartletLinearInput *output);
     /// output = input / sqrt(mean(input^2) + epsilon) * weight
     void (*rootMeanSquareNorm)(const float *input, const float *weight, float *output, int64_t count, float epsilon);
@@ -223,12 +231,16 @@ bool martlet_multiplies_bf16_fast(void);
 void martlet_pack_q4_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
 void martlet_pack_q4_1(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
 void martlet_pack_q8_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
-/// The same for bf16 rows of `inputs` values; `stride` in values.
-void martlet_pack_bf16(const uint16_t *rows, int64_t stride, int64_t columns, int64_t inputs, uint16_t *panel);
+/// The same for `columns` rows of `inputs` floats each. Of a column's block the largest weight gets 4096 to
+/// MARTLET_LARGEST_WEIGHT_WORD, so that those of bf16 are kept as they are down to 1/32 of it; what isn't finite makes the
+/// block NaN.
+void martlet_pack_words(const float *rows, int64_t columns, int64_t inputs, uint8_t *panel);
+void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint16_t *panel);
 
 /// Reads one column of a panel back as floats: an embedding row.
 void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
 void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
+void martlet_unpack_words(const uint8_t *panel, int64_t column, int64_t inputs, float *output);
 void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output);
 
 /// Bytes of one head in one block: K and V.

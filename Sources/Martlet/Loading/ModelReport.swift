@@ -82,7 +82,7 @@ public struct ModelReport: Encodable, Sendable {
     private static func memory(of file: GGUFFile) throws -> Memory {
         let blueprint = try ModelBlueprint(of: file)
         let configuration = blueprint.configuration
-        let matrices = blueprint.matrices.reduce(0) { $0 + CPUDevice.packedByteCount(of: $1.tensor) }
+        let matrices = blueprint.matrices.reduce(0) { $0 + InstructionSet.best.packedByteCount(of: $1.tensor) }
         let vectors = blueprint.vectors.reduce(0) { $0 + $1.weight.columns * 4 }
         let heads = configuration.heads
         let perToken =
@@ -94,8 +94,8 @@ public struct ModelReport: Encodable, Sendable {
     }
 }
 
-extension CPUDevice {
-    fileprivate static func packedByteCount(of tensor: GGUFTensor) -> Int {
+extension InstructionSet {
+    fileprivate func packedByteCount(of tensor: GGUFTensor) -> Int {
         packedByteCount(elementType: tensor.elementType, rows: tensor.rows, columns: tensor.columns)
     }
 }

@@ -7,8 +7,8 @@ import MartletModels
 /// How close a measurement came to what the machine could do meanwhile. A prompt is up against the multipliers, an answer
 /// against the memory.
 ///
-/// Reckoned for products as they are by default: int8 for quantised weights, bf16 for others; for attention int16 beside a
-/// cache of it, else bf16. Activations of 16 bits take two int8 products for each that is counted.
+/// Reckoned for products as they are by default: int8 for quantised weights, int16 or bf16 for others; for attention int16
+/// beside a cache of it, else bf16. Activations of 16 bits take two int8 products for each that is counted.
 public struct LimitShare: Encodable, Sendable {
     /// The part of the time that the products would take at the multipliers' peaks.
     public let multiply: Double
@@ -20,7 +20,8 @@ public struct LimitShare: Encodable, Sendable {
     /// - Parameter seconds: that the work took.
     public init(_ work: ComputedWork, of model: LoadedModel, seconds: Double, limits: MachineLimits) {
         let cost = ModelCost(model)
-        let linear = model.matrixType.isQuantized ? limits.int8 : limits.bfloat16
+        let floats = limits.floatMatrixProduct == .int16 ? limits.int16 : limits.bfloat16
+        let linear = model.matrixType.isQuantized ? limits.int8 : floats
         let attention = model.cacheFormat == .int16 ? limits.int16 : limits.bfloat16
         multiply =
             (Double(work.tokens) * cost.bodyOperations / linear

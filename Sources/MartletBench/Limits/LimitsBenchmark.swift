@@ -12,13 +12,19 @@ public struct MachineLimits: Encodable, Sendable {
     public let bfloat16: Double
     public let int16: Double
     public let int8: Double
+    /// What the kernels multiply matrices of floats as.
+    public let floatMatrixProduct: CPUDevice.Product
 
-    public init(read: Double, float32: Double, bfloat16: Double, int16: Double, int8: Double) {
+    public init(
+        read: Double, float32: Double, bfloat16: Double, int16: Double, int8: Double,
+        floatMatrixProduct: CPUDevice.Product
+    ) {
         self.read = read
         self.float32 = float32
         self.bfloat16 = bfloat16
         self.int16 = int16
         self.int8 = int8
+        self.floatMatrixProduct = floatMatrixProduct
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -84,7 +90,8 @@ public final class LimitsBenchmark {
     public var limits: MachineLimits {
         MachineLimits(
             read: readRates.median, float32: rates(of: .float32).median, bfloat16: rates(of: .bfloat16).median,
-            int16: rates(of: .int16).median, int8: rates(of: .int8).median)
+            int16: rates(of: .int16).median, int8: rates(of: .int8).median,
+            floatMatrixProduct: device.instructionSet.floatMatrixProduct)
     }
 }
 

@@ -100,7 +100,7 @@ struct GatedLinearPhase: Phase {
     let output: MartletLinearInput
 
     var name: String {
-        "linear + gated activation + \(output.format.isQuantized ? "quantize" : "round") \(outputName)"
+        "linear + gated activation + \(output.format.verb) \(outputName)"
     }
 
     func itemCount(_ batch: BatchBuffers) -> Int { gate.panelCount }

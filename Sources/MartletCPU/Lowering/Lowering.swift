@@ -114,7 +114,7 @@ struct Lowering {
         for (index, weight) in linear.weights.enumerated() {
             let packed = panel(weight)
             let bias = linear.biases.isEmpty ? nil : vector(linear.biases[index])
-            let input = try workspace.linearInput(of: linear.input, for: packed.format, on: kernels)
+            let input = try workspace.linearInput(of: linear.input, for: packed.format)
             parts.append(
                 LinearPhase.Part(weight: packed, bias: bias, column: column, firstPanel: firstPanel, input: input))
             column += packed.outputs
@@ -135,7 +135,7 @@ struct Lowering {
         }
         for isQuantized in [true, false] {
             guard let weight = weights.first(where: { panel($0).format.isQuantized == isQuantized }) else { continue }
-            let copy = try workspace.linearInput(of: tensor, for: panel(weight).format, on: kernels)
+            let copy = try workspace.linearInput(of: tensor, for: panel(weight).format)
             append(
                 EncodeRows(kernels: kernels, input: try workspace.rows(of: tensor), output: copy), tensor.rows)
         }
@@ -179,9 +179,9 @@ struct Lowering {
         append(
             GatedLinearPhase(
                 outputName: gated.activated.name, kernels: kernels, extent: gated.activated.rows, gate: gate, up: up,
-                input: try workspace.linearInput(of: gated.projections.input, for: gate.format, on: kernels),
+                input: try workspace.linearInput(of: gated.projections.input, for: gate.format),
                 output: try workspace.linearInput(
-                    of: gated.activated, for: panel(gated.reader.weights[0]).format, on: kernels)))
+                    of: gated.activated, for: panel(gated.reader.weights[0]).format)))
         phases[phases.count - 1].kernels = index...index + 1
         encoded = gated.activated
     }

@@ -44,13 +44,18 @@ struct NormRows: RowOperation {
     }
 }
 
+extension MartletActivations {
+    /// What becoming them is called in listings and traces.
+    var verb: String { self == .bfloat16 ? "round" : "quantize" }
+}
+
 /// Writes a tensor's copy in the form that linear layers read.
 struct EncodeRows: RowOperation {
     let kernels: MartletKernelTable
     let input: TensorRows
     let output: MartletLinearInput
 
-    var name: String { output.format.isQuantized ? "quantize" : "round" }
+    var name: String { output.format.verb }
 
     func run(row: Int, batch: BatchBuffers) {
         withUnsafePointer(to: output) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CMartletKernels
 import Foundation
 import MartletCompute
 
@@ -12,18 +13,36 @@ enum ReferenceKernels {
         var scales: [Float] = []
     }
 
-    /// x = scale * q with q in ±127, or in ±32639 for 16 bits; nearest, ties to even.
-    static func quantize(_ row: [Float], _ precision: ActivationPrecision) -> QuantizedRow {
-        let limit: Float = precision == .int16 ? 32_639 : 127
+    /// x = scale * q with q within a format's limit; nearest, ties to even.
+    static func quantize(_ row: [Float], _ format: MartletActivations) -> QuantizedRow {
+        let limit: Float =
+            switch format {
+            case .int8: 127
+            case .int16: 32_639
+            case .words: Float(MARTLET_LARGEST_ACTIVATION_WORD)
+            case .bfloat16: preconditionFailure("bf16 is rounded, not quantised")
+            }
         var result = QuantizedRow()
         for start in stride(from: 0, to: row.count, by: 32) {
-            let block = row[start..<start + 32]
+            let block = row[start..<min(start + 32, row.count)]
             let largest = block.map(abs).max() ?? 0
             let inverse = largest > 0x1p-100 ? limit / largest : 0
             result.values += block.map { Int32(($0 * inverse).rounded(.toNearestOrEven)) }
             result.scales.append(largest / limit)
         }
         return result
+    }
+
+    /// What panels of words keep of a row of weights: in blocks of 32 multiples of a power of two, the largest of them
+    /// 4096 to 8192; NaN where the block isn't finite.
+    static func words(_ row: [Float]) -> [Float] {
+        stride(from: 0, to: row.count, by: 32).flatMap { start in
+            let block = row[start..<min(start + 32, row.count)]
+            guard block.allSatisfy(\.isFinite) else { return block.map { _ in Float.nan } }
+            let largest = max(block.map(abs).max() ?? 0, .leastNormalMagnitude)
+            let scale = Float(sign: .plus, exponent: max(largest.exponent - 12, -126), significand: 1)
+            return block.map { ($0 / scale).rounded(.toNearestOrEven) * scale }
+        }
     }
 
     /// `input . weights[output]` for every output.
