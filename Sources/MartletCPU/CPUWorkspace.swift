@@ -16,6 +16,7 @@ final class CPUWorkspace: Workspace {
     private var linearInputs: [LinearInputKey: (tensor: Tensor, memory: DeviceMemory)] = [:]
     private var partialMemory: [Int: DeviceMemory] = [:]
     private var samplers: [Int: [Sampler]] = [:]
+    private var summaryMemory: [String: DeviceMemory] = [:]
 
     init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
         self.capacity = capacity
@@ -64,6 +65,15 @@ final class CPUWorkspace: Workspace {
         guard !overflow else { throw DeviceError(code: .outOfMemory, message: "too many partials to address") }
         let memory = try DeviceMemory(byteCount: count)
         partialMemory[floats] = memory
+        return memory.pointer()
+    }
+
+    /// Room for what rows of logits come to, slice by slice.
+    func summaries(of logits: Tensor) throws(DeviceError) -> UnsafeMutablePointer<LogitSummary> {
+        if let found = summaryMemory[logits.name] { return found.pointer() }
+        let count = rowCapacity(logits.rows) * LogitSummary.sliceCount(vocabularySize: logits.columns)
+        let memory = try DeviceMemory(byteCount: count * MemoryLayout<LogitSummary>.stride)
+        summaryMemory[logits.name] = memory
         return memory.pointer()
     }
 

@@ -26,17 +26,16 @@ struct Sampler {
     }
 
     /// - Parameters:
+    ///   - summary: the row's.
     ///   - edits: of the step; nil for none.
     ///   - top: room for the row's `topLogprobs`.
     func sample(
-        _ logits: UnsafePointer<Float>, _ row: SamplingRow, edits: LogitEdits? = nil,
+        _ logits: UnsafePointer<Float>, _ row: SamplingRow, summary: LogitSummary, edits: LogitEdits? = nil,
         top: UnsafeMutablePointer<TokenLogprob>? = nil
     ) -> SampledToken {
         var result = SampledToken()
-        var maximum: Float = 0
-        let likeliest = kernels.argumentOfMaximum(logits, Int64(vocabularySize), &maximum)
-        guard likeliest >= 0 else { return result }
-        let total = log(kernels.sumOfExponentials(logits, Int64(vocabularySize), maximum, 1, nil))
+        guard summary.likeliest >= 0 else { return result }
+        let (maximum, total) = (summary.maximum, summary.logOfSum)
         func logprob(_ token: Int) -> Float {
             logits[token].isFinite ? Float(Double(logits[token] - maximum) - total) : -.infinity
         }
@@ -51,7 +50,7 @@ struct Sampler {
             }
             token = row.temperature > 0 ? draw(edited, editedMaximum, row) : Int(best)
         } else {
-            token = row.temperature > 0 ? draw(logits, maximum, row) : Int(likeliest)
+            token = row.temperature > 0 ? draw(logits, maximum, row) : summary.likeliest
         }
         result.token = Int32(token)
         result.logprob = logprob(token)

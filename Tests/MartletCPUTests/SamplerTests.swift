@@ -8,6 +8,21 @@ import Testing
 
 @testable import MartletCPU
 
+extension Sampler {
+    /// With the row's summary as phases make it.
+    fileprivate func sample(
+        _ logits: [Float], _ row: SamplingRow, edits: LogitEdits? = nil,
+        top: UnsafeMutablePointer<TokenLogprob>? = nil
+    ) -> SampledToken {
+        guard let kernels = InstructionSet.best.kernels else { return SampledToken() }
+        let slices = (0..<LogitSummary.sliceCount(vocabularySize: logits.count)).map {
+            LogitSummary(slice: $0, of: logits, vocabularySize: logits.count, kernels: kernels)
+        }
+        let summary = slices.withUnsafeBufferPointer { LogitSummary(joining: $0) }
+        return sample(logits, row, summary: summary, edits: edits, top: top)
+    }
+}
+
 @Suite struct SamplerTests {
     private func sampler(_ count: Int) throws -> Sampler {
         try Sampler(kernels: #require(InstructionSet.best.kernels), vocabularySize: count)
@@ -26,6 +41,23 @@ import Testing
         #expect(abs(try sampler(2).sample([0, log(3)], row).targetLogprob - log(0.25)) < 1e-6)
         row.target = 1
         #expect(try sampler(2).sample([0, -.infinity], row).targetLogprob == -.infinity)
+    }
+
+    /// Slices together are the row: the first of the largest, and the whole sum.
+    @Test(arguments: [1, 4095, 4096, 4097, 10_000]) func slicesAreTheRow(_ count: Int) throws {
+        var random = SeededGenerator(8)
+        for trial in 0..<20 {
+            var logits = random.normals(count, scale: 5)
+            for _ in 0..<trial { logits[Int.random(in: 0..<count, using: &random)] = trial % 2 == 0 ? 30 : -.infinity }
+            // Some slices have nothing finite.
+            if trial > 10 { for index in 0..<min(count - 1, 5000) { logits[index] = .nan } }
+            let expected = ReferenceKernels.argumentOfMaximum(logits)
+            let result = try sampler(count).sample(logits, .greedy)
+            #expect(Int(result.token) == expected?.index ?? -1)
+            guard let expected else { continue }
+            let sum = ReferenceKernels.sumOfExponentials(logits, maximum: expected.value, factor: 1)
+            #expect(abs(Double(result.logprob) + log(sum)) < 1e-5)
+        }
     }
 
     @Test func rowsThatAreNotNumbersYieldNothing() throws {

@@ -91,7 +91,9 @@ struct Lowering {
         case .sample(let logits):
             let samplers = try workspace.samplers(
                 kernels: kernels, vocabularySize: logits.columns, count: environment.threadCount)
-            append(SamplePhase(logits: try workspace.rows(of: logits), samplers: samplers))
+            let (rows, summaries) = (try workspace.rows(of: logits), try workspace.summaries(of: logits))
+            append(LogitSummaryPhase(kernels: kernels, logits: rows, summaries: summaries))
+            append(SamplePhase(logits: rows, summaries: summaries, samplers: samplers))
         }
     }
 
