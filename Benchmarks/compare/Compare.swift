@@ -140,7 +140,8 @@ struct ComparisonReport: Encodable {
         """
         \(model) on \(device), medians of \(rounds) interleaved rounds
         memory read in order \(String(format: "%.1f", limits.read / 1e9)) GB/s, multiply int8 \
-        \(String(format: "%.0f", limits.int8 / 1e9)) GOP/s, bf16 \(String(format: "%.0f", limits.bfloat16 / 1e9)) GFLOP/s
+        \(String(format: "%.0f", limits.int8 / 1e9)) GOP/s, int16 \(String(format: "%.0f", limits.int16 / 1e9)) GOP/s, \
+        bf16 \(String(format: "%.0f", limits.bfloat16 / 1e9)) GFLOP/s
 
         """ + ComparisonResult.table(results)
     }

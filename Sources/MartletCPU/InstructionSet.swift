@@ -27,7 +27,7 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     /// What matrices of floats are multiplied as.
     public var floatMatrixProduct: CPUDevice.Product { kernels?.floatPanels == .bfloat16 ? .bfloat16 : .int16 }
 
-    /// Bytes that a matrix takes once packed.
+    /// Bytes that a matrix takes once packed; `.max` where they can't be addressed or this machine lacks the instructions.
     public func packedByteCount(elementType: ElementType, rows: Int, columns: Int) -> Int {
         guard let kernels else { return .max }
         let format = MartletPanelFormat(elementType, for: kernels)

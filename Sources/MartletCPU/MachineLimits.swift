@@ -7,7 +7,7 @@ public import MartletCompute
 /// against. Whoever calls takes the time.
 extension CPUDevice {
     /// What is multiplied.
-    public enum Product: String, Sendable, CaseIterable {
+    public enum Product: String, Encodable, Sendable, CaseIterable {
         case float32, bfloat16, int16, int8
     }
 

@@ -52,6 +52,14 @@ typedef struct {
     int64_t outputs, inputs;
 } Weight;
 
+// How far packing may move a float.
+static float most_moved(MartletPanelFormat format, const float *row, int64_t k, int64_t inputs) {
+    if (format == MartletPanelFormatBfloat16) return fabsf(row[k]) / 256;
+    float largest = 0;
+    for (int64_t i = k / 32 * 32; i < inputs && i < k / 32 * 32 + 32; i++) largest = fmaxf(largest, fabsf(row[i]));
+    return largest / 8192;
+}
+
 static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs) {
     const int64_t panels = (outputs + 31) / 32, blocks = inputs / 32;
     const int64_t bytes = format == MartletPanelFormatFourBit ? blocks * MARTLET_FOUR_BIT_BLOCK_BYTES
@@ -85,6 +93,10 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
             else if (format == MartletPanelFormatWords) martlet_unpack_words(panel, c, inputs, row);
             else martlet_unpack_bf16((uint16_t *)panel, c, inputs, row);
         }
+    }
+    for (int64_t i = 0; i < outputs * inputs && format >= MartletPanelFormatWords; i++) {
+        const float most = most_moved(format, floats + i / inputs * inputs, i % inputs, inputs);
+        CHECK(fabsf(w.rows[i] - floats[i]) <= most, "a weight of %g is kept as %g", floats[i], w.rows[i]);
     }
     free(file), free(floats);
     return w;

@@ -3,6 +3,7 @@
 import Martlet
 import MartletBench
 import MartletCPU
+import MartletCompute
 import MartletTestSupport
 import Testing
 
@@ -54,5 +55,27 @@ import Testing
         let multiply = LimitShare(work, of: model, seconds: 2, limits: limits)
         let limit = model.cacheFormat == .int16 ? 3e9 : 2e9
         #expect(abs(multiply.multiply - operations / limit / 2) < 1e-12 && multiply.read == 0)
+    }
+
+    /// A prompt's share is of the product that its matrices are multiplied as.
+    @Test(arguments: [
+        (ElementType.q8_0, CPUDevice.Product.int16, 4e9), (.bfloat16, .int16, 3e9), (.bfloat16, .bfloat16, 2e9),
+    ])
+    func promptsAreHeldToTheirProduct(
+        _ type: ElementType, _ product: CPUDevice.Product, _ limit: Double
+    ) async throws {
+        var tiny = TinyModel()
+        tiny.type = type
+        let file = try tiny.write()
+        let model = try await Engine.load(file.path).model
+        var work = ComputedWork()
+        work.tokens = 1000
+        let limits = MachineLimits(
+            read: 1e9, float32: 1e9, bfloat16: 2e9, int16: 3e9, int8: 4e9, floatMatrixProduct: product)
+        let hidden = tiny.hiddenSize
+        let heads = (tiny.queryHeads + 2 * tiny.keyValueHeads + tiny.queryHeads) * tiny.headSize
+        let operations = Double(1000 * 2 * tiny.layers * hidden * (heads + 3 * tiny.feedForwardSize))
+        let share = LimitShare(work, of: model, seconds: 2, limits: limits)
+        #expect(abs(share.multiply - operations / limit / 2) < 1e-9 * share.multiply)
     }
 }

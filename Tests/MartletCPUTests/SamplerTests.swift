@@ -60,6 +60,28 @@ extension Sampler {
         }
     }
 
+    /// Phases find each row's own slices, in whatever order they are done.
+    @Test func phasesSumUpEachRow() throws {
+        let kernels = try #require(InstructionSet.best.kernels)
+        let (rows, columns) = (3, 9000)
+        let workspace = CPUWorkspace(
+            BatchCapacity(tokens: 1, sequences: rows, blocksPerSequence: 1, logitRows: rows), activations: .int8)
+        let tensor = Tensor("logits", rows: .logitRows, columns: columns)
+        var random = SeededGenerator(12)
+        let logits = (0..<rows).map { _ in random.normals(columns, scale: 4) }
+        try workspace.write(logits.flatMap(\.self), to: tensor)
+        let batch = BatchBuffers(capacity: workspace.capacity)
+        batch.logitRowCount = rows
+        for row in 0..<rows { batch.sampling[row] = .greedy }
+        let (memory, summaries) = (try workspace.rows(of: tensor), try workspace.summaries(of: tensor))
+        let summing = LogitSummaryPhase(kernels: kernels, logits: memory, summaries: summaries)
+        #expect(summing.itemCount(batch) == 9)
+        for items in [7..<9, 0..<2, 4..<7, 2..<4] { summing.run(items, worker: 0, batch: batch) }
+        SamplePhase(logits: memory, summaries: summaries, samplers: [try sampler(columns)])
+            .run(0..<rows, worker: 0, batch: batch)
+        for row in 0..<rows { #expect(batch.samples[row] == (try sampler(columns).sample(logits[row], .greedy))) }
+    }
+
     @Test func rowsThatAreNotNumbersYieldNothing() throws {
         for logits in [[Float.nan, .nan], [.infinity, .nan], [-.infinity, -.infinity]] {
             #expect(try sampler(2).sample(logits, .greedy).token == -1)

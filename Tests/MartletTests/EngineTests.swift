@@ -133,9 +133,9 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let scores = try await engine.score(prompt)
         let expected = try ReferenceDecoder(path: file.path).logprobs(of: prompt)
         let differences = zip(scores, expected).map { abs(Double($0.logprob) - $1) }
-        // What is left is bf16: in attention, and with bf16 weights in their inputs too. Logits reach 30 here, of which
-        // one rounding is 0.06.
-        let tolerance = type == .bfloat16 ? 0.04 : 0.02
+        // What is left is bf16: in attention, and in the inputs of weights that are multiplied as bf16. Logits reach 30
+        // here, of which one rounding is 0.06.
+        let tolerance = type == .bfloat16 && instructionSet.floatMatrixProduct == .bfloat16 ? 0.04 : 0.02
         #expect(differences.reduce(0, +) / Double(differences.count) < tolerance)
         #expect(differences.max() ?? 1 < 5 * tolerance)
     }

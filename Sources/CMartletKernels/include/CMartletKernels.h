@@ -224,17 +224,18 @@ const MartletKernelTable *_Nullable martlet_kernels_avx2(void);
 const MartletKernelTable *_Nullable martlet_kernels_avx512(void);
 /// The same with products of bf16; null where the machine lacks them.
 const MartletKernelTable *_Nullable martlet_kernels_avx512_bf16(void);
-/// Whether a machine that has products of bf16 is faster with them than with those of f32.
+/// Whether a machine that has products of bf16 is faster with them than with those of int16.
 bool martlet_multiplies_bf16_fast(void);
 
 /// Packs `columns` rows of a GGUF matrix (each `blocks` blocks of 32) into one panel; absent columns are zero.
 void martlet_pack_q4_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
 void martlet_pack_q4_1(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
 void martlet_pack_q8_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
-/// The same for `columns` rows of `inputs` floats each. Of a column's block the largest weight gets 4096 to
-/// MARTLET_LARGEST_WEIGHT_WORD, so that those of bf16 are kept as they are down to 1/32 of it; what isn't finite makes the
-/// block NaN.
+/// The same for `columns` rows of `inputs` floats each. Of a column's block the largest weight becomes a word of 4096 to
+/// MARTLET_LARGEST_WEIGHT_WORD (a smaller one below 2^-114), so that those of bf16 are kept as they are down to 1/32 of it;
+/// what isn't finite makes the block NaN.
 void martlet_pack_words(const float *rows, int64_t columns, int64_t inputs, uint8_t *panel);
+/// The same, rounded to bf16.
 void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint16_t *panel);
 
 /// Reads one column of a panel back as floats: an embedding row.

@@ -20,8 +20,7 @@ public struct LimitShare: Encodable, Sendable {
     /// - Parameter seconds: that the work took.
     public init(_ work: ComputedWork, of model: LoadedModel, seconds: Double, limits: MachineLimits) {
         let cost = ModelCost(model)
-        let floats = limits.floatMatrixProduct == .int16 ? limits.int16 : limits.bfloat16
-        let linear = model.matrixType.isQuantized ? limits.int8 : floats
+        let linear = model.matrixType.isQuantized ? limits.int8 : limits.floatMatrices
         let attention = model.cacheFormat == .int16 ? limits.int16 : limits.bfloat16
         multiply =
             (Double(work.tokens) * cost.bodyOperations / linear

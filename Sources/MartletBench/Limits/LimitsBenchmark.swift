@@ -14,6 +14,8 @@ public struct MachineLimits: Encodable, Sendable {
     public let int8: Double
     /// What the kernels multiply matrices of floats as.
     public let floatMatrixProduct: CPUDevice.Product
+    /// Its limit.
+    var floatMatrices: Double { floatMatrixProduct == .int16 ? int16 : bfloat16 }
 
     public init(
         read: Double, float32: Double, bfloat16: Double, int16: Double, int8: Double,
@@ -33,6 +35,7 @@ public struct MachineLimits: Encodable, Sendable {
         case bfloat16 = "bfloat16_ops_per_s"
         case int16 = "int16_ops_per_s"
         case int8 = "int8_ops_per_s"
+        case floatMatrixProduct = "float_matrix_product"
     }
 }
 

@@ -34,7 +34,7 @@ enum ReferenceKernels {
     }
 
     /// What panels of words keep of a row of weights: in blocks of 32 multiples of a power of two, the largest of them
-    /// 4096 to 8192; NaN where the block isn't finite.
+    /// 4096 to 8192 times it; NaN where the block isn't finite.
     static func words(_ row: [Float]) -> [Float] {
         stride(from: 0, to: row.count, by: 32).flatMap { start in
             let block = row[start..<min(start + 32, row.count)]
