@@ -41,7 +41,8 @@ final class AttentionLayer {
             case .chunks(let length, let lookback): (0, length, lookback)
             }
         arguments = MartletAttentionLayer(
-            cache: cache.pointer(layer: layer), cacheFormat: MartletFormat(cacheFormat),
+            cache: cache.pointer(layer: layer), blockBytes: Int64(cache.blockBytes),
+            cacheFormat: MartletFormat(cacheFormat),
             queryFormat: MartletFormat(queryFormat), outputFormat: MartletFormat(parameters.outputFormat),
             product: MartletProduct(product), keyTable: keyTable.map { UnsafeRawPointer($0.base) },
             valueTable: valueTable.map { UnsafeRawPointer($0.base) },

@@ -3,7 +3,10 @@
 import CMartletKernels
 import MartletCompute
 
-/// The paged cache: `[layer][block][kvHead][K | V]`, a head's part laid out as `cache_layout.h` draws it.
+/// The paged cache: `[block][layer][kvHead][K | V]`, a head's part laid out as `cache_layout.h` draws it.
+///
+/// A block's layers lie together, so that a sequence touches memory for its own tokens: with layers outermost the first
+/// token would touch a huge page in each.
 final class CPUKeyValueCache: KeyValueCache {
     let layout: CacheLayout
     let memory: DeviceMemory
@@ -41,13 +44,12 @@ final class CPUKeyValueCache: KeyValueCache {
         Int(martlet_cache_head_bytes(MartletFormat(layout.format), Int64(layout.headSize), Int64(layout.blockSize)))
     }
 
-    func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
-        memory.pointer(at: layer * layout.blockCount * layout.keyValueHeads * headBytes)
-    }
+    /// Bytes from a block to the next.
+    var blockBytes: Int { layout.layers * layout.keyValueHeads * headBytes }
 
-    /// Where a block's part of one head begins.
-    func pointer(layer: Int, block: Int, head: Int) -> UnsafeMutablePointer<UInt8> {
-        pointer(layer: layer) + (block * layout.keyValueHeads + head) * headBytes
+    /// Where a block's part of one layer and head begins.
+    func pointer(block: Int = 0, layer: Int, head: Int = 0) -> UnsafeMutablePointer<UInt8> {
+        memory.pointer(at: block * blockBytes + (layer * layout.keyValueHeads + head) * headBytes)
     }
 }
 

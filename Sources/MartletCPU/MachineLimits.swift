@@ -31,12 +31,11 @@ extension CPUDevice {
         return tokens * layout.keyValueHeads * cache.headBytes / layout.blockSize * layers.count
     }
 
-    /// Reads layers of a cache from their first byte to their last. Returns the bytes read.
-    public func readInOrder(_ cache: any KeyValueCache, layers: Range<Int>) -> Int {
+    /// Reads a cache from its first byte to its last. Returns the bytes read.
+    public func readInOrder(_ cache: any KeyValueCache) -> Int {
         guard let cache = cache as? CPUKeyValueCache else { preconditionFailure("the cache is another device's") }
-        let bytes = cache.layout.blockCount * cache.layout.keyValueHeads * cache.headBytes * layers.count
-        let lines = bytes / 64
-        pool.run(LineReadJob(kernels: kernels, base: cache.pointer(layer: layers.lowerBound), lines: lines))
+        let lines = cache.layout.blockCount * cache.blockBytes / 64
+        pool.run(LineReadJob(kernels: kernels, base: cache.memory.pointer(), lines: lines))
         return lines * 64
     }
 

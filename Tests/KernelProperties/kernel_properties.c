@@ -225,7 +225,7 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
                                 cache + (table[t / block] * kv_heads + h) * head_bytes, t % block, head_size, block,
                                 format, 1, 1);
     MartletAttentionLayer layer = {0};
-    layer.cache = cache, layer.cacheFormat = format, layer.queryFormat = MartletFormatBfloat16;
+    layer.cache = cache, layer.blockBytes = kv_heads * head_bytes, layer.cacheFormat = format, layer.queryFormat = MartletFormatBfloat16;
     layer.outputFormat = MartletFormatFloat32;
     layer.product = format == MartletFormatFloat32 ? MartletProductFloat32
         : format == MartletFormatInt16 ? MartletProductInt16 : MartletProductBfloat16;

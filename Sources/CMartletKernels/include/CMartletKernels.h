@@ -118,7 +118,8 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 
 /// A layer's attention: what all work items of a launch share.
 typedef struct {
-    const uint8_t *cache;          ///< `[block][kvHead][K | V]`, a head's part as cache_layout.h draws it
+    const uint8_t *cache;          ///< the first block's `[kvHead][K | V]`, a head's part as cache_layout.h draws it
+    int64_t blockBytes;            ///< from a block to the next
     MartletFormat cacheFormat;
     MartletFormat queryFormat;     ///< what queries are rounded to
     MartletFormat outputFormat;    ///< what outputs are rounded to

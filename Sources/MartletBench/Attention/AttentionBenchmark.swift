@@ -142,7 +142,7 @@ public final class AttentionBenchmark {
             blockBytes = try blockRead.measure {
                 try device.readBlocks(of: attention.batch, cache: attention.cache, layers: 0..<layers)
             }
-            sequentialBytes = sequentialRead.measure { device.readInOrder(attention.cache, layers: 0..<layers) }
+            sequentialBytes = sequentialRead.measure { device.readInOrder(attention.cache) }
             operations = multiply.measure { device.multiply(product, repetitions: 1 << 18) }
             progress(Double(iteration + 1) / Double(warmup + iterations))
         }

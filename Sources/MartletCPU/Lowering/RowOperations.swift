@@ -108,7 +108,7 @@ struct RotateAndWriteCacheRows: RowOperation {
         for head in 0..<heads.keyValueHeads {
             martlet_write_cache(
                 key + head * headSize, value + head * headSize,
-                cache.pointer(layer: layer, block: slot / blockSize, head: head), Int64(slot % blockSize),
+                cache.pointer(block: slot / blockSize, layer: layer, head: head), Int64(slot % blockSize),
                 Int64(headSize), Int64(blockSize), MartletFormat(layout.format), parameters.keyScale,
                 parameters.valueScale)
         }
