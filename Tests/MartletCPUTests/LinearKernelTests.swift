@@ -52,13 +52,15 @@ private struct LinearRun {
         for row in rows.indices {
             EncodeRows(kernels: kernels, input: memory, output: encoded).run(row: row, batch: batch)
         }
-        let part = LinearPhase.Part(
-            weight: weight, bias: try bias.map { try VectorWeight($0) }, column: 0, firstPanel: 0, input: encoded)
+        let bias = try bias.map { try VectorWeight($0) }
+        let part = LinearPhase.Part(weight: weight, bias: bias, column: 0, firstPanel: 0, input: encoded)
         let phase = LinearPhase(
             outputName: "output", kernels: kernels, extent: .tokens, parts: [part], output: outputs,
             accumulates: accumulates)
-        phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
-        return rows.indices.map { row in Array(UnsafeBufferPointer(start: outputs.row(row), count: weight.outputs)) }
+        return withExtendedLifetime((workspace, bias)) {
+            phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
+            return rows.indices.map { Array(UnsafeBufferPointer(start: outputs.row($0), count: weight.outputs)) }
+        }
     }
 }
 
@@ -157,8 +159,8 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
 
                     let joined = try workspace.linearInput(of: tensor("joined"), for: format)
                     let phase = GatedLinearPhase(
-                        outputName: "joined", kernels: kernels, extent: .tokens, gate: gate, up: up, input: encoded,
-                        output: joined)
+                        outputName: "joined", kernels: kernels, extent: .tokens, gate: gate.panels, up: up.panels,
+                        panelCount: gate.panelCount, input: encoded, output: joined)
                     phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
 
                     let parts = try [gate, up].map {

@@ -40,10 +40,13 @@ final class CPUGraph: ExecutionGraph {
 
 /// Kernels lowered together: phases over resolved memory, in order.
 struct GraphPiece {
-    let phases: [LoweredPhase]
+    /// To look at while the piece is held, without counting references.
+    let phases: [Unmanaged<LoweredPhase>]
+    private let owned: [LoweredPhase]
 
     init(_ kernels: some Collection<Kernel>, in environment: LoweringEnvironment) throws(DeviceError) {
-        phases = try Lowering.lower(kernels, in: environment)
+        owned = try Lowering.lower(kernels, in: environment)
+        phases = owned.map { .passUnretained($0) }
     }
 }
 

@@ -5,10 +5,13 @@ import MartletCompute
 
 /// A linear layer: the panels of all its weights in a row, a panel an item, every row of the batch in each.
 struct LinearPhase: Phase {
-    /// One weight's share.
+    /// One weight's share, where it lies.
     struct Part {
-        let weight: PanelWeight
-        let bias: VectorWeight?
+        let panels: MartletPanels
+        let panelCount: Int
+        /// The weight's rows.
+        let outputs: Int
+        let bias: UnsafePointer<Float>?
         /// Where its first column stands in the output.
         let column: Int
         /// Where its first panel stands among the items.
@@ -16,9 +19,19 @@ struct LinearPhase: Phase {
         /// The layer's input in the form that the weight is multiplied with.
         let input: MartletLinearInput
 
+        init(weight: PanelWeight, bias: VectorWeight?, column: Int, firstPanel: Int, input: MartletLinearInput) {
+            panels = weight.panels
+            panelCount = weight.panelCount
+            outputs = weight.outputs
+            self.bias = bias.map { UnsafePointer($0.memory.pointer(to: Float.self)) }
+            self.column = column
+            self.firstPanel = firstPanel
+            self.input = input
+        }
+
         /// The weight's own panels among some items.
         func panels(in items: Range<Int>) -> Range<Int> {
-            let items = items.clamped(to: firstPanel..<firstPanel + weight.panelCount)
+            let items = items.clamped(to: firstPanel..<firstPanel + panelCount)
             return items.lowerBound - firstPanel..<items.upperBound - firstPanel
         }
     }
@@ -34,7 +47,7 @@ struct LinearPhase: Phase {
     var name: String { "linear \(outputName)" }
 
     func itemCount(_ batch: BatchBuffers) -> Int {
-        parts.last.map { $0.firstPanel + $0.weight.panelCount } ?? 0
+        parts.last.map { $0.firstPanel + $0.panelCount } ?? 0
     }
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
@@ -42,10 +55,10 @@ struct LinearPhase: Phase {
         for part in parts {
             let panels = part.panels(in: items)
             guard !panels.isEmpty else { continue }
-            var (input, weight) = (part.input, part.weight.panels)
+            var (input, weight) = (part.input, part.panels)
             var destination = MartletLinearOutput(
-                output: output.base + part.column, stride: Int64(output.columns), columns: Int64(part.weight.outputs),
-                bias: part.bias.map { UnsafePointer($0.memory.pointer(to: Float.self)) }, accumulates: accumulates)
+                output: output.base + part.column, stride: Int64(output.columns), columns: Int64(part.outputs),
+                bias: part.bias, accumulates: accumulates)
             kernels.linear(
                 &input, rows, &weight, Int64(panels.lowerBound), Int64(panels.upperBound), &destination)
         }
@@ -56,7 +69,7 @@ extension LinearPhase {
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
         guard let part = parts.first(where: { !$0.panels(in: items).isEmpty }) else { return false }
-        return WeightPrefetch.step(step, of: part.weight, panels: part.panels(in: items))
+        return WeightPrefetch.step(step, of: part.panels, range: part.panels(in: items))
     }
 }
 
@@ -70,12 +83,12 @@ private enum WeightPrefetch {
     static func pays(rows: Int) -> Bool { rows <= 32 }
 
     /// Asks for a piece of some panels; false behind the last.
-    static func step(_ step: Int, of weight: PanelWeight, panels: Range<Int>) -> Bool {
-        let (offset, bytes) = (step * bytesAStep, min(panels.count * weight.panelBytes, mostBytes))
+    static func step(_ step: Int, of panels: MartletPanels, range: Range<Int>) -> Bool {
+        let panelBytes = Int(panels.panelBytes)
+        let (offset, bytes) = (step * bytesAStep, min(range.count * panelBytes, mostBytes))
         guard offset < bytes else { return false }
         martlet_prefetch(
-            weight.memory.base + panels.lowerBound * weight.panelBytes + offset,
-            Int64(min(bytesAStep, bytes - offset)))
+            panels.base + range.lowerBound * panelBytes + offset, Int64(min(bytesAStep, bytes - offset)))
         return true
     }
 }
@@ -84,7 +97,7 @@ extension GatedLinearPhase {
     /// Gate and up in turn, as they are read.
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
-        return WeightPrefetch.step(step / 2, of: step % 2 == 0 ? gate : up, panels: items)
+        return WeightPrefetch.step(step / 2, of: step % 2 == 0 ? gate : up, range: items)
     }
 }
 
@@ -94,8 +107,10 @@ struct GatedLinearPhase: Phase {
     let outputName: String
     let kernels: MartletKernelTable
     let extent: RowExtent
-    let gate: PanelWeight
-    let up: PanelWeight
+    let gate: MartletPanels
+    let up: MartletPanels
+    /// Of each.
+    let panelCount: Int
     let input: MartletLinearInput
     let output: MartletLinearInput
 
@@ -103,10 +118,10 @@ struct GatedLinearPhase: Phase {
         "linear + gated activation + \(output.format.verb) \(outputName)"
     }
 
-    func itemCount(_ batch: BatchBuffers) -> Int { gate.panelCount }
+    func itemCount(_ batch: BatchBuffers) -> Int { panelCount }
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        var (input, output, gate, up) = (input, output, gate.panels, up.panels)
+        var (input, output, gate, up) = (input, output, gate, up)
         kernels.gatedLinear(
             &input, Int64(extent.count(batch)), &gate, &up, Int64(items.lowerBound), Int64(items.upperBound), &output)
     }

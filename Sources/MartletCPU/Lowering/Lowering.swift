@@ -34,10 +34,9 @@ struct Lowering {
             }
         }
         guard let trace = environment.trace else { return lowering.phases }
-        for index in lowering.phases.indices {
-            lowering.phases[index].traceName = trace.name(lowering.phases[index].phase.name, values: ["items"])
+        return lowering.phases.map {
+            LoweredPhase($0.phase, kernels: $0.kernels, traceName: trace.name($0.phase.name, values: ["items"]))
         }
-        return lowering.phases
     }
 
     private init(environment: LoweringEnvironment, program: [Kernel]) {
@@ -97,14 +96,15 @@ struct Lowering {
         }
     }
 
-    private mutating func append(_ phase: any Phase) { phases.append(LoweredPhase(phase, kernel: index)) }
+    private mutating func append(_ phase: any Phase, kernels count: Int = 1) {
+        phases.append(LoweredPhase(phase, kernels: index...index + count - 1))
+    }
 
     /// Rule 2: joins the phase before it if that is of rows of the same extent.
     private mutating func append(_ operation: any RowOperation, _ extent: RowExtent) {
-        if var rows = phases.last?.phase as? RowsPhase, rows.extent == extent {
+        if let last = phases.last, var rows = last.phase as? RowsPhase, rows.extent == extent {
             rows.operations.append(operation)
-            phases[phases.count - 1].phase = rows
-            phases[phases.count - 1].kernels = phases[phases.count - 1].kernels.lowerBound...index
+            phases[phases.count - 1] = LoweredPhase(rows, kernels: last.kernels.lowerBound...index)
         } else {
             append(RowsPhase(extent: extent, operations: [operation]))
         }
@@ -180,11 +180,12 @@ struct Lowering {
         try encode(gated.projections.input, for: gated.projections.weights)
         append(
             GatedLinearPhase(
-                outputName: gated.activated.name, kernels: kernels, extent: gated.activated.rows, gate: gate, up: up,
+                outputName: gated.activated.name, kernels: kernels, extent: gated.activated.rows,
+                gate: gate.panels, up: up.panels, panelCount: gate.panelCount,
                 input: try workspace.linearInput(of: gated.projections.input, for: gate.format),
                 output: try workspace.linearInput(
-                    of: gated.activated, for: panel(gated.reader.weights[0]).format)))
-        phases[phases.count - 1].kernels = index...index + 1
+                    of: gated.activated, for: panel(gated.reader.weights[0]).format)),
+            kernels: 2)
         encoded = gated.activated
     }
 

@@ -3,6 +3,8 @@
 import MartletCompute
 
 /// What lies between two barriers of a graph: independent items, dealt to threads in chunks.
+///
+/// Phases point into weights, workspace and cache, which the graph keeps.
 protocol Phase {
     /// For traces and people.
     var name: String { get }
@@ -57,16 +59,23 @@ struct Deal {
 }
 
 /// A phase as a graph holds it.
-struct LoweredPhase {
-    var phase: any Phase
+final class LoweredPhase {
+    let phase: any Phase
     /// The kernels that it does, or does a part of.
-    var kernels: ClosedRange<Int>
+    let kernels: ClosedRange<Int>
     /// What it is called in the trace, if there is one.
-    var traceName: TraceRecorder.Name?
+    let traceName: TraceRecorder.Name?
 
-    init(_ phase: any Phase, kernel: Int) {
+    init(_ phase: any Phase, kernels: ClosedRange<Int>, traceName: TraceRecorder.Name? = nil) {
         self.phase = phase
-        kernels = kernel...kernel
+        self.kernels = kernels
+        self.traceName = traceName
+    }
+
+    func chunkCount(_ batch: BatchBuffers, _ deal: Deal) -> Int { phase.chunkCount(phase.itemCount(batch), deal) }
+
+    func items(chunk: Int, count: Int, _ batch: BatchBuffers, _ deal: Deal) -> Range<Int> {
+        phase.items(of: phase.itemCount(batch), chunk: chunk, count: count, deal)
     }
 }
 

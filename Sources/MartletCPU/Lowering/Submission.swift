@@ -10,70 +10,67 @@ final class Submission: PhasedJob, @unchecked Sendable {
     private let deal: Deal
     private let trace: PhaseTrace?
     private var pieces: [GraphPiece] = []
-    private var batch: BatchBuffers?
+    /// The pieces' phases in order. Nobody counts references to them, nor to the batch, because threads come for them
+    /// several thousand times a step: each count would be a line of memory that they take from each other.
+    private var phases: [Unmanaged<LoweredPhase>] = []
+    private var batch: Unmanaged<BatchBuffers>?
 
     init(threadCount: Int, trace: TraceRecorder?) {
         deal = Deal(threadCount: threadCount)
         self.trace = trace.map { PhaseTrace(recorder: $0, threadCount: threadCount) }
     }
 
-    func append(_ piece: GraphPiece) { pieces.append(piece) }
+    func append(_ piece: GraphPiece) {
+        pieces.append(piece)
+        phases.append(contentsOf: piece.phases)
+    }
 
     /// Runs the pieces it holds, and lets go of them.
     func run(_ batch: BatchBuffers, on pool: WorkerPool) {
         guard !pieces.isEmpty else { return }
-        self.batch = batch
+        self.batch = .passUnretained(batch)
         trace?.begin()
-        pool.run(self)
+        withExtendedLifetime(batch) { pool.run(self) }
         removeAll()
     }
 
     func removeAll() {
+        phases.removeAll(keepingCapacity: true)
         pieces.removeAll(keepingCapacity: true)
         batch = nil
     }
 
-    var phaseCount: Int { pieces.reduce(0) { $0 + $1.phases.count } }
+    var phaseCount: Int { phases.count }
 
-    private func withPhase<Result>(_ index: Int, _ body: (LoweredPhase) -> Result) -> Result {
-        var (piece, phase) = (0, index)
-        while phase >= pieces[piece].phases.count {
-            phase -= pieces[piece].phases.count
-            piece += 1
+    private func withPhase<Result>(_ index: Int, _ body: (LoweredPhase, BatchBuffers) -> Result) -> Result? {
+        batch?._withUnsafeGuaranteedRef { batch in
+            phases[index]._withUnsafeGuaranteedRef { body($0, batch) }
         }
-        return body(pieces[piece].phases[phase])
     }
 
-    func chunkCount(phase: Int) -> Int {
-        guard let batch else { return 0 }
-        return withPhase(phase) { $0.phase.chunkCount($0.phase.itemCount(batch), deal) }
-    }
+    func chunkCount(phase: Int) -> Int { withPhase(phase) { $0.chunkCount($1, deal) } ?? 0 }
 
     /// Phases that a thread looks ahead for one that reads weights: a norm, a cache write, attention and its merge may
     /// stand before it.
     private static let lookahead = 4
 
     func prepare(after phase: Int, worker: Int, step: Int) -> Bool {
-        guard let batch else { return false }
         for next in phase + 1..<min(phase + 1 + Self.lookahead, phaseCount) {
             let count = chunkCount(phase: next)
             guard count > 1 else { continue }
-            return withPhase(next) { lowered in
-                // Whoever ends the phase before claims the first chunk; who waits comes after.
-                let chunk = min(max(1, worker), count - 1)
-                let total = lowered.phase.itemCount(batch)
-                let items = lowered.phase.items(of: total, chunk: chunk, count: count, deal)
-                return lowered.phase.prefetch(items, step: step, batch: batch)
-            }
+            // Whoever ends the phase before claims the first chunk; who waits comes after.
+            let chunk = min(max(1, worker), count - 1)
+            return withPhase(next) { lowered, batch in
+                lowered.phase.prefetch(
+                    lowered.items(chunk: chunk, count: count, batch, deal), step: step, batch: batch)
+            } ?? false
         }
         return false
     }
 
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
-        guard let batch else { return }
-        withPhase(phase) { lowered in
-            let total = lowered.phase.itemCount(batch)
-            let items = lowered.phase.items(of: total, chunk: chunk, count: chunkCount, deal)
+        withPhase(phase) { lowered, batch in
+            let items = lowered.items(chunk: chunk, count: chunkCount, batch, deal)
             guard let trace, let name = lowered.traceName else {
                 return lowered.phase.run(items, worker: worker, batch: batch)
             }
