@@ -114,7 +114,8 @@ public final class CPUDevice: ComputeDevice {
                 }
             }
         }
-        submission.run(batch, on: pool)
+        // The graphs keep what their phases point into.
+        withExtendedLifetime(graphs) { submission.run(batch, on: pool) }
         return .finished
     }
 

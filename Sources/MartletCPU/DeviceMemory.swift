@@ -6,7 +6,8 @@ import Synchronization
 
 /// Zeroed memory on cache lines of its own, in huge pages where the system has them.
 ///
-/// Small pieces share mappings: a model's matrices are often smaller than a huge page, and side by side they fill some.
+/// Pieces of some KB or MB share mappings: a model's matrices are often smaller than a huge page, and side by side they
+/// fill some.
 ///
 /// Sendable because it only owns the bytes: who may write which, and when, is decided by those who hold it.
 final class DeviceMemory: @unchecked Sendable {
@@ -34,29 +35,30 @@ final class DeviceMemory: @unchecked Sendable {
     }
 
     private static let shared = Mutex(Shared())
+    /// So many pieces of a small model that what the last one leaves unused doesn't count.
     private static let sharedBytes = 64 << 20
-    /// A piece that isn't smaller has a mapping of its own.
-    private static let largeBytes = 16 << 20
+    /// Smaller pieces gain nothing from huge pages, and some come and go with each step; larger ones fill such pages alone.
+    private static let sizesShared = 16 << 10..<16 << 20
 
     private static func take(_ byteCount: Int) -> (Mapping, UnsafeMutableRawPointer)? {
         // Room for the widest load to run past the last element, and up to the next line.
         let (padded, overflow) = byteCount.addingReportingOverflow(64 + 63)
         guard !overflow else { return nil }
         let bytes = padded / 64 * 64
-        guard bytes < largeBytes else { return Mapping(byteCount: bytes).map { ($0, $0.base) } }
+        guard sizesShared.contains(bytes) else { return Mapping(byteCount: bytes).map { ($0, $0.base) } }
         return shared.withLock { shared in
-            var mapping = shared.mapping
-            if mapping == nil || shared.used + bytes > sharedBytes {
-                mapping = Mapping(byteCount: sharedBytes)
-                shared = Shared(mapping: mapping)
+            if let mapping = shared.mapping, shared.used + bytes <= sharedBytes {
+                defer { shared.used += bytes }
+                return (mapping, mapping.base + shared.used)
             }
-            defer { shared.used += bytes }
-            return mapping.map { ($0, $0.base + shared.used) }
+            guard let mapping = Mapping(byteCount: sharedBytes) else { return nil }
+            shared = Shared(mapping: mapping, used: bytes)
+            return (mapping, mapping.base)
         }
     }
 }
 
-/// Memory from the system, touched only as it is used, from the start of a huge page on.
+/// Memory from the system, touched only as it is used; from the start of a huge page on if it holds one.
 ///
 /// Sendable because it only owns the bytes.
 private final class Mapping: @unchecked Sendable {
@@ -66,15 +68,16 @@ private final class Mapping: @unchecked Sendable {
     private static let hugePage = 2 << 20
 
     init?(byteCount: Int) {
-        let (length, overflow) = byteCount.addingReportingOverflow(Self.hugePage)
+        let isHuge = byteCount >= Self.hugePage
+        let (length, overflow) = byteCount.addingReportingOverflow(isHuge ? Self.hugePage : 0)
         guard !overflow,
             let start = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
             start != MAP_FAILED
         else { return nil }
-        madvise(start, length, MADV_HUGEPAGE)
+        if isHuge { madvise(start, length, MADV_HUGEPAGE) }
         self.start = start
         self.length = length
-        base = start.alignedUp(toMultipleOf: Self.hugePage)
+        base = isHuge ? start.alignedUp(toMultipleOf: Self.hugePage) : start
     }
 
     deinit { munmap(start, length) }

@@ -211,8 +211,10 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     enum { kv_heads = 2, group = 3, heads = kv_heads * group, block = 16, segment = 128 };
     const int64_t head_bytes = martlet_cache_head_bytes(format, head_size, block), blocks = (length + block - 1) / block;
     const int64_t columns = heads * head_size;
-    uint8_t *cache = malloc((size_t)(blocks * kv_heads * head_bytes + 64));
-    memset(cache, 0xff, (size_t)(blocks * kv_heads * head_bytes + 64));  // NaN where no token stands
+    // The middle one of three layers.
+    const int64_t layer_bytes = kv_heads * head_bytes, block_bytes = 3 * layer_bytes;
+    uint8_t *memory = malloc((size_t)(blocks * block_bytes + 64)), *cache = memory + layer_bytes;
+    memset(memory, 0xff, (size_t)(blocks * block_bytes + 64));  // NaN where no token stands
     int32_t *table = malloc((size_t)blocks * 4);
     for (int64_t b = 0; b < blocks; b++) table[b] = (int32_t)(blocks - 1 - b);
     float *k = values(length * kv_heads * head_size, 1), *v = values(length * kv_heads * head_size, 1);
@@ -222,10 +224,11 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     for (int64_t t = 0; t < length; t++)
         for (int64_t h = 0; h < kv_heads; h++)
             martlet_write_cache(k + (t * kv_heads + h) * head_size, v + (t * kv_heads + h) * head_size,
-                                cache + (table[t / block] * kv_heads + h) * head_bytes, t % block, head_size, block,
+                                cache + table[t / block] * block_bytes + h * head_bytes, t % block, head_size, block,
                                 format, 1, 1);
     MartletAttentionLayer layer = {0};
-    layer.cache = cache, layer.blockBytes = kv_heads * head_bytes, layer.cacheFormat = format, layer.queryFormat = MartletFormatBfloat16;
+    layer.cache = cache, layer.blockBytes = block_bytes, layer.cacheFormat = format;
+    layer.queryFormat = MartletFormatBfloat16;
     layer.outputFormat = MartletFormatFloat32;
     layer.product = format == MartletFormatFloat32 ? MartletProductFloat32
         : format == MartletFormatInt16 ? MartletProductInt16 : MartletProductBfloat16;
@@ -266,7 +269,7 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     kernels->merge(&layer, partials, item.segmentCount, decoded, 0, kv_heads);
     CHECK(memcmp(decoded, output + (length - 1) * columns, (size_t)columns * 4) == 0,
           "a decode of %lld keys differs from the prefill", (long long)length);
-    free(cache), free(table), free(k), free(v), free(q), free(output), free(p), free(partials), free(decoded);
+    free(memory), free(table), free(k), free(v), free(q), free(output), free(p), free(partials), free(decoded);
 }
 
 int main(void) {

@@ -20,7 +20,16 @@ import Testing
             // Loads may run so far past the end.
             #expect(UnsafeRawBufferPointer(start: piece.base + piece.byteCount, count: 64).allSatisfy { $0 == 0 })
         }
-        for (index, piece) in pieces.enumerated() {
+        // Those that stay don't notice that others go and new ones come.
+        let kept = Array(pieces.enumerated().filter { $0.offset % 2 == 0 })
+        let sizes = pieces.map(\.byteCount)
+        pieces = []
+        pieces = try sizes.map { try DeviceMemory(byteCount: $0) }
+        for piece in pieces {
+            UnsafeMutableRawBufferPointer(start: piece.base, count: piece.byteCount)
+                .initializeMemory(as: UInt8.self, repeating: 0xff)
+        }
+        for (index, piece) in kept {
             let bytes = UnsafeRawBufferPointer(start: piece.base, count: piece.byteCount)
             #expect(bytes.allSatisfy { $0 == UInt8(index + 1) })
         }

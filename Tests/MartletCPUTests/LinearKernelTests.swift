@@ -57,7 +57,7 @@ private struct LinearRun {
         let phase = LinearPhase(
             outputName: "output", kernels: kernels, extent: .tokens, parts: [part], output: outputs,
             accumulates: accumulates)
-        return withExtendedLifetime((workspace, bias)) {
+        return withExtendedLifetime((workspace, weight, bias)) {
             phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
             return rows.indices.map { Array(UnsafeBufferPointer(start: outputs.row($0), count: weight.outputs)) }
         }

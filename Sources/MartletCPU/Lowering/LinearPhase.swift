@@ -7,7 +7,7 @@ import MartletCompute
 struct LinearPhase: Phase {
     /// One weight's share, where it lies.
     struct Part {
-        let panels: MartletPanels
+        let weight: MartletPanels
         let panelCount: Int
         /// The weight's rows.
         let outputs: Int
@@ -20,7 +20,7 @@ struct LinearPhase: Phase {
         let input: MartletLinearInput
 
         init(weight: PanelWeight, bias: VectorWeight?, column: Int, firstPanel: Int, input: MartletLinearInput) {
-            panels = weight.panels
+            self.weight = weight.panels
             panelCount = weight.panelCount
             outputs = weight.outputs
             self.bias = bias.map { UnsafePointer($0.memory.pointer(to: Float.self)) }
@@ -55,7 +55,7 @@ struct LinearPhase: Phase {
         for part in parts {
             let panels = part.panels(in: items)
             guard !panels.isEmpty else { continue }
-            var (input, weight) = (part.input, part.panels)
+            var (input, weight) = (part.input, part.weight)
             var destination = MartletLinearOutput(
                 output: output.base + part.column, stride: Int64(output.columns), columns: Int64(part.outputs),
                 bias: part.bias, accumulates: accumulates)
@@ -69,7 +69,7 @@ extension LinearPhase {
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
         guard let part = parts.first(where: { !$0.panels(in: items).isEmpty }) else { return false }
-        return WeightPrefetch.step(step, of: part.panels, range: part.panels(in: items))
+        return WeightPrefetch.step(step, of: part.weight, panels: part.panels(in: items))
     }
 }
 
@@ -83,12 +83,12 @@ private enum WeightPrefetch {
     static func pays(rows: Int) -> Bool { rows <= 32 }
 
     /// Asks for a piece of some panels; false behind the last.
-    static func step(_ step: Int, of panels: MartletPanels, range: Range<Int>) -> Bool {
-        let panelBytes = Int(panels.panelBytes)
-        let (offset, bytes) = (step * bytesAStep, min(range.count * panelBytes, mostBytes))
+    static func step(_ step: Int, of weight: MartletPanels, panels: Range<Int>) -> Bool {
+        let panelBytes = Int(weight.panelBytes)
+        let (offset, bytes) = (step * bytesAStep, min(panels.count * panelBytes, mostBytes))
         guard offset < bytes else { return false }
         martlet_prefetch(
-            panels.base + range.lowerBound * panelBytes + offset, Int64(min(bytesAStep, bytes - offset)))
+            weight.base + panels.lowerBound * panelBytes + offset, Int64(min(bytesAStep, bytes - offset)))
         return true
     }
 }
@@ -97,7 +97,7 @@ extension GatedLinearPhase {
     /// Gate and up in turn, as they are read.
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
-        return WeightPrefetch.step(step / 2, of: step % 2 == 0 ? gate : up, range: items)
+        return WeightPrefetch.step(step / 2, of: step % 2 == 0 ? gate : up, panels: items)
     }
 }
 

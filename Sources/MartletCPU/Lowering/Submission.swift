@@ -4,7 +4,7 @@ import MartletCompute
 
 /// Pieces that run one after the other with one wake-up of the workers.
 ///
-/// Unchecked because it owns device memory through its phases. While it runs the workers read the batch and each chunk
+/// Unchecked because phases point into memory, which their graphs keep. While it runs the workers read the batch and each chunk
 /// writes what no other one touches; the pool's barrier orders the phases.
 final class Submission: PhasedJob, @unchecked Sendable {
     private let deal: Deal
