@@ -114,8 +114,7 @@ public final class CPUDevice: ComputeDevice {
                 }
             }
         }
-        // The graphs keep what their phases point into.
-        withExtendedLifetime(graphs) { submission.run(batch, on: pool) }
+        submission.run(batch, on: pool)
         return .finished
     }
 

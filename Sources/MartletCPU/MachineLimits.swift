@@ -34,9 +34,7 @@ extension CPUDevice {
     /// Reads a cache from its first byte to its last. Returns the bytes read.
     public func readInOrder(_ cache: any KeyValueCache) -> Int {
         guard let cache = cache as? CPUKeyValueCache else { preconditionFailure("the cache is another device's") }
-        let lines = cache.layout.blockCount * cache.blockBytes / 64
-        pool.run(LineReadJob(kernels: kernels, base: cache.memory.pointer(), lines: lines))
-        return lines * 64
+        return readLines(of: cache.memory)
     }
 
     /// Memory as weights have it, touched first by the threads that will read it.
@@ -47,8 +45,13 @@ extension CPUDevice {
     }
 
     /// Reads memory from its first byte to its last.
-    public func read(_ memory: ReadableMemory) {
-        pool.run(LineReadJob(kernels: kernels, base: memory.memory.pointer(), lines: memory.byteCount / 64))
+    public func read(_ memory: ReadableMemory) { _ = readLines(of: memory.memory) }
+
+    /// Reads memory in order, but for the rest of a line. Returns the bytes read.
+    private func readLines(of memory: DeviceMemory) -> Int {
+        let lines = memory.byteCount / 64
+        pool.run(LineReadJob(kernels: kernels, base: memory.pointer(), lines: lines))
+        return lines * 64
     }
 
     /// Multiplies and adds from registers on every thread. Returns the operations done.

@@ -42,11 +42,12 @@ final class CPUGraph: ExecutionGraph {
 struct GraphPiece {
     /// To look at while the piece is held, without counting references.
     let phases: [Unmanaged<LoweredPhase>]
-    private let owned: [LoweredPhase]
+    /// The phases, and what they point into.
+    private let owned: (phases: [LoweredPhase], environment: LoweringEnvironment)
 
     init(_ kernels: some Collection<Kernel>, in environment: LoweringEnvironment) throws(DeviceError) {
-        owned = try Lowering.lower(kernels, in: environment)
-        phases = owned.map { .passUnretained($0) }
+        owned = (try Lowering.lower(kernels, in: environment), environment)
+        phases = owned.phases.map { .passUnretained($0) }
     }
 }
 

@@ -4,7 +4,7 @@ import MartletCompute
 
 /// What lies between two barriers of a graph: independent items, dealt to threads in chunks.
 ///
-/// Phases point into weights, workspace and cache, which the graph keeps.
+/// Phases point into weights, workspace and cache, which their graph's piece keeps.
 protocol Phase {
     /// For traces and people.
     var name: String { get }

@@ -4,8 +4,8 @@ import MartletCompute
 
 /// Pieces that run one after the other with one wake-up of the workers.
 ///
-/// Unchecked because phases point into memory, which their graphs keep. While it runs the workers read the batch and
-/// each chunk writes what no other one touches; the pool's barrier orders the phases.
+/// Unchecked because phases point into memory, which the pieces keep. While it runs the workers read the batch and each
+/// chunk writes what no other one touches; the pool's barrier orders the phases.
 final class Submission: PhasedJob, @unchecked Sendable {
     private let deal: Deal
     private let trace: PhaseTrace?
