@@ -41,13 +41,25 @@ final class CPUGraph: ExecutionGraph {
 /// Kernels lowered together: phases over resolved memory, in order.
 struct GraphPiece {
     /// To look at while the piece is held, without counting references.
-    let phases: [Unmanaged<LoweredPhase>]
-    /// The phases, and what they point into.
+    typealias Phases = [Unmanaged<LoweredPhase>]
+
+    private let phases: Phases
+    private let bands: Phases
+    /// What those two look at, and what it points into.
     private let owned: (phases: [LoweredPhase], environment: LoweringEnvironment)
 
     init(_ kernels: some Collection<Kernel>, in environment: LoweringEnvironment) throws(DeviceError) {
-        owned = (try Lowering.lower(kernels, in: environment), environment)
-        phases = owned.phases.map { .passUnretained($0) }
+        let phases = try Lowering.lower(kernels, in: environment)
+        let bands = phases.inBands()
+        owned = (phases + bands, environment)
+        self.phases = phases.map { .passUnretained($0) }
+        self.bands = bands.map { .passUnretained($0) }
+    }
+
+    /// What a batch of so many tokens runs.
+    func phases(tokenCount: Int) -> Phases {
+        let takesBands = RowBands.pay(rows: tokenCount, threadCount: owned.environment.threadCount)
+        return takesBands ? bands : phases
     }
 }
 

@@ -4,7 +4,7 @@ import CMartletKernels
 import MartletCompute
 
 /// A linear layer: the panels of all its weights in a row, a panel an item, every row of the batch in each.
-struct LinearPhase: Phase {
+struct LinearPhase: RowwisePhase {
     /// One weight's share, where it lies.
     struct Part {
         let weight: MartletPanels
@@ -51,16 +51,21 @@ struct LinearPhase: Phase {
     }
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        let rows = Int64(extent.count(batch))
+        run(items, rows: 0..<extent.count(batch))
+    }
+
+    func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<itemCount(batch), rows: rows) }
+
+    private func run(_ items: Range<Int>, rows: Range<Int>) {
         for part in parts {
             let panels = part.panels(in: items)
             guard !panels.isEmpty else { continue }
-            var (input, weight) = (part.input, part.weight)
+            var (input, weight) = (part.input.from(row: rows.lowerBound), part.weight)
             var destination = MartletLinearOutput(
-                output: output.base + part.column, stride: Int64(output.columns), columns: Int64(part.outputs),
+                output: output.row(rows.lowerBound) + part.column, stride: Int64(output.columns), columns: Int64(part.outputs),
                 bias: part.bias, accumulates: accumulates)
             kernels.linear(
-                &input, rows, &weight, Int64(panels.lowerBound), Int64(panels.upperBound), &destination)
+                &input, Int64(rows.count), &weight, Int64(panels.lowerBound), Int64(panels.upperBound), &destination)
         }
     }
 }
@@ -103,7 +108,7 @@ extension GatedLinearPhase {
 
 /// Gate and up projections, the activation and its rounding to what the next layer multiplies, panel by panel: neither
 /// the projections nor the activated values travel through memory.
-struct GatedLinearPhase: Phase {
+struct GatedLinearPhase: RowwisePhase {
     let outputName: String
     let kernels: MartletKernelTable
     let extent: RowExtent
@@ -121,8 +126,15 @@ struct GatedLinearPhase: Phase {
     func itemCount(_ batch: BatchBuffers) -> Int { panelCount }
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        var (input, output, gate, up) = (input, output, gate, up)
+        run(items, rows: 0..<extent.count(batch))
+    }
+
+    func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<panelCount, rows: rows) }
+
+    private func run(_ panels: Range<Int>, rows: Range<Int>) {
+        var (input, output) = (input.from(row: rows.lowerBound), output.from(row: rows.lowerBound))
+        var (gate, up) = (gate, up)
         kernels.gatedLinear(
-            &input, Int64(extent.count(batch)), &gate, &up, Int64(items.lowerBound), Int64(items.upperBound), &output)
+            &input, Int64(rows.count), &gate, &up, Int64(panels.lowerBound), Int64(panels.upperBound), &output)
     }
 }

@@ -35,7 +35,10 @@ struct Lowering {
         }
         guard let trace = environment.trace else { return lowering.phases }
         return lowering.phases.map {
-            LoweredPhase($0.phase, kernels: $0.kernels, traceName: trace.name($0.phase.name, values: ["items"]))
+            let parts = $0.parts.map {
+                LoweredPhase.Part(phase: $0.phase, traceName: trace.name($0.phase.name, values: ["items"]))
+            }
+            return LoweredPhase(parts, kernels: $0.kernels)
         }
     }
 
@@ -102,7 +105,7 @@ struct Lowering {
 
     /// Rule 2: joins the phase before it if that is of rows of the same extent.
     private mutating func append(_ operation: any RowOperation, _ extent: RowExtent) {
-        if let last = phases.last, var rows = last.phase as? RowsPhase, rows.extent == extent {
+        if let last = phases.last, var rows = last.parts[0].phase as? RowsPhase, rows.extent == extent {
             rows.operations.append(operation)
             phases[phases.count - 1] = LoweredPhase(rows, kernels: last.kernels.lowerBound...index)
         } else {

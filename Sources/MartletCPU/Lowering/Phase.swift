@@ -58,24 +58,42 @@ struct Deal {
     }
 }
 
-/// A phase as a graph holds it.
+/// A phase as a graph holds it: one, or several that share their items.
 final class LoweredPhase {
-    let phase: any Phase
-    /// The kernels that it does, or does a part of.
-    let kernels: ClosedRange<Int>
-    /// What it is called in the trace, if there is one.
-    let traceName: TraceRecorder.Name?
-
-    init(_ phase: any Phase, kernels: ClosedRange<Int>, traceName: TraceRecorder.Name? = nil) {
-        self.phase = phase
-        self.kernels = kernels
-        self.traceName = traceName
+    struct Part {
+        let phase: any Phase
+        /// What it is called in the trace, if there is one.
+        let traceName: TraceRecorder.Name?
     }
 
-    func chunkCount(_ batch: BatchBuffers, _ deal: Deal) -> Int { phase.chunkCount(phase.itemCount(batch), deal) }
+    /// What is run on a chunk's items, one after the other. The first says how they are dealt.
+    let parts: [Part]
+    /// The kernels that it does, or does a part of.
+    let kernels: ClosedRange<Int>
+
+    init(_ parts: [Part], kernels: ClosedRange<Int>) {
+        precondition(!parts.isEmpty, "a phase does something")
+        self.parts = parts
+        self.kernels = kernels
+    }
+
+    convenience init(_ phase: any Phase, kernels: ClosedRange<Int>, traceName: TraceRecorder.Name? = nil) {
+        self.init([Part(phase: phase, traceName: traceName)], kernels: kernels)
+    }
+
+    private var first: any Phase { parts[0].phase }
+
+    var name: String { parts.map(\.phase.name).joined(separator: " + ") }
+
+    func chunkCount(_ batch: BatchBuffers, _ deal: Deal) -> Int { first.chunkCount(first.itemCount(batch), deal) }
 
     func items(chunk: Int, count: Int, _ batch: BatchBuffers, _ deal: Deal) -> Range<Int> {
-        phase.items(of: phase.itemCount(batch), chunk: chunk, count: count, deal)
+        first.items(of: first.itemCount(batch), chunk: chunk, count: count, deal)
+    }
+
+    /// As a phase does for its items.
+    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
+        first.prefetch(items, step: step, batch: batch)
     }
 }
 
@@ -96,7 +114,7 @@ protocol RowOperation {
 }
 
 /// Row operations in order, a row an item.
-struct RowsPhase: Phase {
+struct RowsPhase: RowwisePhase {
     let extent: RowExtent
     var operations: [any RowOperation]
 
@@ -107,8 +125,10 @@ struct RowsPhase: Phase {
 
     func itemCount(_ batch: BatchBuffers) -> Int { extent.count(batch) }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        for row in items {
+    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) { run(rows: items, batch: batch) }
+
+    func run(rows: Range<Int>, batch: BatchBuffers) {
+        for row in rows {
             for operation in operations { operation.run(row: row, batch: batch) }
         }
     }

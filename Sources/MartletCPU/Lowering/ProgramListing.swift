@@ -22,7 +22,7 @@ extension CPUDevice {
     public func listing(of program: Program, bindings: ProgramBindings) throws -> ProgramListing {
         let environment = environment(bindings)
         let phases = try Lowering.lower(program.kernels, in: environment).map {
-            ProgramListing.Phase(name: $0.phase.name, kernels: $0.kernels)
+            ProgramListing.Phase(name: $0.name, kernels: $0.kernels)
         }
         var wakeUps: [GraphRuntimeMode: Int] = [:]
         for mode in GraphRuntimeMode.allCases {

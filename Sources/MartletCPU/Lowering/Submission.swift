@@ -20,14 +20,12 @@ final class Submission: PhasedJob, @unchecked Sendable {
         self.trace = trace.map { PhaseTrace(recorder: $0, threadCount: threadCount) }
     }
 
-    func append(_ piece: GraphPiece) {
-        pieces.append(piece)
-        phases.append(contentsOf: piece.phases)
-    }
+    func append(_ piece: GraphPiece) { pieces.append(piece) }
 
     /// Runs the pieces it holds, and lets go of them.
     func run(_ batch: BatchBuffers, on pool: WorkerPool) {
         guard !pieces.isEmpty else { return }
+        for piece in pieces { phases.append(contentsOf: piece.phases(tokenCount: batch.tokenCount)) }
         self.batch = .passUnretained(batch)
         trace?.begin()
         withExtendedLifetime(batch) { pool.run(self) }
@@ -61,7 +59,7 @@ final class Submission: PhasedJob, @unchecked Sendable {
             // Whoever ends the phase before claims the first chunk; who waits comes after.
             let chunk = min(max(1, worker), count - 1)
             return withPhase(next) { lowered, batch in
-                lowered.phase.prefetch(
+                lowered.prefetch(
                     lowered.items(chunk: chunk, count: count, batch, deal), step: step, batch: batch)
             } ?? false
         }
@@ -71,12 +69,15 @@ final class Submission: PhasedJob, @unchecked Sendable {
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
         withPhase(phase) { lowered, batch in
             let items = lowered.items(chunk: chunk, count: chunkCount, batch, deal)
-            guard let trace, let name = lowered.traceName else {
-                return lowered.phase.run(items, worker: worker, batch: batch)
+            for (index, part) in lowered.parts.enumerated() {
+                guard let trace, let name = part.traceName else {
+                    part.phase.run(items, worker: worker, batch: batch)
+                    continue
+                }
+                let start = TraceRecorder.now()
+                part.phase.run(items, worker: worker, batch: batch)
+                trace.record(name, phase: phase, part: index, worker: worker, items: items.count, start: start)
             }
-            let start = TraceRecorder.now()
-            lowered.phase.run(items, worker: worker, batch: batch)
-            trace.record(name, phase: phase, worker: worker, items: items.count, start: start)
         }
     }
 }
@@ -87,6 +88,7 @@ final class Submission: PhasedJob, @unchecked Sendable {
 private final class PhaseTrace: @unchecked Sendable {
     private struct Open {
         var phase = -1
+        var part = 0
         var start: UInt64 = 0
     }
 
@@ -104,14 +106,16 @@ private final class PhaseTrace: @unchecked Sendable {
     /// A run's spans are its own, even where a thread does nothing else between two runs.
     func begin() { open.update(repeating: Open()) }
 
-    func record(_ name: TraceRecorder.Name, phase: Int, worker: Int, items: Int, start: UInt64) {
+    func record(
+        _ name: TraceRecorder.Name, phase: Int, part: Int, worker: Int, items: Int, start: UInt64
+    ) {
         let end = TraceRecorder.now()
-        if open[worker].phase == phase,
+        if open[worker].phase == phase, open[worker].part == part,
             recorder.extend(name, lane: worker, start: open[worker].start, end: end, value: Int32(items))
         {
             return
         }
-        open[worker] = Open(phase: phase, start: start)
+        open[worker] = Open(phase: phase, part: part, start: start)
         recorder.record(name, lane: worker, start: start, end: end, values: (Int32(items), 0, 0))
     }
 }
