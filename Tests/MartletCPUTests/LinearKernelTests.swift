@@ -49,9 +49,7 @@ private struct LinearRun {
             outputs.row(index).update(repeating: initial, count: weight.outputs)
         }
         let encoded = try workspace.linearInput(of: input, for: weight.format)
-        for row in rows.indices {
-            EncodeRows(kernels: kernels, input: memory, output: encoded).run(row: row, batch: batch)
-        }
+        EncodeRows(kernels: kernels, input: memory, output: encoded).run(rows: rows.indices, batch: batch)
         let bias = try bias.map { try VectorWeight($0) }
         let part = LinearPhase.Part(weight: weight, bias: bias, column: 0, firstPanel: 0, input: encoded)
         let phase = LinearPhase(
@@ -155,7 +153,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     try workspace.write(inputs.flatMap(\.self), to: input)
                     let encoded = try workspace.linearInput(of: input, for: gate.format)
                     let encode = EncodeRows(kernels: kernels, input: try workspace.rows(of: input), output: encoded)
-                    for row in 0..<rows { encode.run(row: row, batch: batch) }
+                    encode.run(rows: 0..<rows, batch: batch)
 
                     let joined = try workspace.linearInput(of: tensor("joined"), for: format)
                     let phase = GatedLinearPhase(

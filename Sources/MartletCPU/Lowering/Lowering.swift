@@ -62,7 +62,8 @@ struct Lowering {
         case .norm(let input, let weight, let epsilon, let output):
             append(
                 NormRows(
-                    kernels: kernels, input: try workspace.rows(of: input), weight: vector(weight), epsilon: epsilon,
+                    kernels: kernels, input: try workspace.rows(of: input),
+                    weight: UnsafePointer(vector(weight).memory.pointer()), epsilon: epsilon,
                     output: try workspace.rows(of: output)), output.rows)
         case .linear(let linear): try append(linear)
         case .rotaryAndCacheWrite(let queryKeyValue, let angles, let parameters, let layer):

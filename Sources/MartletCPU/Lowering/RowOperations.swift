@@ -9,8 +9,8 @@ struct EmbedRows: RowOperation {
     let table: PanelWeight
     let output: TensorRows
 
-    func run(row: Int, batch: BatchBuffers) {
-        table.unpack(row: Int(batch.tokenIDs[row]), into: output.row(row))
+    func run(rows: Range<Int>, batch: BatchBuffers) {
+        for row in rows { table.unpack(row: Int(batch.tokenIDs[row]), into: output.row(row)) }
     }
 }
 
@@ -20,12 +20,14 @@ struct RotaryAngleRows: RowOperation {
     let inverseFrequencies: [Double]
     let output: TensorRows
 
-    func run(row: Int, batch: BatchBuffers) {
-        let position = Double(batch.positions[row])
-        let angles = output.row(row)
-        for (pair, frequency) in inverseFrequencies.enumerated() {
-            angles[pair] = Float(cos(position * frequency))
-            angles[inverseFrequencies.count + pair] = Float(sin(position * frequency))
+    func run(rows: Range<Int>, batch: BatchBuffers) {
+        for row in rows {
+            let position = Double(batch.positions[row])
+            let angles = output.row(row)
+            for (pair, frequency) in inverseFrequencies.enumerated() {
+                angles[pair] = Float(cos(position * frequency))
+                angles[inverseFrequencies.count + pair] = Float(sin(position * frequency))
+            }
         }
     }
 }
@@ -34,13 +36,14 @@ struct NormRows: RowOperation {
     let name = "norm"
     let kernels: MartletKernelTable
     let input: TensorRows
-    let weight: VectorWeight
+    let weight: UnsafePointer<Float>
     let epsilon: Float
     let output: TensorRows
 
-    func run(row: Int, batch: BatchBuffers) {
-        kernels.rootMeanSquareNorm(
-            input.row(row), weight.memory.pointer(), output.row(row), Int64(input.columns), epsilon)
+    func run(rows: Range<Int>, batch: BatchBuffers) {
+        for row in rows {
+            kernels.rootMeanSquareNorm(input.row(row), weight, output.row(row), Int64(input.columns), epsilon)
+        }
     }
 }
 
@@ -57,9 +60,9 @@ struct EncodeRows: RowOperation {
 
     var name: String { output.format.verb }
 
-    func run(row: Int, batch: BatchBuffers) {
+    func run(rows: Range<Int>, batch: BatchBuffers) {
         withUnsafePointer(to: output) {
-            kernels.encodeRow(input.row(row), Int64(row), 0, Int64(input.columns), $0)
+            for row in rows { kernels.encodeRow(input.row(row), Int64(row), 0, Int64(input.columns), $0) }
         }
     }
 }
@@ -70,8 +73,8 @@ struct GatedActivationRows: RowOperation {
     let input: TensorRows
     let output: TensorRows
 
-    func run(row: Int, batch: BatchBuffers) {
-        kernels.siluAndMultiply(input.row(row), output.row(row), Int64(output.columns))
+    func run(rows: Range<Int>, batch: BatchBuffers) {
+        for row in rows { kernels.siluAndMultiply(input.row(row), output.row(row), Int64(output.columns)) }
     }
 }
 
@@ -80,8 +83,8 @@ struct GatherRows: RowOperation {
     let input: TensorRows
     let output: TensorRows
 
-    func run(row: Int, batch: BatchBuffers) {
-        output.row(row).update(from: input.row(Int(batch.logitRows[row])), count: input.columns)
+    func run(rows: Range<Int>, batch: BatchBuffers) {
+        for row in rows { output.row(row).update(from: input.row(Int(batch.logitRows[row])), count: input.columns) }
     }
 }
 
@@ -95,7 +98,11 @@ struct RotateAndWriteCacheRows: RowOperation {
     let cache: CPUKeyValueCache
     let layer: Int
 
-    func run(row: Int, batch: BatchBuffers) {
+    func run(rows: Range<Int>, batch: BatchBuffers) {
+        for row in rows { run(row: row, batch: batch) }
+    }
+
+    private func run(row: Int, batch: BatchBuffers) {
         let (heads, layout) = (parameters.heads, cache.layout)
         let (headSize, blockSize) = (heads.headSize, layout.blockSize)
         let query = queryKeyValue.row(row)
