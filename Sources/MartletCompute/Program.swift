@@ -11,8 +11,9 @@ public struct Program: Sendable {
     }
 }
 
-/// The two programs of a decoder. The body runs over all tokens of a step; the head runs over the rows that need
-/// logits, and reads what the body left in its hidden states.
+/// The two programs of a decoder. The body runs over all tokens of a step, as far as other tokens read what becomes of
+/// them: to the last layer's attention. The head runs the rest over the rows that need logits, and reads what the body left
+/// of them.
 public struct DecoderPrograms: Sendable {
     public let body: Program
     public let head: Program

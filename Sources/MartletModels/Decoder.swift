@@ -19,16 +19,33 @@ public struct Decoder: Sendable {
     public init(_ configuration: DecoderConfiguration) { self.configuration = configuration }
 
     // Tensors, by name. Layers follow each other, so each name stands for every layer's.
-    private var hidden: Tensor { tokens("hidden", configuration.hiddenSize) }
-    private var normed: Tensor { tokens("normed", configuration.hiddenSize) }
     private var angles: Tensor { tokens("angles", configuration.rotary.dimensions) }
     private var queryKeyValue: Tensor { tokens("queryKeyValue", configuration.heads.queryKeyValueColumns) }
-    private var attended: Tensor { tokens("attended", configuration.heads.outputColumns) }
-    private var gateUp: Tensor { tokens("gateUp", 2 * configuration.feedForwardSize) }
-    private var activated: Tensor { tokens("activated", configuration.feedForwardSize) }
 
     private func tokens(_ name: String, _ columns: Int) -> Tensor { Tensor(name, rows: .tokens, columns: columns) }
     private func rows(_ name: String, _ columns: Int) -> Tensor { Tensor(name, rows: .logitRows, columns: columns) }
+
+    /// What flows through a layer: of all tokens, or of those alone whose logits are wanted.
+    private struct Stream {
+        let hidden: Tensor
+        let normed: Tensor
+        let attended: Tensor
+        let gateUp: Tensor
+        let activated: Tensor
+
+        init(_ configuration: DecoderConfiguration, rows: RowExtent, prefix: String = "") {
+            func tensor(_ name: String, _ columns: Int) -> Tensor {
+                Tensor(prefix + name, rows: rows, columns: columns)
+            }
+            hidden = tensor("hidden", configuration.hiddenSize)
+            normed = tensor("normed", configuration.hiddenSize)
+            attended = tensor("attended", configuration.heads.outputColumns)
+            gateUp = tensor("gateUp", 2 * configuration.feedForwardSize)
+            activated = tensor("activated", configuration.feedForwardSize)
+        }
+    }
+
+    private var stream: Stream { Stream(configuration, rows: .tokens) }
 
     private var embedding: Weight {
         Weight(
@@ -37,84 +54,101 @@ public struct Decoder: Sendable {
 
     public var programs: DecoderPrograms { DecoderPrograms(body: body, head: head) }
 
-    /// Tokens to hidden states.
+    /// Tokens to the last layer's attention.
     private var body: Program {
         var kernels: [Kernel] = [
-            .embed(table: embedding, output: hidden),
+            .embed(table: embedding, output: stream.hidden),
             .rotaryAngles(inverseFrequencies: configuration.rotary.inverseFrequencies, output: angles),
         ]
-        for layer in 0..<configuration.layers { kernels += self.layer(layer) }
+        for layer in 0..<configuration.layers {
+            if layer > 0 { kernels += feedForward(layer - 1, stream) }
+            kernels += attention(layer, stream)
+        }
         return Program(name: "body", kernels: kernels)
     }
 
-    private func layer(_ layer: Int) -> [Kernel] {
+    private func matrix(_ layer: Int, _ part: String, _ rows: Int, _ columns: Int) -> Weight {
+        Weight(DecoderWeightName.layer(layer, part), rows: rows, columns: columns)
+    }
+
+    private func vector(_ layer: Int, _ part: String, _ columns: Int) -> Weight {
+        Weight(DecoderWeightName.layer(layer, part), columns: columns)
+    }
+
+    /// A layer up to its attention.
+    private func attention(_ layer: Int, _ stream: Stream) -> [Kernel] {
         let (hiddenSize, heads) = (configuration.hiddenSize, configuration.heads)
         let (queryColumns, keyColumns) = (heads.outputColumns, heads.keyValueHeads * heads.headSize)
-        func matrix(_ part: String, _ rows: Int, _ columns: Int) -> Weight {
-            Weight(DecoderWeightName.layer(layer, part), rows: rows, columns: columns)
-        }
-        func vector(_ part: String, _ columns: Int) -> Weight {
-            Weight(DecoderWeightName.layer(layer, part), columns: columns)
-        }
-        let biases = [
-            vector("attn_q.bias", queryColumns), vector("attn_k.bias", keyColumns), vector("attn_v.bias", keyColumns),
-        ]
+        let biases = [("attn_q.bias", queryColumns), ("attn_k.bias", keyColumns), ("attn_v.bias", keyColumns)]
         let parameters = AttentionParameters(heads: heads, scale: Float(1 / sqrt(Double(heads.headSize))))
-        let epsilon = configuration.normEpsilon
         return [
-            .norm(input: hidden, weight: vector("attn_norm.weight", hiddenSize), epsilon: epsilon, output: normed),
+            .norm(
+                input: stream.hidden, weight: vector(layer, "attn_norm.weight", hiddenSize),
+                epsilon: configuration.normEpsilon, output: stream.normed),
             .linear(
                 LinearKernel(
-                    input: normed,
+                    input: stream.normed,
                     weights: [
-                        matrix("attn_q.weight", queryColumns, hiddenSize),
-                        matrix("attn_k.weight", keyColumns, hiddenSize),
-                        matrix("attn_v.weight", keyColumns, hiddenSize),
+                        matrix(layer, "attn_q.weight", queryColumns, hiddenSize),
+                        matrix(layer, "attn_k.weight", keyColumns, hiddenSize),
+                        matrix(layer, "attn_v.weight", keyColumns, hiddenSize),
                     ],
-                    biases: configuration.hasQueryKeyValueBias ? biases : [], output: queryKeyValue)),
+                    biases: configuration.hasQueryKeyValueBias ? biases.map { vector(layer, $0, $1) } : [],
+                    output: queryKeyValue)),
             .rotaryAndCacheWrite(queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: layer),
-            .attention(queryKeyValue: queryKeyValue, output: attended, parameters: parameters, layer: layer),
-            .linear(
-                LinearKernel(
-                    input: attended, weights: [matrix("attn_output.weight", hiddenSize, queryColumns)],
-                    output: hidden, accumulates: true)),
-            .norm(input: hidden, weight: vector("ffn_norm.weight", hiddenSize), epsilon: epsilon, output: normed),
-            .linear(
-                LinearKernel(
-                    input: normed,
-                    weights: [
-                        matrix("ffn_gate.weight", configuration.feedForwardSize, hiddenSize),
-                        matrix("ffn_up.weight", configuration.feedForwardSize, hiddenSize),
-                    ],
-                    output: gateUp)),
-            .gatedActivation(input: gateUp, output: activated, activation: .silu),
-            .linear(
-                LinearKernel(
-                    input: activated,
-                    weights: [matrix("ffn_down.weight", hiddenSize, configuration.feedForwardSize)],
-                    output: hidden, accumulates: true)),
+            .attention(queryKeyValue: queryKeyValue, output: stream.attended, parameters: parameters, layer: layer),
         ]
     }
 
-    /// Hidden states of the rows that need logits to samples.
+    /// What comes after a layer's attention.
+    private func feedForward(_ layer: Int, _ stream: Stream) -> [Kernel] {
+        let (hiddenSize, feedForwardSize) = (configuration.hiddenSize, configuration.feedForwardSize)
+        return [
+            .linear(
+                LinearKernel(
+                    input: stream.attended,
+                    weights: [matrix(layer, "attn_output.weight", hiddenSize, configuration.heads.outputColumns)],
+                    output: stream.hidden, accumulates: true)),
+            .norm(
+                input: stream.hidden, weight: vector(layer, "ffn_norm.weight", hiddenSize),
+                epsilon: configuration.normEpsilon, output: stream.normed),
+            .linear(
+                LinearKernel(
+                    input: stream.normed,
+                    weights: [
+                        matrix(layer, "ffn_gate.weight", feedForwardSize, hiddenSize),
+                        matrix(layer, "ffn_up.weight", feedForwardSize, hiddenSize),
+                    ],
+                    output: stream.gateUp)),
+            .gatedActivation(input: stream.gateUp, output: stream.activated, activation: .silu),
+            .linear(
+                LinearKernel(
+                    input: stream.activated, weights: [matrix(layer, "ffn_down.weight", hiddenSize, feedForwardSize)],
+                    output: stream.hidden, accumulates: true)),
+        ]
+    }
+
+    /// The rest of the last layer, whose results no other token reads, and logits to samples: of the rows that need logits.
     private var head: Program {
-        let gathered = rows("gathered", configuration.hiddenSize)
+        let last = Stream(configuration, rows: .logitRows, prefix: "last.")
         let normed = rows("headNormed", configuration.hiddenSize)
         let logits = rows("logits", configuration.vocabularySize)
         let output =
             configuration.tiesOutput
             ? embedding
             : Weight(DecoderWeightName.output, rows: configuration.vocabularySize, columns: configuration.hiddenSize)
-        return Program(
-            name: "head",
-            kernels: [
-                .gatherRows(input: hidden, output: gathered),
-                .norm(
-                    input: gathered, weight: Weight(DecoderWeightName.outputNorm, columns: configuration.hiddenSize),
-                    epsilon: configuration.normEpsilon, output: normed),
-                .linear(LinearKernel(input: normed, weights: [output], output: logits)),
-                .sample(logits: logits),
-            ])
+        let gathers: [Kernel] = [
+            .gatherRows(input: stream.hidden, output: last.hidden),
+            .gatherRows(input: stream.attended, output: last.attended),
+        ]
+        let outputs: [Kernel] = [
+            .norm(
+                input: last.hidden, weight: Weight(DecoderWeightName.outputNorm, columns: configuration.hiddenSize),
+                epsilon: configuration.normEpsilon, output: normed),
+            .linear(LinearKernel(input: normed, weights: [output], output: logits)),
+            .sample(logits: logits),
+        ]
+        return Program(name: "head", kernels: gathers + feedForward(configuration.layers - 1, last) + outputs)
     }
 }
 

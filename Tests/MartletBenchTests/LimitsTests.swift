@@ -73,8 +73,10 @@ import Testing
         let limits = MachineLimits(
             read: 1e9, float32: 1e9, bfloat16: 2e9, int16: 3e9, int8: 4e9, floatMatrixProduct: product)
         let hidden = tiny.hiddenSize
-        let heads = (tiny.queryHeads + 2 * tiny.keyValueHeads + tiny.queryHeads) * tiny.headSize
-        let operations = Double(1000 * 2 * tiny.layers * hidden * (heads + 3 * tiny.feedForwardSize))
+        let (inputs, outputs) = ((tiny.queryHeads + 2 * tiny.keyValueHeads) * tiny.headSize, tiny.queryHeads * tiny.headSize)
+        // The last layer's attention is all that other tokens read.
+        let rest = (tiny.layers - 1) * (outputs + 3 * tiny.feedForwardSize)
+        let operations = Double(1000 * 2 * hidden * (tiny.layers * inputs + rest))
         let share = LimitShare(work, of: model, seconds: 2, limits: limits)
         #expect(abs(share.multiply - operations / limit / 2) < 1e-9 * share.multiply)
     }
