@@ -22,6 +22,7 @@ struct Comparison {
             for workload in workloads {
                 for place in contenders.indices {
                     let index = (place + round) % contenders.count
+                    try await contenders[index].warmUp(workload, prompts: prompts(workload))
                     let rate = try await contenders[index].run(workload, prompts: prompts(workload))
                     if let rate {
                         rates[workload, default: contenders.map { _ in [] }][index].append(rate)

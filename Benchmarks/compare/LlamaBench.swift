@@ -9,6 +9,9 @@ struct LlamaBench: Contender {
     let model: String
     let threads: Int
 
+    /// It does by itself.
+    func warmUp(_ workload: Workload, prompts: [[Int32]]) {}
+
     func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double? {
         let sizes: [Int]
         switch workload {

@@ -69,6 +69,28 @@ import Testing
             defer { calls.count += 1 }
             return rates[calls.count]
         }
+
+        func warmUp(_ workload: Workload, prompts: [[Int32]]) {}
+    }
+
+    /// What is measured isn't what begins.
+    @Test func aContenderIsWarmBeforeItIsMeasured() async throws {
+        let contender = Started()
+        let results = try await Comparison(
+            contenders: [contender], workloads: [.prompt(8)], rounds: 2, prompts: { _ in [] }
+        ).run()
+        #expect(results[0].contenders[0].tokensPerSecond == [2, 4])
+    }
+
+    /// Counts its runs.
+    private actor Started: Contender {
+        nonisolated let name = "started"
+        private var count = 0.0
+
+        func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double? {
+            count += 1
+            return count
+        }
     }
 
     @Test func mediansAndRatiosOfInterleavedRounds() async throws {

@@ -73,7 +73,9 @@ import Testing
         let limits = MachineLimits(
             read: 1e9, float32: 1e9, bfloat16: 2e9, int16: 3e9, int8: 4e9, floatMatrixProduct: product)
         let hidden = tiny.hiddenSize
-        let (inputs, outputs) = ((tiny.queryHeads + 2 * tiny.keyValueHeads) * tiny.headSize, tiny.queryHeads * tiny.headSize)
+        let (inputs, outputs) = (
+            (tiny.queryHeads + 2 * tiny.keyValueHeads) * tiny.headSize, tiny.queryHeads * tiny.headSize
+        )
         // The last layer's attention is all that other tokens read.
         let rest = (tiny.layers - 1) * (outputs + 3 * tiny.feedForwardSize)
         let operations = Double(1000 * 2 * hidden * (tiny.layers * inputs + rest))

@@ -204,5 +204,10 @@ import Testing
         #expect(covered == Set(body.kernels.indices))
         let starts = body.listing.phases.map(\.kernels.lowerBound)
         #expect(starts == starts.sorted())
+        // Of many tokens a barrier is left on each side of attention, and of what folds it.
+        #expect(body.listing.bands.count == 3 * TinyModel().layers)
+        #expect(Set(body.listing.bands.flatMap(\.kernels)) == covered)
+        // The head's rows are few.
+        #expect(report.entries[1].listing.bands.map(\.name) == report.entries[1].listing.phases.map(\.name))
     }
 }

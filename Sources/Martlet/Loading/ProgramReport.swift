@@ -43,8 +43,7 @@ public struct ProgramReport: Sendable {
         }
         var wakeUps: [GraphRuntimeMode: Int] = [:]
         for mode in GraphRuntimeMode.allCases {
-            let parts = entries.reduce(0) { $0 + ($1.listing.wakeUps[mode] ?? 0) }
-            wakeUps[mode] = mode == .none ? parts : parts - (entries.count - 1)
+            wakeUps[mode] = ProgramListing.wakeUps(entries.map(\.listing), mode: mode)
         }
         self.wakeUps = wakeUps
     }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import Martlet
+import MartletCPU
 import MartletCheckpoints
 import MartletCompute
 
@@ -67,18 +68,27 @@ extension ProgramReport {
             text += Self.listing(entry.kernels.map { ($0, RepeatedLines.key($0)) }, numbered: true)
             text +=
                 "\(entry.name) as one graph on \(deviceName): \(entry.listing.phases.count) phases, a barrier between two\n"
-            text += Self.listing(
-                entry.listing.phases.map { phase in
-                    let range = phase.kernels
-                    let kernels =
-                        range.count == 1
-                        ? "kernel \(range.lowerBound)" : "kernels \(range.lowerBound) to \(range.upperBound)"
-                    return ("\(phase.name)  (\(kernels))", "\(phase.name) \(range.count)")
-                }, numbered: false)
+            text += Self.listing(entry.listing.phases)
+            if entry.listing.bands.count < entry.listing.phases.count {
+                text +=
+                    "\(entry.name) of \(entry.listing.leastBandRows) tokens a thread or more: \(entry.listing.bands.count) phases\n"
+                text += Self.listing(entry.listing.bands)
+            }
             text += "\n"
         }
         let counts = GraphRuntimeMode.allCases.map { "\($0.rawValue) \(wakeUps[$0] ?? 0)" }
         return text + "wake-ups of the workers in a step: \(counts.joined(separator: ", "))\n"
+    }
+
+    private static func listing(_ phases: [ProgramListing.Phase]) -> String {
+        listing(
+            phases.map { phase in
+                let range = phase.kernels
+                let kernels =
+                    range.count == 1
+                    ? "kernel \(range.lowerBound)" : "kernels \(range.lowerBound) to \(range.upperBound)"
+                return ("\(phase.name)  (\(kernels))", "\(phase.name) \(range.count)")
+            }, numbered: false)
     }
 
     private static func listing(_ lines: [(text: String, key: String)], numbered: Bool) -> String {

@@ -62,7 +62,8 @@ struct LinearPhase: RowwisePhase {
             guard !panels.isEmpty else { continue }
             var (input, weight) = (part.input.from(row: rows.lowerBound), part.weight)
             var destination = MartletLinearOutput(
-                output: output.row(rows.lowerBound) + part.column, stride: Int64(output.columns), columns: Int64(part.outputs),
+                output: output.row(rows.lowerBound) + part.column, stride: Int64(output.columns),
+                columns: Int64(part.outputs),
                 bias: part.bias, accumulates: accumulates)
             kernels.linear(
                 &input, Int64(rows.count), &weight, Int64(panels.lowerBound), Int64(panels.upperBound), &destination)

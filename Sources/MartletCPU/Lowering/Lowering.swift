@@ -5,7 +5,7 @@ import MartletCompute
 
 /// Turns kernels into phases.
 ///
-/// Three rules make up what the device adds of its own:
+/// Three rules make up what the device adds of its own (and a fourth joins what is made of them, see `RowBands`):
 /// 1. before a linear kernel its input is copied row by row into the form that its weights are multiplied with;
 /// 2. neighbouring row operations of one extent become one phase, so that norm + quantise costs one barrier;
 /// 3. gate and up projections, the activation between them and the copy for the layer that reads it become one phase,
