@@ -42,7 +42,7 @@ final class ModelRunner: StepRunner {
         output.runtimeMode = body.mode
         output.attentionLaunches = (batch.plan.prefillCount > 0 ? 1 : 0) + (batch.plan.decodeCount > 0 ? 1 : 0)
         batch.padTokens(to: body.paddedRows ?? batch.tokenCount)
-        // The body leaves the hidden states of all rows; the head takes as many of them at a time as it holds.
+        // The body leaves what the head needs of all rows; the head takes as many of them at a time as it holds.
         var start = 0
         repeat {
             let rows = start..<min(start + capacity.logitRows, logitRows.count)

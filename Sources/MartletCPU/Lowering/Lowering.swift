@@ -170,7 +170,7 @@ struct Lowering {
     }
 
     /// Whether some kernel from there on reads what a tensor holds now, before another writes it anew. Programs read no
-    /// activations of each other but hidden states.
+    /// activations of each other but hidden states and the last attention's output, and rule 3 joins neither.
     private func isRead(_ tensor: Tensor, from start: Int) -> Bool {
         for kernel in program[min(start, program.count)...] {
             if kernel.inputs.contains(tensor) { return true }
