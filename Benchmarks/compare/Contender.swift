@@ -5,14 +5,18 @@ protocol Contender {
     var name: String { get }
     /// Tokens a second; nil where it can't be asked that.
     func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double?
-    /// Called before it is asked, as llama-bench warms up by itself: caches and clocks are then of its own making.
+    /// Called before it is asked: llama-bench reads a prompt to warm up before it reads the one that counts.
     func warmUp(_ workload: Workload, prompts: [[Int32]]) async throws
     /// Called when it won't be asked again.
     func end() async throws
 }
 
 extension Contender {
-    func warmUp(_ workload: Workload, prompts: [[Int32]]) async throws { _ = try await run(workload, prompts: prompts) }
+    /// An answer's time begins behind its prompt anyway.
+    func warmUp(_ workload: Workload, prompts: [[Int32]]) async throws {
+        if case .prompt = workload { _ = try await run(workload, prompts: prompts) }
+    }
+
     func end() async throws {}
 }
 

@@ -9,7 +9,7 @@ struct LlamaBench: Contender {
     let model: String
     let threads: Int
 
-    /// It does by itself.
+    /// It does so by itself.
     func warmUp(_ workload: Workload, prompts: [[Int32]]) {}
 
     func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double? {

@@ -34,6 +34,30 @@ import Testing
         #expect(sizes == [400, 400, 200, 200, 100, 100, 100, 100])
     }
 
+    private struct Rowwise: RowwisePhase {
+        let name = "rows"
+        let extent = RowExtent.tokens
+        func itemCount(_ batch: BatchBuffers) -> Int { 0 }
+        func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {}
+        func run(rows: Range<Int>, batch: BatchBuffers) {}
+    }
+
+    /// Bands take too long for one thread to have one more than another.
+    @Test(arguments: [1, 2, 3, 5, 16]) func bandsComeOutEven(_ threads: Int) {
+        let (bands, deal) = (RowBands(phase: Rowwise()), Deal(threadCount: threads))
+        for rows in (1...40).map({ 64 * threads + $0 * 13 }) + [512 * threads, 8192] {
+            #expect(RowBands.pay(rows: rows, threadCount: threads))
+            let groups = (rows + 7) / 8
+            let count = bands.chunkCount(groups, deal)
+            let chunks = (0..<count).map { bands.items(of: groups, chunk: $0, count: count, deal) }
+            #expect(chunks.flatMap(Array.init) == Array(0..<groups))
+            #expect(count % threads == 0 && count <= 4 * threads)
+            #expect(chunks.allSatisfy { $0.count >= 8 } && (chunks.map(\.count).max() ?? 0) <= groups / count + 1)
+        }
+        #expect(!RowBands.pay(rows: 64 * threads - 1, threadCount: threads))
+        #expect(bands.chunkCount(0, deal) == 0)
+    }
+
     @Test func fewItemsStayTogether() {
         #expect(chunks(of: 4, Items(leastItemsAChunk: 4), threads: 2) == [0..<4])
         #expect(chunks(of: 5, Items(leastItemsAChunk: 4), threads: 2).count == 2)

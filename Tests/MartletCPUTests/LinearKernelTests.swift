@@ -117,6 +117,36 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         }
     }
 
+    /// Blocks are rounded several at once where there are several; what isn't a number stays in its own.
+    @Test(arguments: InstructionSet.available, [Int64(32), 128, 160, 288])
+    func blocksDoNotDependOnEachOther(_ instructionSet: InstructionSet, _ columns: Int64) throws {
+        let kernels = try #require(instructionSet.kernels)
+        var random = SeededGenerator(6)
+        var row = random.normals(Int(columns))
+        for (block, value) in [(0, Float.nan), (1, 0), (2, 1e-36), (3, .infinity), (4, 3e38)] where block * 32 < columns
+        {
+            for index in block * 32..<block * 32 + 32 {
+                row[index] = value.isFinite ? value * (index % 2 == 0 ? 1 : -1) : index % 7 == 0 ? value : row[index]
+            }
+        }
+        let records = martlet_records(MartletActivations.int8, columns) * martlet_record_bytes(MartletActivations.int8)
+        func encode(_ length: Int64) -> [UInt8] {
+            var bytes = [UInt8](repeating: 7, count: Int(records))
+            bytes.withUnsafeMutableBufferPointer { buffer in
+                guard let base = buffer.baseAddress else { return }
+                var output = MartletLinearInput(base: base, columns: columns, format: MartletActivations.int8)
+                for first in stride(from: 0, to: columns, by: Int64.Stride(length)) {
+                    row.withUnsafeBufferPointer { row in
+                        guard let start = row.baseAddress else { return }
+                        kernels.encodeRow(start + Int(first), 5, first, min(length, columns - first), &output)
+                    }
+                }
+            }
+            return bytes
+        }
+        #expect(encode(columns) == encode(32))
+    }
+
     @Test(arguments: InstructionSet.available) func addsBiasAndAccumulates(_ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(3)

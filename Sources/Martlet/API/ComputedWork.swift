@@ -4,9 +4,9 @@
 /// between two moments.
 public struct ComputedWork: Equatable, Sendable {
     public var steps: Int
-    /// Tokens that went through all layers.
+    /// Tokens that went through the layers, as far as others read them.
     public var tokens: Int
-    /// Rows that logits were made of.
+    /// Rows that went through the rest of the last layer, and that logits were made of.
     public var logitRows: Int
     /// Pairs of a token and one that it could see.
     public var attendedPairs: Int

@@ -42,9 +42,9 @@ public struct LimitShare: Encodable, Sendable {
 
 /// Operations of a model, a multiply and an add each counted.
 struct ModelCost {
-    /// A token's, in the linear layers.
+    /// A token's, in the linear layers up to the last attention.
     let bodyOperations: Double
-    /// A row's of logits.
+    /// A row's of logits, in those after it.
     let headOperations: Double
     /// All layers' for a token and one that it sees: a score, and a share of the value.
     let operationsAPair: Double

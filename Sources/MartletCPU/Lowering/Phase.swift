@@ -67,7 +67,7 @@ final class LoweredPhase {
         let traceName: TraceRecorder.Name?
     }
 
-    /// What is run on a chunk's items, one after the other. The first says how they are dealt.
+    /// What is run on a chunk's items, one after the other. They have the same items, so the first says how those are dealt.
     let parts: [Part]
     /// The kernels that it does, or does a part of.
     let kernels: ClosedRange<Int>

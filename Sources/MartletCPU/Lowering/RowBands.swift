@@ -25,10 +25,19 @@ struct RowBands: Phase {
 
     var name: String { phase.name }
 
-    var leastItemsAChunk: Int { Self.leastRows / Self.groupRows }
-
     func itemCount(_ batch: BatchBuffers) -> Int {
         (phase.extent.count(batch) + Self.groupRows - 1) / Self.groupRows
+    }
+
+    /// Bands of one size, up to four a thread and the same number for each: a band takes so long that one too many would
+    /// have all other threads wait.
+    func chunkCount(_ items: Int, _ deal: Deal) -> Int {
+        let bands = items * Self.groupRows / Self.leastRows
+        return min(items, deal.threadCount * min(max(1, bands / deal.threadCount), 4))
+    }
+
+    func items(of total: Int, chunk: Int, count: Int, _ deal: Deal) -> Range<Int> {
+        slice(of: total, chunk: chunk, count: count)
     }
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
@@ -38,24 +47,32 @@ struct RowBands: Phase {
 }
 
 extension Collection where Element == LoweredPhase {
-    /// The same phases for many rows: those of tokens that follow each other take bands of rows together.
+    /// The same phases for many rows: those of tokens that follow each other take bands of rows together. One alone is as
+    /// well dealt by columns.
     func inBands() -> [LoweredPhase] {
         var result: [LoweredPhase] = []
-        var open: LoweredPhase?
-        for phase in self {
-            guard phase.parts.count == 1, let rowwise = phase.parts[0].phase as? any RowwisePhase,
-                rowwise.extent == .tokens
-            else {
-                if let band = open { result.append(band) }
-                open = nil
-                result.append(phase)
-                continue
+        var run: [(phase: LoweredPhase, part: LoweredPhase.Part)] = []
+        func endRun() {
+            if run.count > 1 {
+                let kernels = run[0].phase.kernels.lowerBound...run[run.count - 1].phase.kernels.upperBound
+                result.append(LoweredPhase(run.map(\.part), kernels: kernels))
+            } else {
+                result += run.map(\.phase)
             }
-            let part = LoweredPhase.Part(phase: RowBands(phase: rowwise), traceName: phase.parts[0].traceName)
-            let begun = open.map { ($0.parts, $0.kernels.lowerBound) } ?? ([], phase.kernels.lowerBound)
-            open = LoweredPhase(begun.0 + [part], kernels: begun.1...phase.kernels.upperBound)
+            run.removeAll()
         }
-        if let band = open { result.append(band) }
+        for phase in self {
+            if phase.parts.count == 1, let rowwise = phase.parts[0].phase as? any RowwisePhase,
+                rowwise.extent == .tokens
+            {
+                let part = LoweredPhase.Part(phase: RowBands(phase: rowwise), traceName: phase.parts[0].traceName)
+                run.append((phase, part))
+            } else {
+                endRun()
+                result.append(phase)
+            }
+        }
+        endRun()
         return result
     }
 }

@@ -82,7 +82,8 @@ final class Submission: PhasedJob, @unchecked Sendable {
     }
 }
 
-/// Records which thread works on which phase. Chunks of one phase that a thread claims one after the other are one span.
+/// Records which thread works on which phase. Chunks of one phase that a thread claims one after the other are one span,
+/// if the phase is in one part.
 ///
 /// Unchecked because each thread uses its own entry.
 private final class PhaseTrace: @unchecked Sendable {
