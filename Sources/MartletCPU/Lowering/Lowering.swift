@@ -35,10 +35,10 @@ struct Lowering {
         }
         guard let trace = environment.trace else { return lowering.phases }
         return lowering.phases.map {
-            let parts = $0.parts.map {
-                LoweredPhase.Part(phase: $0.phase, traceName: trace.name($0.phase.name, values: ["items"]))
-            }
-            return LoweredPhase(parts, kernels: $0.kernels)
+            let phase = $0.first.phase
+            return LoweredPhase(
+                LoweredPhase.Part(phase: phase, traceName: trace.name(phase.name, values: ["items"])),
+                kernels: $0.kernels)
         }
     }
 
@@ -106,7 +106,7 @@ struct Lowering {
 
     /// Rule 2: joins the phase before it if that is of rows of the same extent.
     private mutating func append(_ operation: any RowOperation, _ extent: RowExtent) {
-        if let last = phases.last, var rows = last.parts[0].phase as? RowsPhase, rows.extent == extent {
+        if let last = phases.last, var rows = last.first.phase as? RowsPhase, rows.extent == extent {
             rows.operations.append(operation)
             phases[phases.count - 1] = LoweredPhase(rows, kernels: last.kernels.lowerBound...index)
         } else {

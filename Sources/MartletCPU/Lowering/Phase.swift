@@ -68,33 +68,35 @@ final class LoweredPhase {
     }
 
     /// What is run on a chunk's items, one after the other. They have the same items, so the first says how those are dealt.
-    let parts: [Part]
+    let first: Part
+    /// Apart from the first, so that nobody counts references on the way to a phase that is all by itself.
+    let others: [Part]
     /// The kernels that it does, or does a part of.
     let kernels: ClosedRange<Int>
 
-    init(_ parts: [Part], kernels: ClosedRange<Int>) {
-        precondition(!parts.isEmpty, "a phase does something")
-        self.parts = parts
+    init(_ first: Part, _ others: [Part] = [], kernels: ClosedRange<Int>) {
+        self.first = first
+        self.others = others
         self.kernels = kernels
     }
 
-    convenience init(_ phase: any Phase, kernels: ClosedRange<Int>, traceName: TraceRecorder.Name? = nil) {
-        self.init([Part(phase: phase, traceName: traceName)], kernels: kernels)
+    convenience init(_ phase: any Phase, kernels: ClosedRange<Int>) {
+        self.init(Part(phase: phase, traceName: nil), kernels: kernels)
     }
 
-    private var first: any Phase { parts[0].phase }
+    var name: String { ([first] + others).map(\.phase.name).joined(separator: " + ") }
 
-    var name: String { parts.map(\.phase.name).joined(separator: " + ") }
-
-    func chunkCount(_ batch: BatchBuffers, _ deal: Deal) -> Int { first.chunkCount(first.itemCount(batch), deal) }
+    func chunkCount(_ batch: BatchBuffers, _ deal: Deal) -> Int {
+        first.phase.chunkCount(first.phase.itemCount(batch), deal)
+    }
 
     func items(chunk: Int, count: Int, _ batch: BatchBuffers, _ deal: Deal) -> Range<Int> {
-        first.items(of: first.itemCount(batch), chunk: chunk, count: count, deal)
+        first.phase.items(of: first.phase.itemCount(batch), chunk: chunk, count: count, deal)
     }
 
     /// As a phase does for its items.
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
-        first.prefetch(items, step: step, batch: batch)
+        first.phase.prefetch(items, step: step, batch: batch)
     }
 }
 

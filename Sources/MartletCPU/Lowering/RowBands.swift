@@ -55,17 +55,17 @@ extension Collection where Element == LoweredPhase {
         func endRun() {
             if run.count > 1 {
                 let kernels = run[0].phase.kernels.lowerBound...run[run.count - 1].phase.kernels.upperBound
-                result.append(LoweredPhase(run.map(\.part), kernels: kernels))
+                result.append(LoweredPhase(run[0].part, run.dropFirst().map(\.part), kernels: kernels))
             } else {
                 result += run.map(\.phase)
             }
             run.removeAll()
         }
         for phase in self {
-            if phase.parts.count == 1, let rowwise = phase.parts[0].phase as? any RowwisePhase,
+            if phase.others.isEmpty, let rowwise = phase.first.phase as? any RowwisePhase,
                 rowwise.extent == .tokens
             {
-                let part = LoweredPhase.Part(phase: RowBands(phase: rowwise), traceName: phase.parts[0].traceName)
+                let part = LoweredPhase.Part(phase: RowBands(phase: rowwise), traceName: phase.first.traceName)
                 run.append((phase, part))
             } else {
                 endRun()

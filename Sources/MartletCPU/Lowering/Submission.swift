@@ -69,13 +69,15 @@ final class Submission: PhasedJob, @unchecked Sendable {
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
         withPhase(phase) { lowered, batch in
             let items = lowered.items(chunk: chunk, count: chunkCount, batch, deal)
-            for (index, part) in lowered.parts.enumerated() {
-                guard let trace, let name = part.traceName else {
-                    part.phase.run(items, worker: worker, batch: batch)
-                    continue
-                }
+            guard let trace else {
+                lowered.first.phase.run(items, worker: worker, batch: batch)
+                for part in lowered.others { part.phase.run(items, worker: worker, batch: batch) }
+                return
+            }
+            for (index, part) in ([lowered.first] + lowered.others).enumerated() {
                 let start = TraceRecorder.now()
                 part.phase.run(items, worker: worker, batch: batch)
+                guard let name = part.traceName else { continue }
                 trace.record(name, phase: phase, part: index, worker: worker, items: items.count, start: start)
             }
         }
