@@ -6,12 +6,17 @@ import Testing
 @testable import MartletCPU
 
 @Suite struct DealTests {
-    private struct Items: Phase {
-        let name = "items"
-        var dealsItemsSingly = false
-        var leastItemsAChunk = 1
-        func itemCount(_ batch: BatchBuffers) -> Int { 0 }
-        func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {}
+    private final class Items: Phase {
+        private let isSingly: Bool
+        private let least: Int
+
+        init(dealsItemsSingly: Bool = false, leastItemsAChunk: Int = 1) {
+            isSingly = dealsItemsSingly
+            least = leastItemsAChunk
+        }
+
+        override var dealsItemsSingly: Bool { isSingly }
+        override var leastItemsAChunk: Int { least }
     }
 
     private func chunks(of total: Int, _ phase: Items, threads: Int) -> [Range<Int>] {
@@ -34,17 +39,9 @@ import Testing
         #expect(sizes == [400, 400, 200, 200, 100, 100, 100, 100])
     }
 
-    private struct Rowwise: RowwisePhase {
-        let name = "rows"
-        let extent = RowExtent.tokens
-        func itemCount(_ batch: BatchBuffers) -> Int { 0 }
-        func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {}
-        func run(rows: Range<Int>, batch: BatchBuffers) {}
-    }
-
     /// Bands take too long for one thread to have one more than another.
     @Test(arguments: [1, 2, 3, 5, 16]) func bandsComeOutEven(_ threads: Int) {
-        let (bands, deal) = (RowBands(phase: Rowwise()), Deal(threadCount: threads))
+        let (bands, deal) = (RowBands(phase: RowwisePhase(extent: .tokens)), Deal(threadCount: threads))
         for rows in (1...40).map({ 64 * threads + $0 * 13 }) + [512 * threads, 8192] {
             #expect(RowBands.pay(rows: rows, threadCount: threads))
             let groups = (rows + 7) / 8

@@ -6,18 +6,29 @@ import MartletCompute
 /// The prefill and the decode launch. No barrier stands between them: their rows are disjoint, and whoever is done
 /// with prefills goes on with decodes. A prefill times a KV head is an item; so is a decode, whose heads lie together in
 /// memory, unless there are so few that threads would have none.
-struct AttentionPhase: Phase {
+final class AttentionPhase: Phase {
     let layer: AttentionLayer
     let queryKeyValue: TensorRows
     let output: TensorRows
     let partials: UnsafeMutablePointer<Float>
     let threadCount: Int
 
-    var name: String { "attention" }
+    init(
+        layer: AttentionLayer, queryKeyValue: TensorRows, output: TensorRows, partials: UnsafeMutablePointer<Float>,
+        threadCount: Int
+    ) {
+        self.layer = layer
+        self.queryKeyValue = queryKeyValue
+        self.output = output
+        self.partials = partials
+        self.threadCount = threadCount
+    }
 
-    var dealsItemsSingly: Bool { true }
+    override var name: String { "attention" }
 
-    func itemCount(_ batch: BatchBuffers) -> Int {
+    override var dealsItemsSingly: Bool { true }
+
+    override func itemCount(_ batch: BatchBuffers) -> Int {
         batch.plan.prefillCount * layer.parameters.heads.keyValueHeads + batch.plan.decodeCount * decodeParts(batch)
     }
 
@@ -26,7 +37,7 @@ struct AttentionPhase: Phase {
         batch.plan.decodeCount < threadCount ? layer.parameters.heads.keyValueHeads : 1
     }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         let heads = layer.parameters.heads.keyValueHeads
         let prefills = batch.plan.prefillCount * heads
         for index in items {
@@ -52,19 +63,27 @@ struct AttentionPhase: Phase {
 }
 
 /// The merge launch: a row times a KV head an item.
-struct AttentionMergePhase: Phase {
+final class AttentionMergePhase: Phase {
     let layer: AttentionLayer
     let output: TensorRows
     let partials: UnsafeMutablePointer<Float>
 
-    var name: String { "merge attention" }
+    init(layer: AttentionLayer, output: TensorRows, partials: UnsafeMutablePointer<Float>) {
+        self.layer = layer
+        self.output = output
+        self.partials = partials
+    }
+
+    override var name: String { "merge attention" }
 
     /// Folding a head's partials takes less than a microsecond.
-    var leastItemsAChunk: Int { 4 }
+    override var leastItemsAChunk: Int { 4 }
 
-    func itemCount(_ batch: BatchBuffers) -> Int { batch.plan.mergeCount * layer.parameters.heads.keyValueHeads }
+    override func itemCount(_ batch: BatchBuffers) -> Int {
+        batch.plan.mergeCount * layer.parameters.heads.keyValueHeads
+    }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         let heads = layer.parameters.heads.keyValueHeads
         for index in items {
             let merge = batch.plan.merges[index / heads]

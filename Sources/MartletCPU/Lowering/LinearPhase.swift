@@ -4,7 +4,7 @@ import CMartletKernels
 import MartletCompute
 
 /// A linear layer: the panels of all its weights in a row, a panel an item, every row of the batch in each.
-struct LinearPhase: RowwisePhase {
+final class LinearPhase: RowwisePhase {
     /// One weight's share, where it lies.
     struct Part {
         let weight: MartletPanels
@@ -39,22 +39,33 @@ struct LinearPhase: RowwisePhase {
     /// The output tensor's name.
     let outputName: String
     let kernels: MartletKernelTable
-    let extent: RowExtent
     let parts: [Part]
     let output: TensorRows
     let accumulates: Bool
 
-    var name: String { "linear \(outputName)" }
+    init(
+        outputName: String, kernels: MartletKernelTable, extent: RowExtent, parts: [Part], output: TensorRows,
+        accumulates: Bool
+    ) {
+        self.outputName = outputName
+        self.kernels = kernels
+        self.parts = parts
+        self.output = output
+        self.accumulates = accumulates
+        super.init(extent: extent)
+    }
 
-    func itemCount(_ batch: BatchBuffers) -> Int {
+    override var name: String { "linear \(outputName)" }
+
+    override func itemCount(_ batch: BatchBuffers) -> Int {
         parts.last.map { $0.firstPanel + $0.panelCount } ?? 0
     }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         run(items, rows: 0..<extent.count(batch))
     }
 
-    func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<itemCount(batch), rows: rows) }
+    override func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<itemCount(batch), rows: rows) }
 
     private func run(_ items: Range<Int>, rows: Range<Int>) {
         for part in parts {
@@ -69,10 +80,8 @@ struct LinearPhase: RowwisePhase {
                 &input, Int64(rows.count), &weight, Int64(panels.lowerBound), Int64(panels.upperBound), &destination)
         }
     }
-}
 
-extension LinearPhase {
-    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
+    override func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
         guard let part = parts.first(where: { !$0.panels(in: items).isEmpty }) else { return false }
         return WeightPrefetch.step(step, of: part.weight, panels: part.panels(in: items))
@@ -99,20 +108,11 @@ private enum WeightPrefetch {
     }
 }
 
-extension GatedLinearPhase {
-    /// Gate and up in turn, as they are read.
-    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
-        guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
-        return WeightPrefetch.step(step / 2, of: step % 2 == 0 ? gate : up, panels: items)
-    }
-}
-
 /// Gate and up projections, the activation and its rounding to what the next layer multiplies, panel by panel: neither
 /// the projections nor the activated values travel through memory.
-struct GatedLinearPhase: RowwisePhase {
+final class GatedLinearPhase: RowwisePhase {
     let outputName: String
     let kernels: MartletKernelTable
-    let extent: RowExtent
     let gate: MartletPanels
     let up: MartletPanels
     /// Of each.
@@ -120,22 +120,42 @@ struct GatedLinearPhase: RowwisePhase {
     let input: MartletLinearInput
     let output: MartletLinearInput
 
-    var name: String {
+    init(
+        outputName: String, kernels: MartletKernelTable, extent: RowExtent, gate: MartletPanels, up: MartletPanels,
+        panelCount: Int, input: MartletLinearInput, output: MartletLinearInput
+    ) {
+        self.outputName = outputName
+        self.kernels = kernels
+        self.gate = gate
+        self.up = up
+        self.panelCount = panelCount
+        self.input = input
+        self.output = output
+        super.init(extent: extent)
+    }
+
+    override var name: String {
         "linear + gated activation + \(output.format.verb) \(outputName)"
     }
 
-    func itemCount(_ batch: BatchBuffers) -> Int { panelCount }
+    override func itemCount(_ batch: BatchBuffers) -> Int { panelCount }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         run(items, rows: 0..<extent.count(batch))
     }
 
-    func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<panelCount, rows: rows) }
+    override func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<panelCount, rows: rows) }
 
     private func run(_ panels: Range<Int>, rows: Range<Int>) {
         var (input, output) = (input.from(row: rows.lowerBound), output.from(row: rows.lowerBound))
         var (gate, up) = (gate, up)
         kernels.gatedLinear(
             &input, Int64(rows.count), &gate, &up, Int64(panels.lowerBound), Int64(panels.upperBound), &output)
+    }
+
+    /// Gate and up in turn, as they are read.
+    override func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
+        guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
+        return WeightPrefetch.step(step / 2, of: step % 2 == 0 ? gate : up, panels: items)
     }
 }

@@ -35,10 +35,9 @@ struct Lowering {
         }
         guard let trace = environment.trace else { return lowering.phases }
         return lowering.phases.map {
-            let phase = $0.first.phase
-            return LoweredPhase(
-                LoweredPhase.Part(phase: phase, traceName: trace.name(phase.name, values: ["items"])),
-                kernels: $0.kernels)
+            let phase = $0.parts[0].phase
+            let part = LoweredPhase.Part(phase: phase, traceName: trace.name(phase.name, values: ["items"]))
+            return LoweredPhase([part], kernels: $0.kernels)
         }
     }
 
@@ -100,15 +99,15 @@ struct Lowering {
         }
     }
 
-    private mutating func append(_ phase: any Phase, kernels count: Int = 1) {
+    private mutating func append(_ phase: Phase, kernels count: Int = 1) {
         phases.append(LoweredPhase(phase, kernels: index...index + count - 1))
     }
 
     /// Rule 2: joins the phase before it if that is of rows of the same extent.
     private mutating func append(_ operation: any RowOperation, _ extent: RowExtent) {
-        if let last = phases.last, var rows = last.first.phase as? RowsPhase, rows.extent == extent {
-            rows.operations.append(operation)
-            phases[phases.count - 1] = LoweredPhase(rows, kernels: last.kernels.lowerBound...index)
+        if let last = phases.last, let rows = last.parts[0].phase as? RowsPhase, rows.extent == extent {
+            let joined = RowsPhase(extent: extent, operations: rows.operations + [operation])
+            phases[phases.count - 1] = LoweredPhase(joined, kernels: last.kernels.lowerBound...index)
         } else {
             append(RowsPhase(extent: extent, operations: [operation]))
         }

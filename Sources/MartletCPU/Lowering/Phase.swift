@@ -5,24 +5,23 @@ import MartletCompute
 
 /// What lies between two barriers of a graph: independent items, dealt to threads in chunks.
 ///
-/// Phases point into weights, workspace and cache, which their graph's piece keeps.
-protocol Phase {
+/// Phases point into weights, workspace and cache, which their graph's piece keeps. A class and not a protocol, so that
+/// threads, which come for a phase several thousand times a step, need not count references to it: each count would be a
+/// line of memory that they take from each other, together some percent of an answer's time.
+class Phase {
     /// For traces and people.
-    var name: String { get }
-    /// How many items the batch gives it.
-    func itemCount(_ batch: BatchBuffers) -> Int
+    var name: String { preconditionFailure("a phase has a name") }
     /// Whether items differ so much in length that each is claimed alone, as long as the pool can count them.
-    var dealsItemsSingly: Bool { get }
-    /// Items that are not worth dealing out: so many are left in one chunk.
-    var leastItemsAChunk: Int { get }
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers)
-    /// Asks memory for a piece of what these items will read, the `step`th; false where there is none.
-    func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool
-}
-
-extension Phase {
     var dealsItemsSingly: Bool { false }
+    /// Items that are not worth dealing out: so many are left in one chunk.
     var leastItemsAChunk: Int { 1 }
+
+    /// How many items the batch gives it.
+    func itemCount(_ batch: BatchBuffers) -> Int { preconditionFailure("a phase has items") }
+
+    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) { preconditionFailure("a phase runs") }
+
+    /// Asks memory for a piece of what these items will read, the `step`th; false where there is none.
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool { false }
 
     func chunkCount(_ items: Int, _ deal: Deal) -> Int {
@@ -62,41 +61,47 @@ struct Deal {
 /// A phase as a graph holds it: one, or several that share their items.
 final class LoweredPhase {
     struct Part {
-        let phase: any Phase
+        let phase: Phase
         /// What it is called in the trace, if there is one.
         let traceName: TraceRecorder.Name?
     }
 
     /// What is run on a chunk's items, one after the other. They have the same items, so the first says how those are dealt.
-    let first: Part
-    /// Apart from the first, so that nobody counts references on the way to a phase that is all by itself.
-    let others: [Part]
+    let parts: [Part]
+    /// Their phases, to look at without counting references.
+    private let phases: [Unmanaged<Phase>]
     /// The kernels that it does, or does a part of.
     let kernels: ClosedRange<Int>
 
-    init(_ first: Part, _ others: [Part] = [], kernels: ClosedRange<Int>) {
-        self.first = first
-        self.others = others
+    /// - Parameter parts: at least one.
+    init(_ parts: [Part], kernels: ClosedRange<Int>) {
+        precondition(!parts.isEmpty)
+        self.parts = parts
+        phases = parts.map { .passUnretained($0.phase) }
         self.kernels = kernels
     }
 
-    convenience init(_ phase: any Phase, kernels: ClosedRange<Int>) {
-        self.init(Part(phase: phase, traceName: nil), kernels: kernels)
+    convenience init(_ phase: Phase, kernels: ClosedRange<Int>) {
+        self.init([Part(phase: phase, traceName: nil)], kernels: kernels)
     }
 
-    var name: String { ([first] + others).map(\.phase.name).joined(separator: " + ") }
+    var name: String { parts.map(\.phase.name).joined(separator: " + ") }
 
     func chunkCount(_ batch: BatchBuffers, _ deal: Deal) -> Int {
-        first.phase.chunkCount(first.phase.itemCount(batch), deal)
+        phases[0]._withUnsafeGuaranteedRef { $0.chunkCount($0.itemCount(batch), deal) }
     }
 
     func items(chunk: Int, count: Int, _ batch: BatchBuffers, _ deal: Deal) -> Range<Int> {
-        first.phase.items(of: first.phase.itemCount(batch), chunk: chunk, count: count, deal)
+        phases[0]._withUnsafeGuaranteedRef { $0.items(of: $0.itemCount(batch), chunk: chunk, count: count, deal) }
+    }
+
+    func run(part: Int, _ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+        phases[part]._withUnsafeGuaranteedRef { $0.run(items, worker: worker, batch: batch) }
     }
 
     /// As a phase does for its items.
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
-        first.phase.prefetch(items, step: step, batch: batch)
+        phases[0]._withUnsafeGuaranteedRef { $0.prefetch(items, step: step, batch: batch) }
     }
 }
 
@@ -117,20 +122,24 @@ protocol RowOperation {
 }
 
 /// Row operations in order, a row an item.
-struct RowsPhase: RowwisePhase {
-    let extent: RowExtent
-    var operations: [any RowOperation]
+final class RowsPhase: RowwisePhase {
+    let operations: [any RowOperation]
 
-    var name: String { operations.map(\.name).joined(separator: " + ") }
+    init(extent: RowExtent, operations: [any RowOperation]) {
+        self.operations = operations
+        super.init(extent: extent)
+    }
+
+    override var name: String { operations.map(\.name).joined(separator: " + ") }
 
     /// A row takes a microsecond or two, about what waking up to a chunk does.
-    var leastItemsAChunk: Int { 2 }
+    override var leastItemsAChunk: Int { 2 }
 
-    func itemCount(_ batch: BatchBuffers) -> Int { extent.count(batch) }
+    override func itemCount(_ batch: BatchBuffers) -> Int { extent.count(batch) }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) { run(rows: items, batch: batch) }
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) { run(rows: items, batch: batch) }
 
-    func run(rows: Range<Int>, batch: BatchBuffers) {
+    override func run(rows: Range<Int>, batch: BatchBuffers) {
         // So few at a time that they stay in the first cache, and so many that coming to an operation costs nothing.
         for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Int(MARTLET_ROW_GROUP)) {
             let group = first..<min(first + Int(MARTLET_ROW_GROUP), rows.upperBound)

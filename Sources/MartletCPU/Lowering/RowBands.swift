@@ -4,17 +4,22 @@ import CMartletKernels
 import MartletCompute
 
 /// A phase of which each row's results depend on nothing but that row's, so that threads can also divide its rows.
-protocol RowwisePhase: Phase {
-    var extent: RowExtent { get }
+class RowwisePhase: Phase {
+    final let extent: RowExtent
+
+    init(extent: RowExtent) { self.extent = extent }
+
     /// Runs rows that begin with a group of `MARTLET_ROW_GROUP`.
-    func run(rows: Range<Int>, batch: BatchBuffers)
+    func run(rows: Range<Int>, batch: BatchBuffers) { preconditionFailure("a row-wise phase runs rows") }
 }
 
 /// A row-wise phase whose items are groups of rows. Several of them follow each other on a band of rows without a barrier:
 /// what one leaves the next finds in its core's own cache, while weights, which all bands read, come from farther away.
 /// Of many rows that is the better deal.
-struct RowBands: Phase {
-    let phase: any RowwisePhase
+final class RowBands: Phase {
+    let phase: RowwisePhase
+
+    init(phase: RowwisePhase) { self.phase = phase }
 
     private static let groupRows = Int(MARTLET_ROW_GROUP)
     /// Rows for which it pays to read all weights once more.
@@ -23,24 +28,24 @@ struct RowBands: Phase {
     /// Whether there is a band for each thread.
     static func pay(rows: Int, threadCount: Int) -> Bool { rows >= leastRows * threadCount }
 
-    var name: String { phase.name }
+    override var name: String { phase.name }
 
-    func itemCount(_ batch: BatchBuffers) -> Int {
+    override func itemCount(_ batch: BatchBuffers) -> Int {
         (phase.extent.count(batch) + Self.groupRows - 1) / Self.groupRows
     }
 
     /// Bands of one size, up to four a thread and the same number for each: a band takes so long that one too many would
     /// have all other threads wait.
-    func chunkCount(_ items: Int, _ deal: Deal) -> Int {
+    override func chunkCount(_ items: Int, _ deal: Deal) -> Int {
         let bands = items * Self.groupRows / Self.leastRows
         return min(items, deal.threadCount * min(max(1, bands / deal.threadCount), 4))
     }
 
-    func items(of total: Int, chunk: Int, count: Int, _ deal: Deal) -> Range<Int> {
+    override func items(of total: Int, chunk: Int, count: Int, _ deal: Deal) -> Range<Int> {
         slice(of: total, chunk: chunk, count: count)
     }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         let rows = items.lowerBound * Self.groupRows..<items.upperBound * Self.groupRows
         phase.run(rows: rows.clamped(to: 0..<phase.extent.count(batch)), batch: batch)
     }
@@ -55,17 +60,16 @@ extension Collection where Element == LoweredPhase {
         func endRun() {
             if run.count > 1 {
                 let kernels = run[0].phase.kernels.lowerBound...run[run.count - 1].phase.kernels.upperBound
-                result.append(LoweredPhase(run[0].part, run.dropFirst().map(\.part), kernels: kernels))
+                result.append(LoweredPhase(run.map(\.part), kernels: kernels))
             } else {
                 result += run.map(\.phase)
             }
             run.removeAll()
         }
         for phase in self {
-            if phase.others.isEmpty, let rowwise = phase.first.phase as? any RowwisePhase,
-                rowwise.extent == .tokens
-            {
-                let part = LoweredPhase.Part(phase: RowBands(phase: rowwise), traceName: phase.first.traceName)
+            let part = phase.parts[0]
+            if let rowwise = part.phase as? RowwisePhase, rowwise.extent == .tokens {
+                let part = LoweredPhase.Part(phase: RowBands(phase: rowwise), traceName: part.traceName)
                 run.append((phase, part))
             } else {
                 endRun()

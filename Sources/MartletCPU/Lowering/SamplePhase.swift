@@ -4,22 +4,28 @@ import CMartletKernels
 import MartletCompute
 
 /// Sums rows of logits up, a slice of a row an item: of one row there is work for all threads.
-struct LogitSummaryPhase: Phase {
+final class LogitSummaryPhase: Phase {
     let kernels: MartletKernelTable
     let logits: TensorRows
     /// `[rows][slices]`
     let summaries: UnsafeMutablePointer<LogitSummary>
 
-    var name: String { "summarize logits" }
+    init(kernels: MartletKernelTable, logits: TensorRows, summaries: UnsafeMutablePointer<LogitSummary>) {
+        self.kernels = kernels
+        self.logits = logits
+        self.summaries = summaries
+    }
+
+    override var name: String { "summarize logits" }
 
     /// A slice takes a few microseconds.
-    var leastItemsAChunk: Int { 2 }
+    override var leastItemsAChunk: Int { 2 }
 
     private var slices: Int { LogitSummary.sliceCount(vocabularySize: logits.columns) }
 
-    func itemCount(_ batch: BatchBuffers) -> Int { batch.logitRowCount * slices }
+    override func itemCount(_ batch: BatchBuffers) -> Int { batch.logitRowCount * slices }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         for item in items {
             summaries[item] = LogitSummary(
                 slice: item % slices, of: logits.row(item / slices), vocabularySize: logits.columns, kernels: kernels)
@@ -28,16 +34,22 @@ struct LogitSummaryPhase: Phase {
 }
 
 /// Draws a token for each row of logits, a row an item.
-struct SamplePhase: Phase {
+final class SamplePhase: Phase {
     let logits: TensorRows
     let summaries: UnsafeMutablePointer<LogitSummary>
     let samplers: [Sampler]
 
-    var name: String { "sample" }
+    init(logits: TensorRows, summaries: UnsafeMutablePointer<LogitSummary>, samplers: [Sampler]) {
+        self.logits = logits
+        self.summaries = summaries
+        self.samplers = samplers
+    }
 
-    func itemCount(_ batch: BatchBuffers) -> Int { batch.logitRowCount }
+    override var name: String { "sample" }
 
-    func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    override func itemCount(_ batch: BatchBuffers) -> Int { batch.logitRowCount }
+
+    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         let slices = LogitSummary.sliceCount(vocabularySize: logits.columns)
         for row in items {
             let summary = LogitSummary(joining: UnsafeBufferPointer(start: summaries + row * slices, count: slices))

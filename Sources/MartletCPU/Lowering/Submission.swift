@@ -69,16 +69,14 @@ final class Submission: PhasedJob, @unchecked Sendable {
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
         withPhase(phase) { lowered, batch in
             let items = lowered.items(chunk: chunk, count: chunkCount, batch, deal)
-            guard let trace else {
-                lowered.first.phase.run(items, worker: worker, batch: batch)
-                for part in lowered.others { part.phase.run(items, worker: worker, batch: batch) }
-                return
-            }
-            for (index, part) in ([lowered.first] + lowered.others).enumerated() {
+            for part in lowered.parts.indices {
+                guard let trace, let name = lowered.parts[part].traceName else {
+                    lowered.run(part: part, items, worker: worker, batch: batch)
+                    continue
+                }
                 let start = TraceRecorder.now()
-                part.phase.run(items, worker: worker, batch: batch)
-                guard let name = part.traceName else { continue }
-                trace.record(name, phase: phase, part: index, worker: worker, items: items.count, start: start)
+                lowered.run(part: part, items, worker: worker, batch: batch)
+                trace.record(name, phase: phase, part: part, worker: worker, items: items.count, start: start)
             }
         }
     }
