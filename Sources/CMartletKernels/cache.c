@@ -10,9 +10,12 @@
 
 #pragma clang fp contract(off)
 
-int64_t martlet_cache_head_bytes(MartletFormat format, int64_t head_size, int64_t block_size) {
-    const int64_t groups = block_size / MARTLET_CACHE_GROUP;
-    return groups * (group_bytes(format, head_size) + group_bytes(format, padded_head_size(head_size)));
+int64_t martlet_cache_key_bytes(MartletFormat format, int64_t head_size, int64_t block_size) {
+    return block_size / MARTLET_CACHE_GROUP * group_bytes(format, head_size);
+}
+
+int64_t martlet_cache_value_bytes(MartletFormat format, int64_t head_size, int64_t block_size) {
+    return block_size / MARTLET_CACHE_GROUP * group_bytes(format, padded_head_size(head_size));
 }
 
 // `element` counts from the group's first byte.
@@ -63,13 +66,12 @@ static void write_pairs(const float *key, const float *value, uint8_t *keys, uin
     for (int64_t d = 0; d < padded; d++) first[2 * d] = rounded[1][d];
 }
 
-void martlet_write_cache(const float *key, const float *value, uint8_t *head, int64_t offset, int64_t head_size,
-                         int64_t block_size, MartletFormat format, float key_scale, float value_scale) {
+void martlet_write_cache(const float *key, const float *value, uint8_t *keys, uint8_t *values, int64_t offset,
+                         int64_t head_size, MartletFormat format, float key_scale, float value_scale) {
     const int64_t padded = padded_head_size(head_size), bytes = format_bytes(format);
     const int64_t group = offset / MARTLET_CACHE_GROUP, lane = offset % MARTLET_CACHE_GROUP;
-    const int64_t key_bytes = group_bytes(format, head_size);
-    uint8_t *keys = head + group * key_bytes;
-    uint8_t *values = head + block_size / MARTLET_CACHE_GROUP * key_bytes + group * group_bytes(format, padded);
+    keys += group * group_bytes(format, head_size);
+    values += group * group_bytes(format, padded);
     if (format == MartletFormatBfloat16 || format == MartletFormatInt16) {
         write_pairs(key, value, keys, values, lane, head_size, format);
         return;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where the KV cache keeps what. A head's part of a block of B tokens is K, then V, in groups of 16 tokens; H is the
-// head size, P the head size rounded up to 16:
+// Where the KV cache keeps what. A layer's part of a chunk of blocks is the K of all its blocks, then their V, each
+// `[block][head]`: what attention reads one after the other follows each other as far as a table's blocks do. A head's K
+// or V of a block of B tokens is in groups of 16 tokens; H is the head size, P the head size rounded up to 16:
 //
 //   bf16       K  [B / 16][H / 2][16 tokens][2]    one load gives a pair of elements of 16 keys
 //              V  [B / 2][P][2 tokens]             one load gives a pair of tokens of 16 elements

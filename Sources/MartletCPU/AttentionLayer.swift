@@ -41,8 +41,8 @@ final class AttentionLayer {
             case .chunks(let length, let lookback): (0, length, lookback)
             }
         arguments = MartletAttentionLayer(
-            cache: cache.pointer(layer: layer), blockBytes: Int64(cache.blockBytes),
-            cacheFormat: MartletFormat(cacheFormat),
+            cache: cache.pointer(layer: layer), chunkBytes: Int64(cache.chunkBytes),
+            chunkBlocks: Int64(cache.chunkBlocks), cacheFormat: MartletFormat(cacheFormat),
             queryFormat: MartletFormat(queryFormat), outputFormat: MartletFormat(parameters.outputFormat),
             product: MartletProduct(product), keyTable: keyTable.map { UnsafeRawPointer($0.base) },
             valueTable: valueTable.map { UnsafeRawPointer($0.base) },

@@ -3,20 +3,29 @@
 import CMartletKernels
 import MartletCompute
 
-/// The paged cache: `[block][layer][kvHead][K | V]`, a head's part laid out as `cache_layout.h` draws it.
+/// The paged cache: `[chunk][layer][K | V][block][kvHead]`, a head's part laid out as `cache_layout.h` draws it.
 ///
-/// A block's layers lie together, so that a sequence touches memory for its own tokens: with layers outermost the first
-/// token would touch a huge page in each.
+/// A chunk is as many blocks as attention takes at a time. Blocks that were taken together follow each other there, so it
+/// reads long runs. A chunk's layers lie together, so that a sequence touches memory for its own tokens: with layers
+/// outermost the first token would touch a huge page in each.
 final class CPUKeyValueCache: KeyValueCache {
     let layout: CacheLayout
     let memory: DeviceMemory
-    /// Bytes of one head in one block: K and V.
-    let headBytes: Int
+    /// Bytes of one head's K in one block, and of its V.
+    let headKeyBytes: Int
+    let headValueBytes: Int
+    /// Blocks in a chunk.
+    let chunkBlocks: Int
 
     init(_ layout: CacheLayout) throws(DeviceError) {
         self.layout = layout
-        memory = try DeviceMemory(byteCount: Self.byteCount(of: layout))
-        headBytes = Self.headBytes(layout)
+        (headKeyBytes, headValueBytes) = Self.headBytes(layout)
+        chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / layout.blockSize)
+        let wholeChunks = CacheLayout(
+            layers: layout.layers, keyValueHeads: layout.keyValueHeads, headSize: layout.headSize,
+            blockSize: layout.blockSize,
+            blockCount: (layout.blockCount + chunkBlocks - 1) / chunkBlocks * chunkBlocks, format: layout.format)
+        memory = try DeviceMemory(byteCount: Self.byteCount(of: wholeChunks))
     }
 
     static func byteCount(of layout: CacheLayout) throws(DeviceError) -> Int {
@@ -29,7 +38,8 @@ final class CPUKeyValueCache: KeyValueCache {
             throw DeviceError(
                 code: .unsupported, message: "block size \(layout.blockSize) is not a positive multiple of 16")
         }
-        var bytes = headBytes(layout)
+        let head = headBytes(layout)
+        var bytes = head.keys + head.values
         for factor in [layout.keyValueHeads, layout.blockCount, layout.layers] {
             let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
             guard !overflow, product >= 0 else {
@@ -40,16 +50,36 @@ final class CPUKeyValueCache: KeyValueCache {
         return bytes
     }
 
-    private static func headBytes(_ layout: CacheLayout) -> Int {
-        Int(martlet_cache_head_bytes(MartletFormat(layout.format), Int64(layout.headSize), Int64(layout.blockSize)))
+    private static func headBytes(_ layout: CacheLayout) -> (keys: Int, values: Int) {
+        let (format, headSize, blockSize) = (
+            MartletFormat(layout.format), Int64(layout.headSize), Int64(layout.blockSize)
+        )
+        return (
+            Int(martlet_cache_key_bytes(format, headSize, blockSize)),
+            Int(martlet_cache_value_bytes(format, headSize, blockSize))
+        )
     }
 
-    /// Bytes from a block to the next.
-    var blockBytes: Int { layout.layers * layout.keyValueHeads * headBytes }
+    /// Bytes of a block of one layer: all heads, K and V.
+    var layerBlockBytes: Int { layout.keyValueHeads * (headKeyBytes + headValueBytes) }
 
-    /// Where a block's part of one layer and head begins.
-    func pointer(block: Int = 0, layer: Int, head: Int = 0) -> UnsafeMutablePointer<UInt8> {
-        memory.pointer(at: block * blockBytes + (layer * layout.keyValueHeads + head) * headBytes)
+    /// Bytes from a chunk to the next.
+    var chunkBytes: Int { chunkBlocks * layout.layers * layerBlockBytes }
+
+    /// A layer's part of the first chunk.
+    func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
+        memory.pointer(at: layer * chunkBlocks * layerBlockBytes)
+    }
+
+    /// Where a block's keys and values of one layer and head begin.
+    func pointers(
+        block: Int = 0, layer: Int, head: Int = 0
+    ) -> (keys: UnsafeMutablePointer<UInt8>, values: UnsafeMutablePointer<UInt8>) {
+        let (chunk, within) = block.quotientAndRemainder(dividingBy: chunkBlocks)
+        let keys = pointer(layer: layer) + chunk * chunkBytes
+        let values = keys + chunkBlocks * layout.keyValueHeads * headKeyBytes
+        let place = within * layout.keyValueHeads + head
+        return (keys + place * headKeyBytes, values + place * headValueBytes)
     }
 }
 

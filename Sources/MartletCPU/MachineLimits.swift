@@ -28,7 +28,7 @@ extension CPUDevice {
         let tokens = (0..<batch.sequenceCount).reduce(0) { sum, sequence in
             sum + (Int(batch.sequenceLengths[sequence]) + 15) / 16 * 16
         }
-        return tokens * layout.keyValueHeads * cache.headBytes / layout.blockSize * layers.count
+        return tokens * cache.layerBlockBytes / layout.blockSize * layers.count
     }
 
     /// Reads a cache from its first byte to its last. Returns the bytes read.

@@ -208,13 +208,15 @@ static void check_rows(const MartletKernelTable *kernels, int64_t count) {
 
 // One sequence whose tokens all attend at once, and its last token alone as a decode in segments: formula, and ==.
 static void check_attention(const MartletKernelTable *kernels, MartletFormat format, int64_t head_size, int64_t length) {
-    enum { kv_heads = 2, group = 3, heads = kv_heads * group, block = 16, segment = 128 };
-    const int64_t head_bytes = martlet_cache_head_bytes(format, head_size, block), blocks = (length + block - 1) / block;
+    enum { kv_heads = 2, group = 3, heads = kv_heads * group, block = 16, chunk = 4, segment = 128 };
+    const int64_t key_bytes = martlet_cache_key_bytes(format, head_size, block);
+    const int64_t value_bytes = martlet_cache_value_bytes(format, head_size, block);
+    const int64_t blocks = (length + block - 1) / block, chunks = (blocks + chunk - 1) / chunk;
     const int64_t columns = heads * head_size;
     // The middle one of three layers.
-    const int64_t layer_bytes = kv_heads * head_bytes, block_bytes = 3 * layer_bytes;
-    uint8_t *memory = malloc((size_t)(blocks * block_bytes + 64)), *cache = memory + layer_bytes;
-    memset(memory, 0xff, (size_t)(blocks * block_bytes + 64));  // NaN where no token stands
+    const int64_t layer_bytes = chunk * kv_heads * (key_bytes + value_bytes), chunk_bytes = 3 * layer_bytes;
+    uint8_t *memory = malloc((size_t)(chunks * chunk_bytes + 64)), *cache = memory + layer_bytes;
+    memset(memory, 0xff, (size_t)(chunks * chunk_bytes + 64));  // NaN where no token stands
     int32_t *table = malloc((size_t)blocks * 4);
     for (int64_t b = 0; b < blocks; b++) table[b] = (int32_t)(blocks - 1 - b);
     float *k = values(length * kv_heads * head_size, 1), *v = values(length * kv_heads * head_size, 1);
@@ -222,12 +224,14 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     for (int64_t i = 0; i < length * kv_heads * head_size; i++) k[i] = bf16(k[i]), v[i] = bf16(v[i]);
     for (int64_t i = 0; i < length * columns; i++) q[i] = bf16(q[i]);
     for (int64_t t = 0; t < length; t++)
-        for (int64_t h = 0; h < kv_heads; h++)
+        for (int64_t h = 0; h < kv_heads; h++) {
+            uint8_t *keys = cache + table[t / block] / chunk * chunk_bytes, *values = keys + chunk * kv_heads * key_bytes;
+            const int64_t place = table[t / block] % chunk * kv_heads + h;
             martlet_write_cache(k + (t * kv_heads + h) * head_size, v + (t * kv_heads + h) * head_size,
-                                cache + table[t / block] * block_bytes + h * head_bytes, t % block, head_size, block,
-                                format, 1, 1);
+                                keys + place * key_bytes, values + place * value_bytes, t % block, head_size, format, 1, 1);
+        }
     MartletAttentionLayer layer = {0};
-    layer.cache = cache, layer.blockBytes = block_bytes, layer.cacheFormat = format;
+    layer.cache = cache, layer.chunkBytes = chunk_bytes, layer.chunkBlocks = chunk, layer.cacheFormat = format;
     layer.queryFormat = MartletFormatBfloat16;
     layer.outputFormat = MartletFormatFloat32;
     layer.product = format == MartletFormatFloat32 ? MartletProductFloat32

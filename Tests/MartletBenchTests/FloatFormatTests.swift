@@ -58,8 +58,8 @@ import Testing
             }
             let value = random.normals(headSize)
             martlet_write_cache(
-                key, value, cache.pointer(layer: 0), Int64(offset), Int64(headSize), Int64(blockSize),
-                MartletFormat(format), scale, scale)
+                key, value, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
+                Int64(headSize), MartletFormat(format), scale, scale)
             for element in 0..<headSize {
                 let (keyCode, valueCode) = codes(cache, format, offset: offset, element: element)
                 #expect(format.decode(keyCode) == format.round(key[element] / scale))
@@ -91,7 +91,8 @@ import Testing
         }
         return (
             code(group * 16 * layout.headSize + place(key)),
-            code(layout.blockSize * layout.headSize + group * 16 * padded + place(value))
+            // Two blocks are a chunk.
+            code(2 * layout.blockSize * layout.headSize + group * 16 * padded + place(value))
         )
     }
 }

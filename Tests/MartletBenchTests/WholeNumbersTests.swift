@@ -50,16 +50,19 @@ import Testing
                 layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1, format: .int16))
         let bytes = UnsafeRawPointer(cache.memory.base)
         let (keyGroup, valueGroup) = (16 * headSize * 2 + 64, 16 * padded * 2 + 64)
-        #expect(cache.headBytes == 2 * (keyGroup + valueGroup))
+        #expect(cache.headKeyBytes == 2 * keyGroup && cache.headValueBytes == 2 * valueGroup)
         for offset in 0..<blockSize {
             let scale = Float(sign: .plus, exponent: .random(in: -120...120, using: &random), significand: 1)
             var (key, value) = (random.normals(headSize).map { $0 * scale }, random.normals(headSize))
             if offset == 3 { key = key.map { _ in 0 } }
             if offset == 5 { value[headSize / 2] = .infinity }
             martlet_write_cache(
-                key, value, cache.pointer(layer: 0), Int64(offset), Int64(headSize), Int64(blockSize), .int16, 1, 1)
+                key, value, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
+                Int64(headSize),
+                .int16, 1, 1)
             let (lane, group) = (offset % 16, offset / 16)
-            let (keys, values) = (group * keyGroup, 2 * keyGroup + group * valueGroup)
+            // Two blocks are a chunk.
+            let (keys, values) = (group * keyGroup, 2 * 2 * keyGroup + group * valueGroup)
             func kept(_ at: Int, unit: Int, place: (Int) -> Int) -> (words: [Int16], unit: Float) {
                 (
                     (0..<headSize).map { bytes.load(fromByteOffset: at + place($0) * 2, as: Int16.self) },

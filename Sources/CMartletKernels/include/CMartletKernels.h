@@ -118,8 +118,9 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 
 /// A layer's attention: what all work items of a launch share.
 typedef struct {
-    const uint8_t *cache;          ///< the first block's `[kvHead][K | V]`, a head's part as cache_layout.h draws it
-    int64_t blockBytes;            ///< from a block to the next
+    const uint8_t *cache;          ///< the layer's part of the first chunk, as cache_layout.h draws it
+    int64_t chunkBytes;            ///< from a chunk to the next
+    int64_t chunkBlocks;           ///< blocks in a chunk
     MartletFormat cacheFormat;
     MartletFormat queryFormat;     ///< what queries are rounded to
     MartletFormat outputFormat;    ///< what outputs are rounded to
@@ -245,14 +246,15 @@ void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t bloc
 void martlet_unpack_words(const uint8_t *panel, int64_t column, int64_t inputs, float *output);
 void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output);
 
-/// Bytes of one head in one block: K and V.
-int64_t martlet_cache_head_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
+/// Bytes of one head's K in one block, and of its V.
+int64_t martlet_cache_key_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
+int64_t martlet_cache_value_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
 /// Writes one token's K and V (`headSize` floats each) of one head into its cache block, rounded to `format`; 8-bit
 /// formats after a division by their scale, saturating. As int16 the largest magnitude is MARTLET_LARGEST_KEY_WORD or
 /// MARTLET_LARGEST_VALUE_WORD units; what isn't finite makes its key or value NaN.
-/// `head` points at the head's part of the block, `offset` is the token's place in the block.
-void martlet_write_cache(const float *key, const float *value, uint8_t *head, int64_t offset, int64_t headSize,
-                         int64_t blockSize, MartletFormat format, float keyScale, float valueScale);
+/// `keys` and `values` point at the head's part of the block, `offset` is the token's place in the block.
+void martlet_write_cache(const float *key, const float *value, uint8_t *keys, uint8_t *values, int64_t offset,
+                         int64_t headSize, MartletFormat format, float keyScale, float valueScale);
 
 /// Asks memory for some bytes that will be read soon.
 static inline void martlet_prefetch(const void *memory, int64_t bytes) {

@@ -113,11 +113,10 @@ struct RotateAndWriteCacheRows: RowOperation {
         let key = query + heads.queryHeads * headSize
         let value = key + heads.keyValueHeads * headSize
         for head in 0..<heads.keyValueHeads {
+            let block = cache.pointers(block: slot / blockSize, layer: layer, head: head)
             martlet_write_cache(
-                key + head * headSize, value + head * headSize,
-                cache.pointer(block: slot / blockSize, layer: layer, head: head), Int64(slot % blockSize),
-                Int64(headSize), Int64(blockSize), MartletFormat(layout.format), parameters.keyScale,
-                parameters.valueScale)
+                key + head * headSize, value + head * headSize, block.keys, block.values, Int64(slot % blockSize),
+                Int64(headSize), MartletFormat(layout.format), parameters.keyScale, parameters.valueScale)
         }
     }
 }
