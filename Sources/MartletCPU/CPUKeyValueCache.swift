@@ -18,9 +18,11 @@ final class CPUKeyValueCache: KeyValueCache {
     let chunkBlocks: Int
 
     init(_ layout: CacheLayout) throws(DeviceError) {
+        _ = try Self.byteCount(of: layout)
         self.layout = layout
         (headKeyBytes, headValueBytes) = Self.headBytes(layout)
         chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / layout.blockSize)
+        // Blocks that only fill the last chunk up are never touched, so they take no memory.
         let wholeChunks = CacheLayout(
             layers: layout.layers, keyValueHeads: layout.keyValueHeads, headSize: layout.headSize,
             blockSize: layout.blockSize,

@@ -68,7 +68,7 @@ extension Collection where Element == LoweredPhase {
         }
         for phase in self {
             let part = phase.parts[0]
-            if let rowwise = part.phase as? RowwisePhase, rowwise.extent == .tokens {
+            if phase.parts.count == 1, let rowwise = part.phase as? RowwisePhase, rowwise.extent == .tokens {
                 let part = LoweredPhase.Part(phase: RowBands(phase: rowwise), traceName: part.traceName)
                 run.append((phase, part))
             } else {
