@@ -95,6 +95,7 @@ import MartletBench
                 spent[workload, default: 0] += (clock.now - time) / .seconds(1)
                 works[workload, default: ComputedWork()] =
                     works[workload, default: ComputedWork()] + (engine.statistics.work - work)
+                await engine.settle()
                 limits.sample()
             }
             let done = "round \(round + 1) of \(rounds), \(workload), \(contenders[contender].name)"

@@ -15,7 +15,7 @@ struct Comparison {
     /// - Parameters:
     ///   - afterEach: called after each run with whose it was.
     func run(
-        afterEach: (_ workload: Workload, _ contender: Int, _ round: Int) -> Void = { _, _, _ in }
+        afterEach: (_ workload: Workload, _ contender: Int, _ round: Int) async -> Void = { _, _, _ in }
     ) async throws -> [ComparisonResult] {
         var rates: [Workload: [[Double]]] = [:]
         for round in 0..<rounds {
@@ -27,7 +27,7 @@ struct Comparison {
                     if let rate {
                         rates[workload, default: contenders.map { _ in [] }][index].append(rate)
                     }
-                    afterEach(workload, index, round)
+                    await afterEach(workload, index, round)
                 }
             }
         }

@@ -68,6 +68,13 @@ public final class CPUDevice: ComputeDevice {
 
     public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try CPUKeyValueCache(layout) }
 
+    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {
+        guard let cache = cache as? CPUKeyValueCache else {
+            preconditionFailure("caches are used on the device that allocated them")
+        }
+        pool.run(MemoryPopulation(of: cache.memory, bytes: cache.bytes(of: blocks)))
+    }
+
     public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
         CPUWorkspace(capacity, activations: activations)
     }

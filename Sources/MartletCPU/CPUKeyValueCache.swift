@@ -68,6 +68,12 @@ final class CPUKeyValueCache: KeyValueCache {
     /// Bytes from a chunk to the next.
     var chunkBytes: Int { chunkBlocks * layout.layers * layerBlockBytes }
 
+    /// Where some blocks lie, and all others of their chunks.
+    func bytes(of blocks: Range<Int>) -> Range<Int> {
+        guard !blocks.isEmpty else { return 0..<0 }
+        return blocks.lowerBound / chunkBlocks * chunkBytes..<((blocks.upperBound - 1) / chunkBlocks + 1) * chunkBytes
+    }
+
     /// A layer's part of the first chunk.
     func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
         memory.pointer(at: layer * chunkBlocks * layerBlockBytes)

@@ -28,6 +28,17 @@ final class DeviceMemory: @unchecked Sendable {
         (base + offset).assumingMemoryBound(to: type)
     }
 
+    /// Has the system find memory behind some bytes, and whatever shares a page with them, if it can.
+    func populate(_ bytes: Range<Int>) {
+        let start = (base + bytes.lowerBound).alignedDown(toMultipleOf: Self.page)
+        madvise(start, start.distance(to: base + bytes.upperBound), Self.populateWrite)
+    }
+
+    static let hugePage = 2 << 20
+    private static let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    /// `MADV_POPULATE_WRITE`, which the C library's headers may be too old for.
+    private static let populateWrite: CInt = 23
+
     /// What pieces are being cut from; those who have a piece of it keep it.
     private struct Shared {
         weak var mapping: Mapping?
@@ -65,7 +76,7 @@ private final class Mapping: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
     private let start: UnsafeMutableRawPointer
     private let length: Int
-    private static let hugePage = 2 << 20
+    private static let hugePage = DeviceMemory.hugePage
 
     init?(byteCount: Int) {
         let isHuge = byteCount >= Self.hugePage

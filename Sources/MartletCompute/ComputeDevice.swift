@@ -56,6 +56,9 @@ public protocol ComputeDevice: AnyObject, Sendable {
     /// Bytes that a cache of this layout takes here.
     func byteCount(of layout: CacheLayout) throws -> Int
     func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache
+    /// Has memory behind these blocks of a cache, if the system would otherwise find it when they are first written to.
+    /// What they hold stays.
+    func populate(_ cache: any KeyValueCache, blocks: Range<Int>)
     func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace
 
     /// How attention over these heads is best cut.

@@ -4,6 +4,7 @@ import Dispatch
 import Foundation
 import MartletCompute
 import MartletTestSupport
+import Synchronization
 import Testing
 
 @testable import Martlet
@@ -15,20 +16,28 @@ private final class ScriptedRunner: StepRunner {
     private let runner: any StepRunner
     private let before: (StepPlan) throws -> Void
     private let after: (StepPlan, inout StepOutput) -> Void
+    private let populating: (Range<Int>) -> Void
 
     init(
         _ runner: any StepRunner, before: @escaping (StepPlan) throws -> Void = { _ in },
-        after: @escaping (StepPlan, inout StepOutput) -> Void = { _, _ in }
+        after: @escaping (StepPlan, inout StepOutput) -> Void = { _, _ in },
+        populating: @escaping (Range<Int>) -> Void = { _ in }
     ) {
         self.runner = runner
         self.before = before
         self.after = after
+        self.populating = populating
     }
 
     func run(_ plan: StepPlan, into output: inout StepOutput) throws {
         try before(plan)
         try runner.run(plan, into: &output)
         after(plan, &output)
+    }
+
+    func populate(_ blocks: Range<Int>) {
+        runner.populate(blocks)
+        populating(blocks)
     }
 }
 
@@ -182,6 +191,32 @@ private final class ScriptedRunner: StepRunner {
         }
     }
 
+    /// While it waits, an engine has memory found for eight steps' tokens: some blocks at a time, until somebody asks for
+    /// something.
+    @Test func memoryIsFoundAheadWhileNobodyAsks() throws {
+        let parts = try loaded { ($0.maxNumBatchedTokens, $0.numBlocksOverride, $0.maxModelLength) = (32, 20, 256) }
+        var populated: [Range<Int>] = []
+        var ask: () -> Void = {}
+        let engine = ManualEngine(
+            parts,
+            runner: ScriptedRunner(
+                parts.runner,
+                populating: { blocks in
+                    populated.append(blocks)
+                    ask()
+                }))
+        ask = { engine.mailbox.post(.cancel(RequestID(99), sample: nil)) }
+        engine.loop.turn(waits: true)
+        #expect(populated == [0..<8])
+        engine.loop.turn(waits: true)
+        #expect(populated == [0..<8, 8..<16])
+        _ = try engine.submit(.random(100, answer: 4))
+        engine.finish()
+        // Seven blocks and sixteen more are more than there are.
+        engine.loop.turn(waits: true)
+        #expect(populated == [0..<8, 8..<16, 16..<20])
+    }
+
     /// A thousand samples that wait cost no thousand prompts.
     @Test func waitingSamplesShareTheirPrompt() throws {
         let engine = ManualEngine(try loaded { $0.limits.samples = 4096 })
@@ -233,6 +268,27 @@ private final class ScriptedRunner: StepRunner {
         for stream in streams { #expect(try await stream.answers()[0].tokens.count == 100) }
         #expect(throws: EngineError.self) { try engine.generate(.random(2, answer: 2)) }
         await engine.stop()
+    }
+
+    @Test(.timeLimit(.minutes(1))) func settlingWaitsForWhatIsDoneAhead() async throws {
+        let populated = Mutex(0)
+        let engine = try await engine(
+            { $0.maxNumBatchedTokens = 64 },
+            runner: {
+                ScriptedRunner(
+                    $0,
+                    populating: { blocks in
+                        usleep(20_000)
+                        populated.withLock { $0 = blocks.upperBound }
+                    })
+            })
+        await engine.settle()
+        #expect(populated.withLock(\.self) == 32)
+        _ = try await engine.generate(.random(20, answer: 20)).answers()
+        await engine.settle()
+        #expect(populated.withLock(\.self) == 35)
+        await engine.stop()
+        await engine.settle()
     }
 
     /// What isn't finished in time is cancelled.

@@ -67,6 +67,7 @@ final class RecordingDevice: ComputeDevice {
     var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
     func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
     func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }
+    func populate(_ cache: any KeyValueCache, blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
     func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
     func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry { device.attentionGeometry(for: heads) }
     var attentionGraphSupport: AttentionGraphSupport { traits.attentionGraphSupport }

@@ -162,6 +162,14 @@ public final class Engine: Sendable {
         return lifetime.isDraining ? .draining : .ready
     }
 
+    /// Returns once there is nothing left to do, not even for requests to come: what is measured then has the machine to
+    /// itself.
+    public func settle() async {
+        while !counters.isSettled.load(ordering: .acquiring) {
+            do { try await Task.sleep(for: .milliseconds(1)) } catch { return }
+        }
+    }
+
     /// Refuses new requests, serves those it has, cancels what isn't finished in time, and returns when the engine's
     /// thread has ended. A step under way can't be interrupted.
     public func stop(drain: Duration = .seconds(30)) async {

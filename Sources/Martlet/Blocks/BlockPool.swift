@@ -11,6 +11,8 @@ package struct BlockPool {
     package let blockSize: Int
     /// Blocks that nobody holds, cached ones included.
     package private(set) var freeCount: Int
+    /// Blocks from this one on have never been given out.
+    package private(set) var reach = 0
     package private(set) var prefixCache: PrefixCache
     private var holders: [Int32]
     /// Neighbours in the free list; its two ends meet in entry `blockCount`, which is no block.
@@ -45,6 +47,7 @@ package struct BlockPool {
         }
         prefixCache.remove(block)
         hold(block)
+        reach = max(reach, Int(block) + 1)
         return block
     }
 

@@ -18,6 +18,12 @@ final class EngineLoop {
     private var active: [RequestID: ActiveRequest] = [:]
     /// Requests whose readers left too much unread in the current step.
     private var cutOff: [RequestID] = []
+    /// Blocks before this one have memory behind them.
+    private var populated = 0
+    /// Steps of the largest size for whose tokens there is memory before they are asked for.
+    private static let stepsAhead = 8
+    /// Blocks that a request, should one come, waits for.
+    private static let populatedBlocks = 8
     private var isStopping = false
     /// Whether what comes now is refused: the time for what was asked before is over.
     private var isRefusing = false
@@ -46,15 +52,37 @@ final class EngineLoop {
         isRefusing = true
         for command in mailbox.close() { handle(command) }
         counters.publish(scheduler)
+        counters.isSettled.store(true, ordering: .releasing)
     }
 
     /// Does what the mailbox holds, or comes to hold, and a step if there is work.
     func turn(waits: Bool) {
-        if waits { mailbox.wait(into: &inbox) } else { mailbox.drain(into: &inbox) }
+        if waits {
+            populateAhead()
+            counters.isSettled.store(true, ordering: .releasing)
+            mailbox.wait(into: &inbox)
+            counters.isSettled.store(false, ordering: .releasing)
+        } else {
+            mailbox.drain(into: &inbox)
+        }
         for command in inbox { handle(command) }
         inbox.removeAll(keepingCapacity: true)
         if scheduler.hasWork { step() }
         counters.publish(scheduler)
+    }
+
+    /// While nobody asks for anything, has memory behind the blocks that are given out next: a system takes its time to find
+    /// some, often more than a prompt's attention takes. Not behind all, because most engines never need that much.
+    private func populateAhead() {
+        let tokens = Self.stepsAhead * scheduler.configuration.maxNumBatchedTokens
+        let goal = min(scheduler.pool.reach + tokens / scheduler.pool.blockSize, scheduler.pool.blockCount)
+        // What was given out meanwhile has been written to.
+        populated = max(populated, scheduler.pool.reach)
+        while populated < goal, mailbox.isEmpty {
+            let blocks = populated..<min(populated + Self.populatedBlocks, goal)
+            runner.populate(blocks)
+            populated = blocks.upperBound
+        }
     }
 
     private func handle(_ command: EngineCommand) {

@@ -36,6 +36,8 @@ final class Mailbox: Sendable {
         return isOpen
     }
 
+    var isEmpty: Bool { state.withLock { $0.commands.isEmpty } }
+
     /// Moves what has come into an empty array.
     func drain(into commands: inout [EngineCommand]) {
         state.withLock { swap(&$0.commands, &commands) }

@@ -7,8 +7,8 @@ import MartletCompute
 /// body and head together.
 final class ModelRunner: StepRunner {
     private let capacity: BatchCapacity
-    private let blockSize: Int
     private let device: any ComputeDevice
+    private let cache: any KeyValueCache
     private let dispatcher: GraphDispatcher
     private let batch: BatchBuffers
     private let planner: AttentionPlanner
@@ -19,15 +19,16 @@ final class ModelRunner: StepRunner {
     private var graphs: [any ExecutionGraph] = []
 
     /// - Parameters:
+    ///   - cache: that of the dispatcher's programs.
     ///   - dispatcher: over the workspace's programs.
     ///   - planner: of the heads' attention.
     init(
-        device: any ComputeDevice, dispatcher: GraphDispatcher, planner: AttentionPlanner, capacity: BatchCapacity,
-        blockSize: Int, trace: EngineTrace?
+        device: any ComputeDevice, cache: any KeyValueCache, dispatcher: GraphDispatcher, planner: AttentionPlanner,
+        capacity: BatchCapacity, trace: EngineTrace?
     ) {
         self.capacity = capacity
-        self.blockSize = blockSize
         self.device = device
+        self.cache = cache
         self.dispatcher = dispatcher
         self.planner = planner
         self.trace = trace
@@ -60,6 +61,8 @@ final class ModelRunner: StepRunner {
         } while start < logitRows.count
     }
 
+    func populate(_ blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
+
     /// The step's extent, as graphs are chosen by it.
     private var descriptor: BatchDescriptor {
         let isUniform = (0..<batch.sequenceCount).allSatisfy { batch.rows(of: $0).count == planner.decodeThreshold }
@@ -71,6 +74,7 @@ final class ModelRunner: StepRunner {
         precondition(plan.entries.count <= capacity.sequences, "too many sequences in a step")
         precondition(plan.tokenCount <= capacity.tokens, "too many tokens in a step")
         logitRows.removeAll(keepingCapacity: true)
+        let blockSize = cache.layout.blockSize
         var row = 0
         for (index, entry) in plan.entries.enumerated() {
             let sequence = entry.sequence

@@ -48,7 +48,7 @@ struct ModelLoader {
             weights: weights, cache: try device.allocateCache(cache.layout),
             workspace: try device.makeWorkspace(capacity))
         let runner = ModelRunner(
-            device: device,
+            device: device, cache: bindings.cache,
             dispatcher: try GraphDispatcher(
                 CapturePlan(
                     mode: graphMode, sizes: options.graphCaptureSizes, capacity: capacity,
@@ -58,7 +58,7 @@ struct ModelLoader {
                 geometry: device.attentionGeometry(for: configuration.heads), heads: configuration.heads,
                 splits: options.attentionLaunch.splits(isFullGraph: graphMode == .full),
                 decodeThreshold: Self.decodeLength),
-            capacity: capacity, blockSize: options.blockSize, trace: options.trace.map { EngineTrace($0) })
+            capacity: capacity, trace: options.trace.map { EngineTrace($0) })
         let model = LoadedModel(
             name: source.name, configuration: configuration, matrixType: source.matrixType, tokenizer: tokenizer,
             chatTemplate: chatTemplate, maxModelLength: cache.maxModelLength, graphMode: graphMode,

@@ -72,4 +72,6 @@ package struct StepOutput {
 package protocol StepRunner: AnyObject {
     /// - Parameter output: emptied and filled with the rows that the entries ask for.
     func run(_ plan: StepPlan, into output: inout StepOutput) throws
+    /// Has memory behind blocks of the KV cache before steps write to them.
+    func populate(_ blocks: Range<Int>)
 }

@@ -28,6 +28,8 @@ final class SimulatedModel: StepRunner {
         memory = Array(repeating: 0, count: blockCount * blockSize)
     }
 
+    func populate(_ blocks: Range<Int>) {}
+
     func hash(_ hash: UInt64, then token: Int32) -> UInt64 {
         DrawKey.mix(hash &* 31 &+ UInt64(token) &+ 0x9e37_79b9_7f4a_7c15)
     }

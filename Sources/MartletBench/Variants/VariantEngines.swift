@@ -35,7 +35,10 @@ public struct VariantEngines: Sendable {
                 if iteration >= warmup {
                     runs[index].timings.append(report.elapsedTime)
                     runs[index].work = runs[index].work + report.work
-                    limits?.sample()
+                    if let limits {
+                        for engine in engines { await engine.engine.settle() }
+                        limits.sample()
+                    }
                 }
                 progress(Double(iteration * engines.count + place + 1) / Double(count))
             }

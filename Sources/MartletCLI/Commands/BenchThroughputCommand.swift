@@ -82,6 +82,7 @@ struct BenchThroughputCommand: AsyncParsableCommand {
             Terminal.note("note: the data set has \(workload.requests.count) conversations of a usable length")
         }
         let limits = try load.model.device.makeLimits()
+        await engine.settle()
         limits.sample(for: .seconds(0.2))
         let bar = ProgressBar(title: "Tokens")
         bar.show(0)
@@ -89,6 +90,7 @@ struct BenchThroughputCommand: AsyncParsableCommand {
             bar.show($0)
         }
         bar.clear()
+        await engine.settle()
         limits.sample(for: .seconds(0.2))
         report.share = LimitShare(
             report.work, of: engine.model, seconds: report.elapsedTime, limits: limits.limits)
