@@ -9,14 +9,17 @@ import Testing
     private final class Items: Phase {
         private let isSingly: Bool
         private let least: Int
+        private let leastLeft: Int
 
-        init(dealsItemsSingly: Bool = false, leastItemsAChunk: Int = 1) {
+        init(dealsItemsSingly: Bool = false, leastItemsAChunk: Int = 1, leastItemsLeft: Int? = nil) {
             isSingly = dealsItemsSingly
             least = leastItemsAChunk
+            leastLeft = leastItemsLeft ?? leastItemsAChunk
         }
 
         override var dealsItemsSingly: Bool { isSingly }
         override var leastItemsAChunk: Int { least }
+        override var leastItemsLeft: Int { leastLeft }
     }
 
     private func chunks(of total: Int, _ phase: Items, threads: Int) -> [Range<Int>] {
@@ -26,17 +29,27 @@ import Testing
     }
 
     @Test(arguments: [1, 2, 3, 16]) func everyItemIsInOneChunk(_ threads: Int) {
-        for phase in [Items(), Items(dealsItemsSingly: true), Items(leastItemsAChunk: 4)] {
+        for phase in [
+            Items(), Items(dealsItemsSingly: true), Items(leastItemsAChunk: 4), Items(leastItemsLeft: 22),
+        ] {
             for total in Array(0...200) + [1536, 4008] {
-                #expect(chunks(of: total, phase, threads: threads).flatMap(Array.init) == Array(0..<total))
+                let chunks = chunks(of: total, phase, threads: threads)
+                #expect(chunks.flatMap(Array.init).sorted() == Array(0..<total))
+                #expect(chunks.allSatisfy { !$0.isEmpty })
             }
         }
     }
 
-    /// Long runs of memory first, small ones to end together.
-    @Test func chunksShrink() {
-        let sizes = chunks(of: 1600, Items(), threads: 2).map(\.count)
-        #expect(sizes == [400, 400, 200, 200, 100, 100, 100, 100])
+    /// Long runs of memory first, then what follows each, to end together.
+    @Test func muchWorkIsLeftForWhoeverComesFirst() {
+        #expect(chunks(of: 1600, Items(), threads: 2) == [0..<600, 800..<1400, 600..<800, 1400..<1600])
+    }
+
+    @Test func littleWorkIsOneChunkAThread() {
+        #expect(chunks(of: 18, Items(leastItemsLeft: 22), threads: 2) == [0..<9, 9..<18])
+        #expect(chunks(of: 175, Items(leastItemsLeft: 22), threads: 2).count == 2)
+        #expect(chunks(of: 176, Items(leastItemsLeft: 22), threads: 2).count == 4)
+        #expect(chunks(of: 3, Items(), threads: 2).count == 2)
     }
 
     /// Bands take too long for one thread to have one more than another.

@@ -42,6 +42,7 @@ final class LinearPhase: RowwisePhase {
     let parts: [Part]
     let output: TensorRows
     let accumulates: Bool
+    private let leastPanelsLeft: Int
 
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, parts: [Part], output: TensorRows,
@@ -52,10 +53,13 @@ final class LinearPhase: RowwisePhase {
         self.parts = parts
         self.output = output
         self.accumulates = accumulates
+        leastPanelsLeft = WeightChunk.leastPanels(of: parts[0].weight)
         super.init(extent: extent)
     }
 
     override var name: String { "linear \(outputName)" }
+
+    override var leastItemsLeft: Int { leastPanelsLeft }
 
     override func itemCount(_ batch: BatchBuffers) -> Int {
         parts.last.map { $0.firstPanel + $0.panelCount } ?? 0
@@ -85,6 +89,16 @@ final class LinearPhase: RowwisePhase {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
         guard let part = parts.first(where: { !$0.panels(in: items).isEmpty }) else { return false }
         return WeightPrefetch.step(step, of: part.weight, panels: part.panels(in: items))
+    }
+}
+
+/// Weights that are worth a chunk for whoever is done before others: some microseconds' worth, be it of one row.
+private enum WeightChunk {
+    private static let bytes = 256 << 10
+
+    /// - Parameter weights: a panel of each is an item.
+    static func leastPanels(of weights: MartletPanels...) -> Int {
+        max(1, bytes / max(1, weights.reduce(0) { $0 + Int($1.panelBytes) }))
     }
 }
 
@@ -119,6 +133,7 @@ final class GatedLinearPhase: RowwisePhase {
     let panelCount: Int
     let input: MartletLinearInput
     let output: MartletLinearInput
+    private let leastPanelsLeft: Int
 
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, gate: MartletPanels, up: MartletPanels,
@@ -131,12 +146,15 @@ final class GatedLinearPhase: RowwisePhase {
         self.panelCount = panelCount
         self.input = input
         self.output = output
+        leastPanelsLeft = WeightChunk.leastPanels(of: gate, up)
         super.init(extent: extent)
     }
 
     override var name: String {
         "linear + gated activation + \(output.format.verb) \(outputName)"
     }
+
+    override var leastItemsLeft: Int { leastPanelsLeft }
 
     override func itemCount(_ batch: BatchBuffers) -> Int { panelCount }
 

@@ -15,6 +15,8 @@ class Phase {
     var dealsItemsSingly: Bool { false }
     /// Items that are not worth dealing out: so many are left in one chunk.
     var leastItemsAChunk: Int { 1 }
+    /// Items that are worth a chunk for whoever is done before others.
+    var leastItemsLeft: Int { leastItemsAChunk }
 
     /// How many items the batch gives it.
     func itemCount(_ batch: BatchBuffers) -> Int { preconditionFailure("a phase has items") }
@@ -26,7 +28,7 @@ class Phase {
 
     func chunkCount(_ items: Int, _ deal: Deal) -> Int {
         if dealsItemsSingly { return min(items, WorkerPool.maximumChunks) }
-        return min((items + leastItemsAChunk - 1) / leastItemsAChunk, deal.chunkCount)
+        return deal.chunkCount(of: items, least: leastItemsAChunk, leastLeft: leastItemsLeft)
     }
 
     func items(of total: Int, chunk: Int, count: Int, _ deal: Deal) -> Range<Int> {
@@ -35,26 +37,28 @@ class Phase {
     }
 }
 
-/// How items are cut into chunks: a thread's first is a quarter of the phase (on two threads), so that it reads memory in
-/// one long run; the last are small, so that all threads are done at about the same time.
+/// How items are cut into chunks. To come to a chunk costs a thread about half a microsecond, most of it until memory is read
+/// in one long run again, so each has one. Only of much work the last quarter of each thread's items is left for whoever
+/// comes first.
 struct Deal {
     let threadCount: Int
 
-    /// A thread gets one chunk of 4 shares, one of 2, and two of 1.
-    var chunkCount: Int { 4 * threadCount }
+    /// Chunks of much work: a thread's first each, then what is left of each.
+    var chunkCount: Int { 2 * threadCount }
 
-    func items(of total: Int, chunk: Int, count: Int) -> Range<Int> {
-        // Where there are too few for that, evenly.
-        guard count == chunkCount, total >= 8 * threadCount else { return slice(of: total, chunk: chunk, count: count) }
-        return total * firstShare(chunk) / (8 * threadCount)..<total * firstShare(chunk + 1) / (8 * threadCount)
+    /// - Parameters:
+    ///   - least: items that are worth a chunk.
+    ///   - leastLeft: items that are worth a chunk for whoever comes first.
+    func chunkCount(of total: Int, least: Int, leastLeft: Int) -> Int {
+        guard total / (4 * threadCount) < leastLeft else { return chunkCount }
+        return min((total + least - 1) / least, threadCount)
     }
 
-    private func firstShare(_ chunk: Int) -> Int {
-        switch chunk / threadCount {
-        case 0: 4 * chunk
-        case 1: 4 * threadCount + 2 * (chunk - threadCount)
-        default: 4 * threadCount + chunk
-        }
+    func items(of total: Int, chunk: Int, count: Int) -> Range<Int> {
+        guard count == chunkCount else { return slice(of: total, chunk: chunk, count: count) }
+        let (rest, thread) = chunk.quotientAndRemainder(dividingBy: threadCount)
+        let quarters = rest == 0 ? 4 * thread..<4 * thread + 3 : 4 * thread + 3..<4 * thread + 4
+        return total * quarters.lowerBound / (4 * threadCount)..<total * quarters.upperBound / (4 * threadCount)
     }
 }
 
