@@ -22,8 +22,10 @@ final class RowBands: Phase {
     init(phase: RowwisePhase) { self.phase = phase }
 
     private static let groupRows = Int(MARTLET_ROW_GROUP)
-    /// Rows for which it pays to read all weights once more.
+    /// Rows for which it pays to read all weights.
     static let leastRows = 64
+    /// Rows for which it pays to read them once more.
+    private static let bandRows = 128
 
     /// Whether there is a band for each thread.
     static func pay(rows: Int, threadCount: Int) -> Bool { rows >= leastRows * threadCount }
@@ -37,7 +39,7 @@ final class RowBands: Phase {
     /// Bands of one size, up to four a thread and the same number for each: a band takes so long that one too many would
     /// have all other threads wait.
     override func chunkCount(_ items: Int, _ deal: Deal) -> Int {
-        let bands = items * Self.groupRows / Self.leastRows
+        let bands = items * Self.groupRows / Self.bandRows
         return min(items, deal.threadCount * min(max(1, bands / deal.threadCount), 4))
     }
 
