@@ -79,9 +79,20 @@ final class WorkerPool: Sendable {
         let phaseCount = UInt32(job.phaseCount)
         guard phaseCount > 0 else { return }
         jobs.wrappingAdd(1, ordering: .relaxed)
-        state.work(on: state.begin(job, phaseCount: phaseCount, worker: 0), worker: 0)
+        let (posting, claim) = state.begin(job, phaseCount: phaseCount, worker: 0)
+        state.work(on: posting, worker: 0, claim)
         state.awaitPreparing()
     }
+}
+
+/// An atomic value with no neighbours on its cache lines, which come in pairs: threads that wait for one value would take
+/// another from the thread that changes it.
+private struct LoneAtomic<Value: AtomicRepresentable & Sendable>: ~Copyable, Sendable {
+    private let before = InlineArray<16, UInt64>(repeating: 0)
+    let value: Atomic<Value>
+    private let after = InlineArray<16, UInt64>(repeating: 0)
+
+    init(_ value: consuming Value) { self.value = Atomic(value) }
 }
 
 private final class WorkerContext: Sendable {
@@ -98,7 +109,8 @@ private final class WorkerContext: Sendable {
 ///
 /// The ticket is `[phase: 32][chunks of the phase: 16][next chunk: 16]`, the phase counted over the pool's whole life.
 /// A thread claims a chunk by swapping the ticket for one with the next chunk; that can only succeed while the phase it
-/// looked at is still the current one. Whoever finishes a phase's last chunk issues the next phase's ticket.
+/// looked at is still the current one. Whoever finishes a phase's last chunk issues the next phase's ticket, with the first
+/// chunk claimed: between cores far from each other each swap takes a fifth of a microsecond.
 private final class PoolState: Sendable {
     /// A run of a job. The number of its phases stands here, and not only with the job, because a worker that comes
     /// when the run is over must see that without touching the job, which may have begun another run.
@@ -109,10 +121,17 @@ private final class PoolState: Sendable {
         let phaseCount: UInt32
     }
 
-    private let ticket = Atomic<UInt64>(0)
+    /// A chunk that its thread has to run.
+    struct Claim {
+        let phase: UInt32
+        let chunk: Int
+        let chunkCount: Int
+    }
+
+    private let ticket = LoneAtomic<UInt64>(0)
     /// Threads that prepare phases: without a claim that keeps the run from ending, its caller waits for them.
-    private let preparing = Atomic<Int>(0)
-    private let completed = Atomic<UInt32>(0)
+    private let preparing = LoneAtomic<Int>(0)
+    private let completed = LoneAtomic<UInt32>(0)
     /// Counts jobs, so that idle threads can watch for one without the lock.
     private let generation = Atomic<UInt32>(0)
     /// Workers that sleep, or are about to, and that nobody has rung for yet.
@@ -121,14 +140,13 @@ private final class PoolState: Sendable {
     private let board = Mutex<(posting: Posting?, isStopped: Bool)>((nil, false))
 
     /// Posts a job and runs what of its beginning needs no others.
-    func begin(_ job: any PhasedJob, phaseCount: UInt32, worker: Int) -> Posting {
-        let base = UInt32(truncatingIfNeeded: ticket.load(ordering: .acquiring) >> 32)
+    func begin(_ job: any PhasedJob, phaseCount: UInt32, worker: Int) -> (Posting, Claim?) {
+        let base = UInt32(truncatingIfNeeded: ticket.value.load(ordering: .acquiring) >> 32)
         let posting = Posting(job: job, base: base, phaseCount: phaseCount)
         board.withLock { $0.posting = posting }
         // Workers wake while the caller runs what needs no others.
         wake()
-        advance(to: base, of: posting, worker: worker)
-        return posting
+        return (posting, advance(to: base, of: posting, worker: worker))
     }
 
     func stop() {
@@ -143,7 +161,9 @@ private final class PoolState: Sendable {
 
     /// Runs phases of one chunk, passes those of none, and issues the ticket of the first that has more, or that of the
     /// run's end. Only whoever finished the phase before comes here, so nothing else runs meanwhile.
-    private func advance(to first: UInt32, of posting: Posting, worker: Int) {
+    ///
+    /// - Returns: the first of those chunks, for the caller to run.
+    private func advance(to first: UInt32, of posting: Posting, worker: Int) -> Claim? {
         var phase = first
         var chunks = 0
         while phase &- posting.base < posting.phaseCount {
@@ -155,15 +175,24 @@ private final class PoolState: Sendable {
             chunks = 0
             phase &+= 1
         }
-        ticket.store(UInt64(phase) << 32 | UInt64(chunks) << 16, ordering: .sequentiallyConsistent)
+        let claimed: UInt64 = chunks > 1 ? 1 : 0
+        // No stronger, or the thread would wait until all that it has written has reached its cache.
+        ticket.value.store(UInt64(phase) << 32 | UInt64(chunks) << 16 | claimed, ordering: .releasing)
+        return chunks > 1 ? Claim(phase: phase, chunk: 0, chunkCount: chunks) : nil
     }
 
-    /// Claims chunks until the run is over.
-    func work(on posting: Posting, worker: Int) {
+    /// Runs a chunk, if there is one already, and claims others until the run is over.
+    func work(on posting: Posting, worker: Int, _ first: Claim? = nil) {
+        var claim = first
         var turns = 0
         var idle: (phase: UInt32, step: Int?) = (posting.base, 0)
         while true {
-            let current = ticket.load(ordering: .acquiring)
+            if let taken = claim {
+                turns = 0
+                claim = run(taken, of: posting, worker: worker)
+                continue
+            }
+            let current = ticket.value.load(ordering: .acquiring)
             let phase = UInt32(truncatingIfNeeded: current >> 32)
             guard phase &- posting.base < posting.phaseCount else { return }
             let chunks = current >> 16 & 0xffff
@@ -177,33 +206,44 @@ private final class PoolState: Sendable {
                 }
                 continue
             }
-            guard ticket.weakCompareExchange(expected: current, desired: current + 1, ordering: .acquiring).exchanged
+            guard
+                ticket.value.weakCompareExchange(expected: current, desired: current + 1, ordering: .acquiring)
+                    .exchanged
             else { continue }
-            turns = 0
-            posting.job.run(
-                phase: Int(phase &- posting.base), chunk: Int(chunk), of: Int(chunks), worker: worker)
-            if completed.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == UInt32(chunks) {
-                completed.store(0, ordering: .relaxed)
-                advance(to: phase &+ 1, of: posting, worker: worker)
-            }
+            claim = Claim(phase: phase, chunk: Int(chunk), chunkCount: Int(chunks))
         }
+    }
+
+    /// Runs a chunk; returns the next phase's first if this was the last to be done.
+    private func run(_ claim: Claim, of posting: Posting, worker: Int) -> Claim? {
+        posting.job.run(
+            phase: Int(claim.phase &- posting.base), chunk: claim.chunk, of: claim.chunkCount, worker: worker)
+        guard completed.value.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == UInt32(claim.chunkCount)
+        else {
+            return nil
+        }
+        completed.value.store(0, ordering: .relaxed)
+        return advance(to: claim.phase &+ 1, of: posting, worker: worker)
     }
 
     /// One step of preparing, if the run is still where `current` says.
     private func prepare(_ posting: Posting, _ current: UInt64, worker: Int, step: Int) -> Bool {
         let phase = UInt32(truncatingIfNeeded: current >> 32) &- posting.base
         guard phase + 1 < posting.phaseCount else { return false }
-        preparing.wrappingAdd(1, ordering: .sequentiallyConsistent)
-        defer { preparing.wrappingSubtract(1, ordering: .releasing) }
-        // Looked at once more, now that the caller waits: the run can't have ended.
-        guard ticket.load(ordering: .sequentiallyConsistent) >> 32 == current >> 32 else { return false }
+        preparing.value.wrappingAdd(1, ordering: .relaxed)
+        defer { preparing.value.wrappingSubtract(1, ordering: .releasing) }
+        // Looked at once more, now that the caller waits: the run can't have ended. Of this fence and the caller's the
+        // later one's thread sees what the other wrote.
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        guard ticket.value.load(ordering: .acquiring) >> 32 == current >> 32 else { return false }
         return posting.job.prepare(after: Int(phase), worker: worker, step: step)
     }
 
     /// Returns once nobody looks at a job whose phases have all run.
     func awaitPreparing() {
         var turns = 0
-        while preparing.load(ordering: .sequentiallyConsistent) > 0 { Self.pause(&turns) }
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
+        while preparing.value.load(ordering: .acquiring) > 0 { Self.pause(&turns) }
     }
 
     /// A worker's life: wait for a job, work on it, again.
