@@ -80,6 +80,7 @@ import MartletBench
         }
         // Memory that is touched for the first time, and threads that sleep.
         _ = try await contenders[0].run(.prompt(512), prompts: prompts(.prompt(512)))
+        await engine.settle()
 
         let limits = try LimitsBenchmark(threads: threads)
         var (spent, works) = ([Workload: Double](), [Workload: ComputedWork]())

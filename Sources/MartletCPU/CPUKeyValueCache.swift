@@ -22,7 +22,7 @@ final class CPUKeyValueCache: KeyValueCache {
         self.layout = layout
         (headKeyBytes, headValueBytes) = Self.headBytes(layout)
         chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / layout.blockSize)
-        // Blocks that only fill the last chunk up are never touched, so they take no memory.
+        // Blocks that only fill the last chunk up are never written to.
         let wholeChunks = CacheLayout(
             layers: layout.layers, keyValueHeads: layout.keyValueHeads, headSize: layout.headSize,
             blockSize: layout.blockSize,

@@ -3,7 +3,7 @@
 import Glibc
 
 /// Has the system find and clear memory behind a part of a piece, a huge page a chunk: on machines with several memories
-/// each thread's own. What stands there stays. Where the system can't, memory is found when it is first written to.
+/// some of each. What stands there stays. Where the system can't, memory is found when it is first written to.
 ///
 /// Sendable because it touches no byte of the piece itself.
 final class MemoryPopulation: PhasedJob {

@@ -28,14 +28,13 @@ import Testing
             CacheLayout(layers: 64, keyValueHeads: 1, headSize: 48, blockSize: 16, blockCount: 1024))
         cache.pointers(block: 8, layer: 63).values.pointee = 7
         device.populate(cache, blocks: 0..<0)
-        let before = try resident(cache.memory)
         device.populate(cache, blocks: 8..<45)
         let bytes = cache.bytes(of: 8..<45)
         #expect(bytes == 2 * cache.chunkBytes..<12 * cache.chunkBytes)
         #expect(cache.pointers(block: 8, layer: 63).values.pointee == 7)
         let found = try resident(cache.memory)
         // Systems before Linux 5.14 can't, and find it later.
-        guard found > before else { return }
+        if madvise(cache.memory.base, Int(getpagesize()), 23) != 0, errno == EINVAL { return }
         #expect(found >= bytes.count && found <= bytes.count + 4 << 20)
         device.populate(cache, blocks: 1000..<1024)
         #expect(try resident(cache.memory) >= bytes.count + cache.bytes(of: 1000..<1024).count)

@@ -162,10 +162,10 @@ public final class Engine: Sendable {
         return lifetime.isDraining ? .draining : .ready
     }
 
-    /// Returns once there is nothing left to do, not even for requests to come: what is measured then has the machine to
-    /// itself.
-    public func settle() async {
-        while !counters.isSettled.load(ordering: .acquiring) {
+    /// Returns once there is nothing left to do, not even for requests to come, or its task is cancelled: what is measured
+    /// then has the machine to itself.
+    package func settle() async {
+        while !mailbox.isAwaited {
             do { try await Task.sleep(for: .milliseconds(1)) } catch { return }
         }
     }

@@ -11,9 +11,6 @@ final class EngineCounters: Sendable {
     let requests = Atomic<Int>(0)
     let requestedPromptTokens = Atomic<Int>(0)
 
-    /// Whether the engine's thread waits for something to do.
-    let isSettled = Atomic<Bool>(false)
-
     let steps = Atomic<Int>(0)
     /// Those of them that ran as one graph, and as pieces of one.
     let fullGraphSteps = Atomic<Int>(0)

@@ -22,8 +22,8 @@ final class EngineLoop {
     private var populated = 0
     /// Steps of the largest size for whose tokens there is memory before they are asked for.
     private static let stepsAhead = 8
-    /// Blocks that a request, should one come, waits for.
-    private static let populatedBlocks = 8
+    /// Tokens whose memory a request, should one come, waits for.
+    private static let tokensAtATime = 128
     private var isStopping = false
     /// Whether what comes now is refused: the time for what was asked before is over.
     private var isRefusing = false
@@ -52,16 +52,13 @@ final class EngineLoop {
         isRefusing = true
         for command in mailbox.close() { handle(command) }
         counters.publish(scheduler)
-        counters.isSettled.store(true, ordering: .releasing)
     }
 
     /// Does what the mailbox holds, or comes to hold, and a step if there is work.
     func turn(waits: Bool) {
         if waits {
             populateAhead()
-            counters.isSettled.store(true, ordering: .releasing)
             mailbox.wait(into: &inbox)
-            counters.isSettled.store(false, ordering: .releasing)
         } else {
             mailbox.drain(into: &inbox)
         }
@@ -71,15 +68,16 @@ final class EngineLoop {
         counters.publish(scheduler)
     }
 
-    /// While nobody asks for anything, has memory behind the blocks that are given out next: a system takes its time to find
-    /// some, often more than a prompt's attention takes. Not behind all, because most engines never need that much.
+    /// While nobody asks for anything, has memory behind the blocks that are given out next: to find and clear it took a
+    /// virtual machine a tenth of a prompt's time. Not behind all, because most engines never need that much.
     private func populateAhead() {
         let tokens = Self.stepsAhead * scheduler.configuration.maxNumBatchedTokens
         let goal = min(scheduler.pool.reach + tokens / scheduler.pool.blockSize, scheduler.pool.blockCount)
         // What was given out meanwhile has been written to.
         populated = max(populated, scheduler.pool.reach)
+        let count = max(1, Self.tokensAtATime / scheduler.pool.blockSize)
         while populated < goal, mailbox.isEmpty {
-            let blocks = populated..<min(populated + Self.populatedBlocks, goal)
+            let blocks = populated..<min(populated + count, goal)
             runner.populate(blocks)
             populated = blocks.upperBound
         }

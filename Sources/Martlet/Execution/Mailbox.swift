@@ -38,6 +38,9 @@ final class Mailbox: Sendable {
 
     var isEmpty: Bool { state.withLock { $0.commands.isEmpty } }
 
+    /// Whether its reader has nothing else to do than to wait for a command, or has gone.
+    var isAwaited: Bool { state.withLock { $0.isAwaited || $0.isClosed } }
+
     /// Moves what has come into an empty array.
     func drain(into commands: inout [EngineCommand]) {
         state.withLock { swap(&$0.commands, &commands) }

@@ -24,7 +24,7 @@ public struct LoadedModel: Sendable {
     public let weightBytes: Int
     /// Bytes of those that linear layers read, once a step.
     public let linearBytes: Int
-    /// Bytes of the KV cache's address space; pages are touched as it fills.
+    /// Bytes of the KV cache's address space; pages are touched about as it fills.
     public let cacheBytes: Int
     public let cacheBlocks: Int
     /// What the cache keeps: what was asked for, or the device's choice.

@@ -31,12 +31,13 @@ public struct VariantEngines: Sendable {
         for iteration in 0..<warmup + iterations {
             for place in engines.indices {
                 let index = (place + iteration) % engines.count
+                await settle()
                 let report = try await body(engines[index].engine, iteration)
                 if iteration >= warmup {
                     runs[index].timings.append(report.elapsedTime)
                     runs[index].work = runs[index].work + report.work
                     if let limits {
-                        for engine in engines { await engine.engine.settle() }
+                        await settle()
                         limits.sample()
                     }
                 }
@@ -50,5 +51,10 @@ public struct VariantEngines: Sendable {
                 limits: limits.limits)
         }
         return runs
+    }
+
+    /// What one engine does for requests to come would take another's time.
+    private func settle() async {
+        for engine in engines { await engine.engine.settle() }
     }
 }

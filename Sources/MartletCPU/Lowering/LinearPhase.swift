@@ -53,7 +53,7 @@ final class LinearPhase: RowwisePhase {
         self.parts = parts
         self.output = output
         self.accumulates = accumulates
-        leastPanelsLeft = WeightChunk.leastPanels(of: parts[0].weight)
+        leastPanelsLeft = parts.first.map { WeightChunk.leastPanels(of: $0.weight) } ?? 1
         super.init(extent: extent)
     }
 

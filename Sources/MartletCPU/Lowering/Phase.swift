@@ -50,7 +50,7 @@ struct Deal {
     ///   - least: items that are worth a chunk.
     ///   - leastLeft: items that are worth a chunk for whoever comes first.
     func chunkCount(of total: Int, least: Int, leastLeft: Int) -> Int {
-        guard total / (4 * threadCount) < leastLeft else { return chunkCount }
+        if threadCount > 1, total / (4 * threadCount) >= leastLeft { return chunkCount }
         return min((total + least - 1) / least, threadCount)
     }
 

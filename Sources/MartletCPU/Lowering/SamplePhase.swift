@@ -47,6 +47,9 @@ final class SamplePhase: Phase {
 
     override var name: String { "sample" }
 
+    /// The likeliest token is there already; a draw among all takes long.
+    override var dealsItemsSingly: Bool { true }
+
     override func itemCount(_ batch: BatchBuffers) -> Int { batch.logitRowCount }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
