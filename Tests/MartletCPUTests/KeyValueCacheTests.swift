@@ -21,7 +21,7 @@ import Testing
         #expect(cache.memory.byteCount == 1024 * 64 * cache.layerBlockBytes)
     }
 
-    /// Chunks of 64 blocks' tokens are 768 KB here, so the last is on pages of its own. What stands there stays.
+    /// Chunks of 64 tokens are 768 KB here, so the last is on pages of its own. What stands there stays.
     @Test func memoryIsFoundBehindBlocksBeforeTheyAreWritten() throws {
         let device = try CPUDevice(threads: 2)
         let cache = try CPUKeyValueCache(

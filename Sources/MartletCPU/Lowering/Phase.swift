@@ -37,9 +37,8 @@ class Phase {
     }
 }
 
-/// How items are cut into chunks. To come to a chunk costs a thread about half a microsecond, most of it until memory is read
-/// in one long run again, so each has one. Only of much work the last quarter of each thread's items is left for whoever
-/// comes first.
+/// How items are cut into chunks. Coming to a chunk costs a thread about half a microsecond, so each has one. Only of much
+/// work the last quarter of each thread's items is left for whoever comes first.
 struct Deal {
     let threadCount: Int
 
