@@ -43,8 +43,11 @@ public struct AttentionPlanner: Sendable {
         forEachTile(of: batch) { total += $0.work * heads.keyValueHeads }
         let share = total / (geometry.parallelism * Self.itemsPerWorker)
         forEachTile(of: batch) { append($0, pieces: pieces(of: $0, share: share), to: batch) }
-        Self.sort(batch.plan.prefills, batch.plan.prefillCount)
-        Self.sort(batch.plan.decodes, batch.plan.decodeCount)
+        let rows = batch.tokenCount
+        Self.sort(batch.plan.prefills, batch.plan.prefillCount) {
+            geometry.rowBanding?.thread(of: Int($0.firstRow), rows: rows) ?? 0
+        }
+        Self.sort(batch.plan.decodes, batch.plan.decodeCount) { _ in 0 }
     }
 
     /// Query rows of one sequence that are computed together, and the segments they see.
@@ -129,20 +132,23 @@ public struct AttentionPlanner: Sendable {
         }
     }
 
-    /// Longest first: what is claimed last is short, so no worker is left alone with a long item.
+    /// Longest first among those of a thread: what is claimed last is short, so no worker is left alone with a long item.
     ///
     /// A heap sort, because the standard library's allocates.
-    private static func sort(_ items: UnsafeMutableBufferPointer<AttentionItem>, _ count: Int) {
-        func isLonger(_ first: AttentionItem, _ second: AttentionItem) -> Bool {
-            (second.work, first.firstRow, first.firstSegment) < (first.work, second.firstRow, second.firstSegment)
+    private static func sort(
+        _ items: UnsafeMutableBufferPointer<AttentionItem>, _ count: Int, thread: (AttentionItem) -> Int
+    ) {
+        func comesFirst(_ first: AttentionItem, _ second: AttentionItem) -> Bool {
+            (thread(first), second.work, first.firstRow, first.firstSegment)
+                < (thread(second), first.work, second.firstRow, second.firstSegment)
         }
-        /// Sinks an item below those that are shorter, in a heap whose top is the shortest.
+        /// Sinks an item below those that come later, in a heap whose top is the last.
         func sink(_ start: Int, _ end: Int) {
             var parent = start
             while 2 * parent + 1 < end {
                 var child = 2 * parent + 1
-                if child + 1 < end, isLonger(items[child], items[child + 1]) { child += 1 }
-                guard isLonger(items[parent], items[child]) else { return }
+                if child + 1 < end, comesFirst(items[child], items[child + 1]) { child += 1 }
+                guard comesFirst(items[parent], items[child]) else { return }
                 items.swapAt(parent, child)
                 parent = child
             }

@@ -83,7 +83,7 @@ public final class CPUDevice: ComputeDevice {
     public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
         AttentionGeometry(
             segmentLength: attentionSegmentLength, tokensPerTile: max(1, 48 / heads.groupSize),
-            parallelism: threadCount)
+            parallelism: threadCount, rowBanding: RowBands.banding(threadCount: threadCount))
     }
 
     /// Every kernel reads what it needs from the batch when it runs.

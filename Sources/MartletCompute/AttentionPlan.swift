@@ -92,12 +92,15 @@ public struct AttentionGeometry: Hashable, Sendable {
     public var tokensPerTile: Int
     /// How many items the device works on at a time; with 1, nothing is cut.
     public var parallelism: Int
+    /// How the device divides the rows of large batches, if it does: a thread's prefills stand together then.
+    public var rowBanding: RowBanding?
 
     /// - Precondition: all are positive.
-    public init(segmentLength: Int, tokensPerTile: Int, parallelism: Int) {
+    public init(segmentLength: Int, tokensPerTile: Int, parallelism: Int, rowBanding: RowBanding? = nil) {
         precondition(segmentLength > 0 && tokensPerTile > 0 && parallelism > 0)
         self.segmentLength = segmentLength
         self.tokensPerTile = tokensPerTile
         self.parallelism = parallelism
+        self.rowBanding = rowBanding
     }
 }

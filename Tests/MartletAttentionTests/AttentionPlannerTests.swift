@@ -12,15 +12,18 @@ private struct Coverage {
     var writes: [Int]
     var problem: String?
 
-    init(_ batch: BatchBuffers) {
+    init(_ batch: BatchBuffers, _ banding: RowBanding?) {
         segments = Array(repeating: [:], count: batch.tokenCount)
         writes = Array(repeating: 0, count: batch.tokenCount)
         let plan = batch.plan
         for (launch, count) in [(plan.prefills, plan.prefillCount), (plan.decodes, plan.decodeCount)] {
-            var previous = Int.max
+            var previous = (thread: 0, work: Int.max)
             for item in launch.prefix(count) {
-                if item.work > previous { problem = "a longer item after a shorter one" }
-                previous = item.work
+                let thread = banding?.thread(of: Int(item.firstRow), rows: batch.tokenCount) ?? 0
+                if thread == previous.thread, item.work > previous.work {
+                    problem = "a longer item after a shorter one"
+                }
+                previous = (thread, item.work)
                 add(item, batch)
             }
         }
@@ -116,7 +119,7 @@ private struct Coverage {
     }
 
     private func check(_ planner: AttentionPlanner, _ batch: BatchBuffers) {
-        let coverage = Coverage(batch)
+        let coverage = Coverage(batch, planner.geometry.rowBanding)
         if let problem = coverage.problem { Issue.record("\(problem): \(planner)") }
         let segmentLength = planner.geometry.segmentLength
         for sequence in 0..<batch.sequenceCount {
@@ -184,6 +187,29 @@ private struct Coverage {
             planner.plan(batch)
             check(planner, batch)
             #expect(batch.plan.prefillCount + batch.plan.decodeCount >= 4 * parallelism)
+        }
+    }
+
+    /// Where rows are divided among threads their prefills stand together, each thread's longest first, and come to as much.
+    @Test func prefillsOfAThreadStandTogether() {
+        let banding = RowBanding(threadCount: 2, groupRows: 8, leastRowsAThread: 64, bandRows: 128, mostBandsAThread: 4)
+        let batch = BatchBuffers(
+            capacity: BatchCapacity(tokens: 512, sequences: 1, blocksPerSequence: 1, logitRows: 1))
+        batch.queryStartLocations[1] = 512
+        batch.sequenceLengths[0] = 512
+        batch.sequenceCount = 1
+        batch.tokenCount = 512
+        let planner = AttentionPlanner(
+            geometry: AttentionGeometry(segmentLength: 512, tokensPerTile: 16, parallelism: 2, rowBanding: banding),
+            heads: AttentionHeads(queryHeads: 3, keyValueHeads: 1, headSize: 64))
+        planner.plan(batch)
+        check(planner, batch)
+        let items = batch.plan.prefills.prefix(batch.plan.prefillCount)
+        let threads = items.map { banding.thread(of: Int($0.firstRow), rows: 512) }
+        #expect(threads == Array(repeating: 0, count: 16) + Array(repeating: 1, count: 16))
+        for part in [items.prefix(16), items.suffix(16)] {
+            #expect(zip(part, part.dropFirst()).allSatisfy { $0.work >= $1.work })
+            #expect(part.reduce(0) { $0 + Int($1.work) } == items.reduce(0) { $0 + Int($1.work) } / 2)
         }
     }
 

@@ -40,9 +40,9 @@ import Testing
         }
     }
 
-    /// Long runs of memory first, then what follows each, to end together.
+    /// Of each thread's run of memory a long part first, then what follows.
     @Test func muchWorkIsLeftForWhoeverComesFirst() {
-        #expect(chunks(of: 1600, Items(), threads: 2) == [0..<600, 800..<1400, 600..<800, 1400..<1600])
+        #expect(chunks(of: 1600, Items(), threads: 2) == [0..<600, 600..<800, 800..<1400, 1400..<1600])
     }
 
     @Test func littleWorkIsOneChunkAThread() {
@@ -52,20 +52,34 @@ import Testing
         #expect(chunks(of: 3, Items(), threads: 2).count == 2)
     }
 
-    /// Bands take too long for one thread to have one more than another.
+    /// Bands take too long for one thread to have one more than another. What a row is told of its thread is so.
     @Test(arguments: [1, 2, 3, 5, 16]) func bandsComeOutEven(_ threads: Int) {
         let (bands, deal) = (RowBands(phase: RowwisePhase(extent: .tokens)), Deal(threadCount: threads))
+        let banding = RowBands.banding(threadCount: threads)
         for rows in (1...40).map({ 64 * threads + $0 * 13 }) + [512 * threads, 8192] {
-            #expect(RowBands.pay(rows: rows, threadCount: threads))
-            let groups = (rows + 7) / 8
-            let count = bands.chunkCount(groups, deal)
-            let chunks = (0..<count).map { bands.items(of: groups, chunk: $0, count: count, deal) }
-            #expect(chunks.flatMap(Array.init) == Array(0..<groups))
+            #expect(banding.pays(rows: rows))
+            let count = bands.chunkCount(rows, deal)
+            let chunks = (0..<count).map { bands.items(of: rows, chunk: $0, count: count, deal) }
+            #expect(chunks.flatMap(Array.init).sorted() == Array(0..<rows))
             #expect(count % threads == 0 && count <= 4 * threads)
-            #expect(chunks.allSatisfy { $0.count >= 8 } && (chunks.map(\.count).max() ?? 0) <= groups / count + 1)
+            #expect(chunks.allSatisfy { $0.lowerBound % 8 == 0 && $0.count > 56 })
+            #expect(chunks.map(\.count).max() ?? 0 <= (rows / 8 / count + 1) * 8)
+            for thread in 0..<threads {
+                for chunk in WorkerPool.share(of: count, worker: thread, threadCount: threads) {
+                    #expect(chunks[chunk].allSatisfy { banding.thread(of: $0, rows: rows) == thread })
+                }
+            }
         }
-        #expect(!RowBands.pay(rows: 64 * threads - 1, threadCount: threads))
+        #expect(!banding.pays(rows: 64 * threads - 1))
         #expect(bands.chunkCount(0, deal) == 0)
+    }
+
+    /// The first rows of a prompt see few keys and the last many; a thread's bands see as many as another's.
+    @Test func bandsSeeAsManyKeys() {
+        let banding = RowBands.banding(threadCount: 4)
+        var keys = [0, 0, 0, 0]
+        for row in 0..<4096 { keys[banding.thread(of: row, rows: 4096)] += row + 1 }
+        #expect(Set(keys) == [4096 * 4097 / 2 / 4])
     }
 
     @Test func fewItemsStayTogether() {

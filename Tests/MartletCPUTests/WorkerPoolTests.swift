@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Synchronization
 import Testing
 
@@ -34,6 +35,32 @@ private final class CountingJob: PhasedJob {
     }
 }
 
+/// Whoever comes first to a phase stays there until others have run all else of it.
+private final class HoldingJob: PhasedJob {
+    let phaseCount: Int
+    let left: Mutex<[Int]>
+    let hasGivenUp = Atomic<Bool>(false)
+    private let chunks: Int
+    private let isHeld: Mutex<Set<Int>> = Mutex([])
+
+    init(phaseCount: Int, chunks: Int) {
+        self.phaseCount = phaseCount
+        self.chunks = chunks
+        left = Mutex(Array(repeating: chunks, count: phaseCount))
+    }
+
+    func chunkCount(phase: Int) -> Int { chunks }
+
+    func run(phase: Int, chunk: Int, of count: Int, worker: Int) {
+        if isHeld.withLock({ $0.insert(phase).inserted }) {
+            let end = ContinuousClock.now + .seconds(20)
+            while left.withLock({ $0[phase] }) > 1, ContinuousClock.now < end { usleep(50) }
+            if ContinuousClock.now >= end { hasGivenUp.store(true, ordering: .relaxed) }
+        }
+        left.withLock { $0[phase] -= 1 }
+    }
+}
+
 private final class LookingJob: PhasedJob {
     let isOver = Atomic<Bool>(false)
     let looksAfterTheEnd = Atomic<Int>(0)
@@ -42,7 +69,7 @@ private final class LookingJob: PhasedJob {
     func chunkCount(phase: Int) -> Int { 3 }
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {}
 
-    func prepare(after phase: Int, worker: Int, step: Int) -> Bool {
+    func prepare(for phase: Int, worker: Int, step: Int) -> Bool {
         for _ in 0..<100 where isOver.load(ordering: .sequentiallyConsistent) {
             looksAfterTheEnd.wrappingAdd(1, ordering: .relaxed)
         }
@@ -60,7 +87,28 @@ private final class LookingJob: PhasedJob {
         }
     }
 
-    /// Phases that are too small for a ticket, at both ends and alone.
+    /// Every chunk is in one share, and shares differ by one at most.
+    @Test(arguments: [1, 2, 3, 16]) func sharesComeOutEven(_ threads: Int) {
+        for count in 0...100 {
+            let shares = (0..<threads).map { WorkerPool.share(of: count, worker: $0, threadCount: threads) }
+            #expect(shares.flatMap(Array.init) == Array(0..<count))
+            #expect(shares.allSatisfy { $0.count == count / threads || $0.count == count / threads + 1 })
+        }
+    }
+
+    /// A thread that is held up keeps the chunk it is at; what else is its share others take.
+    @Test(arguments: [2, 3, 7]) func othersTakeTheShareOfWhoIsHeldUp(_ threads: Int) throws {
+        let pool = try WorkerPool(threadCount: threads)
+        for phases in [1, 3] {
+            let job = HoldingJob(phaseCount: phases, chunks: 20)
+            pool.run(job)
+            #expect(job.left.withLock { $0 } == Array(repeating: 0, count: phases))
+            let hasGivenUp = job.hasGivenUp.load(ordering: .relaxed)
+            #expect(!hasGivenUp)
+        }
+    }
+
+    /// Phases that are too small to be dealt, at both ends and alone.
     @Test(arguments: [1, 2, 5]) func smallPhasesRunInOrder(_ threads: Int) throws {
         let pool = try WorkerPool(threadCount: threads)
         for _ in 0..<100 {

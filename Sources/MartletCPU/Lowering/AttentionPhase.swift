@@ -12,6 +12,7 @@ final class AttentionPhase: Phase {
     let output: TensorRows
     let partials: UnsafeMutablePointer<Float>
     let threadCount: Int
+    private let banding: RowBanding
 
     init(
         layer: AttentionLayer, queryKeyValue: TensorRows, output: TensorRows, partials: UnsafeMutablePointer<Float>,
@@ -22,6 +23,7 @@ final class AttentionPhase: Phase {
         self.output = output
         self.partials = partials
         self.threadCount = threadCount
+        banding = RowBands.banding(threadCount: threadCount)
     }
 
     override var name: String { "attention" }
@@ -40,7 +42,8 @@ final class AttentionPhase: Phase {
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         let heads = layer.parameters.heads.keyValueHeads
         let prefills = batch.plan.prefillCount * heads
-        for index in items {
+        for item in items {
+            let index = place(of: item, among: itemCount(batch), batch)
             if index < prefills {
                 run(batch.plan.prefills[index / heads], batch, heads: index % heads..<index % heads + 1)
             } else {
@@ -50,6 +53,17 @@ final class AttentionPhase: Phase {
                     heads: slice(of: heads, chunk: part, count: decodeParts(batch)))
             }
         }
+    }
+
+    /// Where the plan has the item of a number. Threads take numbers that follow each other. Those of rows in bands stand as
+    /// the threads that have the rows take them; of others each thread has every so manyth, so that all begin with long ones.
+    private func place(of item: Int, among count: Int, _ batch: BatchBuffers) -> Int {
+        guard !banding.pays(rows: batch.tokenCount) else { return item }
+        let (each, rest) = count.quotientAndRemainder(dividingBy: threadCount)
+        let longer = rest * (each + 1)
+        let thread = item < longer ? item / (each + 1) : rest + (item - longer) / max(1, each)
+        let share = WorkerPool.share(of: count, worker: thread, threadCount: threadCount)
+        return (item - share.lowerBound) * threadCount + thread
     }
 
     private func run(_ item: AttentionItem, _ batch: BatchBuffers, heads: Range<Int>) {

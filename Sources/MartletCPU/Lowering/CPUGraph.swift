@@ -58,8 +58,8 @@ struct GraphPiece {
 
     /// What a batch of so many tokens runs.
     func phases(tokenCount: Int) -> Phases {
-        let takesBands = RowBands.pay(rows: tokenCount, threadCount: owned.environment.threadCount)
-        return takesBands ? bands : phases
+        let banding = RowBands.banding(threadCount: owned.environment.threadCount)
+        return banding.pays(rows: tokenCount) ? bands : phases
     }
 }
 

@@ -37,12 +37,12 @@ class Phase {
     }
 }
 
-/// How items are cut into chunks. Coming to a chunk costs a thread about half a microsecond, so each has one. Only of much
-/// work the last quarter of each thread's items is left for whoever comes first.
+/// How items are cut into chunks, as the pool deals them to threads: each has one. Only of much work the last quarter of
+/// each thread's items is another, for whoever comes first.
 struct Deal {
     let threadCount: Int
 
-    /// Chunks of much work: a thread's first each, then what is left of each.
+    /// Chunks of much work.
     var chunkCount: Int { 2 * threadCount }
 
     /// - Parameters:
@@ -55,7 +55,7 @@ struct Deal {
 
     func items(of total: Int, chunk: Int, count: Int) -> Range<Int> {
         guard count == chunkCount else { return slice(of: total, chunk: chunk, count: count) }
-        let (rest, thread) = chunk.quotientAndRemainder(dividingBy: threadCount)
+        let (thread, rest) = chunk.quotientAndRemainder(dividingBy: 2)
         let quarters = rest == 0 ? 4 * thread..<4 * thread + 3 : 4 * thread + 3..<4 * thread + 4
         return total * quarters.lowerBound / (4 * threadCount)..<total * quarters.upperBound / (4 * threadCount)
     }

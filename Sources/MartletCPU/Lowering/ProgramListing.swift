@@ -43,7 +43,8 @@ extension CPUDevice {
             }
         }
         return ProgramListing(
-            phases: list(phases), bands: list(phases.inBands()), leastBandRows: RowBands.leastRows,
+            phases: list(phases), bands: list(phases.inBands()),
+            leastBandRows: RowBands.banding(threadCount: 1).leastRowsAThread,
             partsArePieces: partsArePieces)
     }
 }

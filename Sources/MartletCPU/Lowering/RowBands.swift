@@ -13,7 +13,7 @@ class RowwisePhase: Phase {
     func run(rows: Range<Int>, batch: BatchBuffers) { preconditionFailure("a row-wise phase runs rows") }
 }
 
-/// A row-wise phase whose items are groups of rows. Several of them follow each other on a band of rows without a barrier:
+/// A row-wise phase whose items are rows, dealt in bands. Several of them follow each other on a band of rows without a barrier:
 /// what one leaves the next finds in its core's own cache, while weights, which all bands read, come from farther away.
 /// Of many rows that is the better deal.
 final class RowBands: Phase {
@@ -21,35 +21,31 @@ final class RowBands: Phase {
 
     init(phase: RowwisePhase) { self.phase = phase }
 
-    private static let groupRows = Int(MARTLET_ROW_GROUP)
-    /// Rows for which it pays to read all weights.
-    static let leastRows = 64
-    /// Rows for which it pays to read them once more.
-    private static let bandRows = 128
-
-    /// Whether there is a band for each thread.
-    static func pay(rows: Int, threadCount: Int) -> Bool { rows >= leastRows * threadCount }
+    /// A thread has 64 rows or more: for so many it pays to read all weights. For 128 it pays to read them once more. A band
+    /// takes so long that one too many would have all other threads wait.
+    static func banding(threadCount: Int) -> RowBanding {
+        RowBanding(
+            threadCount: threadCount, groupRows: Int(MARTLET_ROW_GROUP), leastRowsAThread: 64, bandRows: 128,
+            mostBandsAThread: 4)
+    }
 
     override var name: String { phase.name }
 
-    override func itemCount(_ batch: BatchBuffers) -> Int {
-        (phase.extent.count(batch) + Self.groupRows - 1) / Self.groupRows
+    override func itemCount(_ batch: BatchBuffers) -> Int { phase.extent.count(batch) }
+
+    override func chunkCount(_ rows: Int, _ deal: Deal) -> Int {
+        Self.banding(threadCount: deal.threadCount).bandCount(rows: rows)
     }
 
-    /// Bands of one size, up to four a thread and the same number for each: a band takes so long that one too many would
-    /// have all other threads wait.
-    override func chunkCount(_ items: Int, _ deal: Deal) -> Int {
-        let bands = items * Self.groupRows / Self.bandRows
-        return min(items, deal.threadCount * min(max(1, bands / deal.threadCount), 4))
-    }
-
-    override func items(of total: Int, chunk: Int, count: Int, _ deal: Deal) -> Range<Int> {
-        slice(of: total, chunk: chunk, count: count)
+    override func items(of rows: Int, chunk: Int, count: Int, _ deal: Deal) -> Range<Int> {
+        let banding = Self.banding(threadCount: deal.threadCount)
+        let (thread, turn) = chunk.quotientAndRemainder(dividingBy: count / deal.threadCount)
+        let groups = banding.groups(of: banding.band(of: thread, turn: turn), rows: rows)
+        return groups.lowerBound * banding.groupRows..<min(groups.upperBound * banding.groupRows, rows)
     }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        let rows = items.lowerBound * Self.groupRows..<items.upperBound * Self.groupRows
-        phase.run(rows: rows.clamped(to: 0..<phase.extent.count(batch)), batch: batch)
+        phase.run(rows: items, batch: batch)
     }
 }
 

@@ -52,12 +52,12 @@ final class Submission: PhasedJob, @unchecked Sendable {
     /// stand before it.
     private static let lookahead = 4
 
-    func prepare(after phase: Int, worker: Int, step: Int) -> Bool {
-        for next in phase + 1..<min(phase + 1 + Self.lookahead, phaseCount) {
+    func prepare(for phase: Int, worker: Int, step: Int) -> Bool {
+        for next in phase..<min(phase + Self.lookahead, phaseCount) {
             let count = chunkCount(phase: next)
             guard count > 1 else { continue }
-            // Whoever ends the phase before claims the first chunk; who waits comes after.
-            let chunk = min(max(1, worker), count - 1)
+            let share = WorkerPool.share(of: count, worker: worker, threadCount: deal.threadCount)
+            guard let chunk = share.first else { return false }
             return withPhase(next) { lowered, batch in
                 lowered.prefetch(
                     lowered.items(chunk: chunk, count: count, batch, deal), step: step, batch: batch)

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How a device divides the rows of a large batch among threads: in bands of rows that follow each other, of one size, the
+/// same number for each thread.
+///
+/// A thread's bands stand as far from the first row as from the last, so that where a prompt's rows follow each other its
+/// queries see as many keys as any other thread's.
+public struct RowBanding: Hashable, Sendable {
+    public var threadCount: Int
+    /// Rows that stay together.
+    public var groupRows: Int
+    /// Rows that each thread must have, or bands don't pay.
+    public var leastRowsAThread: Int
+    /// About how many rows a band has, until each thread has `mostBandsAThread`.
+    public var bandRows: Int
+    public var mostBandsAThread: Int
+
+    /// - Precondition: all are positive.
+    public init(threadCount: Int, groupRows: Int, leastRowsAThread: Int, bandRows: Int, mostBandsAThread: Int) {
+        precondition(threadCount > 0 && groupRows > 0 && leastRowsAThread > 0 && bandRows > 0 && mostBandsAThread > 0)
+        self.threadCount = threadCount
+        self.groupRows = groupRows
+        self.leastRowsAThread = leastRowsAThread
+        self.bandRows = bandRows
+        self.mostBandsAThread = mostBandsAThread
+    }
+
+    /// Whether so many rows are divided.
+    public func pays(rows: Int) -> Bool { rows >= leastRowsAThread * threadCount }
+
+    /// Bands of so many rows; a multiple of the number of threads, 0 without rows.
+    public func bandCount(rows: Int) -> Int {
+        rows == 0 ? 0 : threadCount * min(max(1, rows / bandRows / threadCount), mostBandsAThread)
+    }
+
+    /// Which band a thread takes at its `turn`, counted from 0.
+    public func band(of thread: Int, turn: Int) -> Int {
+        turn * threadCount + (turn.isMultiple(of: 2) ? thread : threadCount - 1 - thread)
+    }
+
+    /// The groups of rows in a band.
+    public func groups(of band: Int, rows: Int) -> Range<Int> {
+        let (groups, bands) = (groupCount(rows), bandCount(rows: rows))
+        return groups * band / bands..<groups * (band + 1) / bands
+    }
+
+    /// Whose band a row is in; 0 of rows that aren't divided.
+    public func thread(of row: Int, rows: Int) -> Int {
+        guard pays(rows: rows) else { return 0 }
+        // The last band that begins no later than the row's group.
+        let band = ((row / groupRows + 1) * bandCount(rows: rows) - 1) / groupCount(rows)
+        let (turn, place) = band.quotientAndRemainder(dividingBy: threadCount)
+        return turn.isMultiple(of: 2) ? place : threadCount - 1 - place
+    }
+
+    private func groupCount(_ rows: Int) -> Int { (rows + groupRows - 1) / groupRows }
+}
