@@ -43,40 +43,49 @@ static float round_to_words(const float *input, int64_t count, float most, uint1
     return largest < 0x7f800000 ? unit : __builtin_nanf("");
 }
 
-// The formats that lie in pairs of 16 bits: rounded at once, then put in place.
-static void write_pairs(const float *key, const float *value, uint8_t *keys, uint8_t *values, int64_t lane,
-                        int64_t head_size, MartletFormat format) {
-    uint16_t rounded[2][MARTLET_MAX_HEAD_SIZE];
-    const int64_t padded = padded_head_size(head_size);
+// A token's K or V as 16 bits a number, ready to be put in place; what is 1 in whole numbers goes among their group's units.
+static void round_token(const float *input, int64_t count, int64_t padded, MartletFormat format, float most,
+                        float *unit, uint16_t *rounded) {
     if (format == MartletFormatInt16) {
-        ((float *)(keys + MARTLET_CACHE_GROUP * head_size * 2))[lane] =
-            round_to_words(key, head_size, MARTLET_LARGEST_KEY_WORD, rounded[0]);
-        ((float *)(values + MARTLET_CACHE_GROUP * padded * 2))[lane] =
-            round_to_words(value, head_size, MARTLET_LARGEST_VALUE_WORD, rounded[1]);
+        *unit = round_to_words(input, count, most, rounded);
     } else {
-        for (int64_t d = 0; d < head_size; d++) {
-            rounded[0][d] = round_bf16_scalar(key[d]);
-            rounded[1][d] = round_bf16_scalar(value[d]);
-        }
+        for (int64_t d = 0; d < count; d++) rounded[d] = round_bf16_scalar(input[d]);
     }
-    for (int64_t d = head_size; d < padded; d++) rounded[1][d] = 0;
-    for (int64_t d = 0; d < head_size; d += 2)
-        memcpy(keys + (d / 2 * MARTLET_CACHE_GROUP + lane) * 4, rounded[0] + d, 4);
-    uint16_t *first = (uint16_t *)values + lane / 2 * padded * 2 + lane % 2;
-    for (int64_t d = 0; d < padded; d++) first[2 * d] = rounded[1][d];
+    for (int64_t d = count; d < padded; d++) rounded[d] = 0;
 }
 
-void martlet_write_cache(const float *key, const float *value, uint8_t *keys, uint8_t *values, int64_t offset,
-                         int64_t head_size, MartletFormat format, float key_scale, float value_scale) {
-    const int64_t padded = padded_head_size(head_size), bytes = format_bytes(format);
-    const int64_t group = offset / MARTLET_CACHE_GROUP, lane = offset % MARTLET_CACHE_GROUP;
-    keys += group * group_bytes(format, head_size);
-    values += group * group_bytes(format, padded);
-    if (format == MartletFormatBfloat16 || format == MartletFormatInt16) {
-        write_pairs(key, value, keys, values, lane, head_size, format);
-        return;
+// The formats that lie in pairs of 16 bits, for a token, or for the two of a pair: `lane` is even then.
+static void write_pairs(const float *key, const float *value, int64_t stride, int64_t tokens, uint8_t *keys,
+                        uint8_t *values, int64_t lane, int64_t head_size, MartletFormat format) {
+    uint16_t k[2][MARTLET_MAX_HEAD_SIZE], v[2][MARTLET_MAX_HEAD_SIZE];
+    const int64_t padded = padded_head_size(head_size);
+    float *key_units = (float *)(keys + MARTLET_CACHE_GROUP * head_size * 2) + lane;
+    float *value_units = (float *)(values + MARTLET_CACHE_GROUP * padded * 2) + lane;
+    for (int64_t t = 0; t < tokens; t++) {
+        round_token(key + t * stride, head_size, head_size, format, MARTLET_LARGEST_KEY_WORD, key_units + t, k[t]);
+        round_token(value + t * stride, head_size, padded, format, MARTLET_LARGEST_VALUE_WORD, value_units + t, v[t]);
     }
-    if (bytes > 1) key_scale = value_scale = 1;
+    uint8_t *pairs = keys + lane * 4;
+    uint16_t *rows = (uint16_t *)values + lane / 2 * padded * 2;
+    if (tokens == 2) {
+        for (int64_t d = 0; d < head_size; d += 2, pairs += MARTLET_CACHE_GROUP * 4) {
+            memcpy(pairs, k[0] + d, 4);
+            memcpy(pairs + 4, k[1] + d, 4);
+        }
+        for (int64_t d = 0; d < padded; d++) {
+            rows[2 * d] = v[0][d];
+            rows[2 * d + 1] = v[1][d];
+        }
+    } else {
+        for (int64_t d = 0; d < head_size; d += 2, pairs += MARTLET_CACHE_GROUP * 4) memcpy(pairs, k[0] + d, 4);
+        for (int64_t d = 0; d < padded; d++) rows[2 * d + lane % 2] = v[0][d];
+    }
+}
+
+static void write_elements(const float *key, const float *value, uint8_t *keys, uint8_t *values, int64_t lane,
+                           int64_t head_size, MartletFormat format, float key_scale, float value_scale) {
+    const int64_t padded = padded_head_size(head_size);
+    if (format_bytes(format) > 1) key_scale = value_scale = 1;
     const bool paired = is_paired(format);
     for (int64_t d = 0; d < head_size; d++) {
         int64_t element = paired ? (d / 2 * MARTLET_CACHE_GROUP + lane) * 2 + d % 2 : d * MARTLET_CACHE_GROUP + lane;
@@ -85,5 +94,22 @@ void martlet_write_cache(const float *key, const float *value, uint8_t *keys, ui
     for (int64_t d = 0; d < padded; d++) {
         int64_t element = paired ? (lane / 2 * padded + d) * 2 + lane % 2 : lane * padded + d;
         put(values, element, d < head_size ? value[d] / value_scale : 0, format);
+    }
+}
+
+void martlet_write_cache(const float *key, const float *value, int64_t stride, int64_t tokens, uint8_t *keys,
+                         uint8_t *values, int64_t offset, int64_t head_size, MartletFormat format, float key_scale,
+                         float value_scale) {
+    const bool in_pairs = format == MartletFormatBfloat16 || format == MartletFormatInt16;
+    for (int64_t end = offset + tokens; offset < end;) {
+        const int64_t group = offset / MARTLET_CACHE_GROUP, lane = offset % MARTLET_CACHE_GROUP;
+        uint8_t *k = keys + group * group_bytes(format, head_size);
+        uint8_t *v = values + group * group_bytes(format, padded_head_size(head_size));
+        const int64_t count = in_pairs && lane % 2 == 0 && offset + 1 < end ? 2 : 1;
+        if (in_pairs) write_pairs(key, value, stride, count, k, v, lane, head_size, format);
+        else write_elements(key, value, k, v, lane, head_size, format, key_scale, value_scale);
+        offset += count;
+        key += count * stride;
+        value += count * stride;
     }
 }

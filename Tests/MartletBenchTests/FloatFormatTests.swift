@@ -58,13 +58,45 @@ import Testing
             }
             let value = random.normals(headSize)
             martlet_write_cache(
-                key, value, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
+                key, value, 0, 1, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
                 Int64(headSize), MartletFormat(format), scale, scale)
             for element in 0..<headSize {
                 let (keyCode, valueCode) = codes(cache, format, offset: offset, element: element)
                 #expect(format.decode(keyCode) == format.round(key[element] / scale))
                 #expect(format.decode(valueCode) == format.round(value[element] / scale))
             }
+        }
+    }
+
+    /// Tokens that are written together come out as one by one, and beside them nothing changes.
+    @Test(arguments: [CacheFormat.int16] + FloatFormat.allCases.map(CacheFormat.float), [40, 64])
+    func tokensAreWrittenTogether(_ format: CacheFormat, _ headSize: Int) throws {
+        var random = SeededGenerator(3)
+        let (blockSize, stride) = (32, headSize + 24)
+        func bytes(_ write: (CPUKeyValueCache) -> Void) throws -> [UInt8] {
+            let cache = try CPUKeyValueCache(
+                CacheLayout(
+                    layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1,
+                    format: format))
+            let bytes = UnsafeMutableRawBufferPointer(start: cache.memory.base, count: cache.memory.byteCount)
+            for index in bytes.indices { bytes[index] = UInt8(index % 251) }
+            write(cache)
+            return Array(bytes)
+        }
+        for _ in 0..<40 {
+            let first = Int.random(in: 0..<blockSize, using: &random)
+            let count = Int.random(in: 1...blockSize - first, using: &random)
+            let (keys, values) = (random.normals(stride * count), random.normals(stride * count))
+            func write(_ tokens: Range<Int>, to cache: CPUKeyValueCache) {
+                let block = cache.pointers(layer: 0)
+                martlet_write_cache(
+                    Array(keys[(tokens.lowerBound * stride)...]), Array(values[(tokens.lowerBound * stride)...]),
+                    Int64(stride), Int64(tokens.count), block.keys, block.values, Int64(first + tokens.lowerBound),
+                    Int64(headSize), MartletFormat(format), 0.3, 0.3)
+            }
+            let together = try bytes { write(0..<count, to: $0) }
+            let alone = try bytes { for token in 0..<count { write(token..<token + 1, to: $0) } }
+            #expect(together == alone)
         }
     }
 

@@ -57,7 +57,7 @@ import Testing
             if offset == 3 { key = key.map { _ in 0 } }
             if offset == 5 { value[headSize / 2] = .infinity }
             martlet_write_cache(
-                key, value, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
+                key, value, 0, 1, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
                 Int64(headSize), .int16, 1, 1)
             let (lane, group) = (offset % 16, offset / 16)
             // Two blocks are a chunk.

@@ -99,24 +99,38 @@ struct RotateAndWriteCacheRows: RowOperation {
     let layer: Int
 
     func run(rows: Range<Int>, batch: BatchBuffers) {
-        for row in rows { run(row: row, batch: batch) }
+        let heads = parameters.heads
+        let rotated = Int64(heads.queryHeads + heads.keyValueHeads)
+        for row in rows {
+            kernels.rotateHeads(
+                queryKeyValue.row(row), rotated, Int64(heads.headSize), angles.row(row), Int64(angles.columns / 2))
+        }
+        var first = rows.lowerBound
+        while first < rows.upperBound {
+            let slot = Int(batch.slotMapping[first])
+            var end = first + 1
+            // Rows that follow each other in a block are written together.
+            while slot >= 0, end < rows.upperBound, Int(batch.slotMapping[end]) == slot + end - first,
+                (slot + end - first) % cache.layout.blockSize != 0
+            {
+                end += 1
+            }
+            if slot >= 0 { write(first..<end, at: slot) }
+            first = end
+        }
     }
 
-    private func run(row: Int, batch: BatchBuffers) {
+    private func write(_ rows: Range<Int>, at slot: Int) {
         let (heads, layout) = (parameters.heads, cache.layout)
         let (headSize, blockSize) = (heads.headSize, layout.blockSize)
-        let query = queryKeyValue.row(row)
-        let rotated = heads.queryHeads + heads.keyValueHeads
-        kernels.rotateHeads(query, Int64(rotated), Int64(headSize), angles.row(row), Int64(angles.columns / 2))
-        let slot = Int(batch.slotMapping[row])
-        guard slot >= 0 else { return }
-        let key = query + heads.queryHeads * headSize
+        let key = queryKeyValue.row(rows.lowerBound) + heads.queryHeads * headSize
         let value = key + heads.keyValueHeads * headSize
         for head in 0..<heads.keyValueHeads {
             let block = cache.pointers(block: slot / blockSize, layer: layer, head: head)
             martlet_write_cache(
-                key + head * headSize, value + head * headSize, block.keys, block.values, Int64(slot % blockSize),
-                Int64(headSize), MartletFormat(layout.format), parameters.keyScale, parameters.valueScale)
+                key + head * headSize, value + head * headSize, Int64(queryKeyValue.columns), Int64(rows.count),
+                block.keys, block.values, Int64(slot % blockSize), Int64(headSize), MartletFormat(layout.format),
+                parameters.keyScale, parameters.valueScale)
         }
     }
 }
