@@ -43,11 +43,12 @@ static float round_to_words(const float *input, int64_t count, float most, uint1
     return largest < 0x7f800000 ? unit : __builtin_nanf("");
 }
 
-// A token's K or V as 16 bits a number, ready to be put in place; what is 1 in whole numbers goes among their group's units.
+// A token's K or V as 16 bits a number, ready to be put in place. What is 1 in whole numbers goes to the lane's place
+// among the group's units.
 static void round_token(const float *input, int64_t count, int64_t padded, MartletFormat format, float most,
-                        float *unit, uint16_t *rounded) {
+                        uint8_t *units, int64_t lane, uint16_t *rounded) {
     if (format == MartletFormatInt16) {
-        *unit = round_to_words(input, count, most, rounded);
+        ((float *)units)[lane] = round_to_words(input, count, most, rounded);
     } else {
         for (int64_t d = 0; d < count; d++) rounded[d] = round_bf16_scalar(input[d]);
     }
@@ -59,11 +60,13 @@ static void write_pairs(const float *key, const float *value, int64_t stride, in
                         uint8_t *values, int64_t lane, int64_t head_size, MartletFormat format) {
     uint16_t k[2][MARTLET_MAX_HEAD_SIZE], v[2][MARTLET_MAX_HEAD_SIZE];
     const int64_t padded = padded_head_size(head_size);
-    float *key_units = (float *)(keys + MARTLET_CACHE_GROUP * head_size * 2) + lane;
-    float *value_units = (float *)(values + MARTLET_CACHE_GROUP * padded * 2) + lane;
+    uint8_t *key_units = keys + MARTLET_CACHE_GROUP * head_size * 2;
+    uint8_t *value_units = values + MARTLET_CACHE_GROUP * padded * 2;
     for (int64_t t = 0; t < tokens; t++) {
-        round_token(key + t * stride, head_size, head_size, format, MARTLET_LARGEST_KEY_WORD, key_units + t, k[t]);
-        round_token(value + t * stride, head_size, padded, format, MARTLET_LARGEST_VALUE_WORD, value_units + t, v[t]);
+        round_token(key + t * stride, head_size, head_size, format, MARTLET_LARGEST_KEY_WORD, key_units, lane + t,
+                    k[t]);
+        round_token(value + t * stride, head_size, padded, format, MARTLET_LARGEST_VALUE_WORD, value_units, lane + t,
+                    v[t]);
     }
     uint8_t *pairs = keys + lane * 4;
     uint16_t *rows = (uint16_t *)values + lane / 2 * padded * 2;

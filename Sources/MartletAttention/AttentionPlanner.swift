@@ -44,8 +44,10 @@ public struct AttentionPlanner: Sendable {
         let share = total / (geometry.parallelism * Self.itemsPerWorker)
         forEachTile(of: batch) { append($0, pieces: pieces(of: $0, share: share), to: batch) }
         let rows = batch.tokenCount
+        // Beside decodes whoever is free takes the longest of all.
+        let banding = batch.plan.decodeCount == 0 ? geometry.rowBanding : nil
         Self.sort(batch.plan.prefills, batch.plan.prefillCount) {
-            geometry.rowBanding?.thread(of: Int($0.firstRow), rows: rows) ?? 0
+            banding?.thread(of: Int($0.firstRow), rows: rows) ?? 0
         }
         Self.sort(batch.plan.decodes, batch.plan.decodeCount) { _ in 0 }
     }
@@ -132,7 +134,8 @@ public struct AttentionPlanner: Sendable {
         }
     }
 
-    /// Longest first among those of a thread: what is claimed last is short, so no worker is left alone with a long item.
+    /// Longest first among those of a thread: what is claimed last is short, so no worker is left alone with a long
+    /// item.
     ///
     /// A heap sort, because the standard library's allocates.
     private static func sort(

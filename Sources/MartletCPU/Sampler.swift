@@ -108,8 +108,8 @@ struct Sampler {
     private func draw(_ logits: UnsafePointer<Float>, _ maximum: Float, _ row: SamplingRow) -> Int {
         let weights = weights.pointer(to: Float.self)
         _ = kernels.sumOfExponentials(logits, Int64(vocabularySize), maximum, 1 / row.temperature, weights)
-        // The likeliest token's weight is 1.
-        let least = max(row.minP, .leastNonzeroMagnitude)
+        // The likeliest token's weight is 1. Some tables know no weights below normal numbers.
+        let least = max(row.minP, .leastNormalMagnitude)
         let uniform = row.key.uniform(draw: 0)
         guard row.topK > 0 || row.topP < 1 else { return drawFromAll(least: least, uniform: uniform) }
         return drawFromLikeliest(row, least: least, uniform: uniform)

@@ -24,10 +24,11 @@ extension PhasedJob {
 
 /// Threads that claim the chunks of a job's phases. The caller works too.
 ///
-/// Each thread has a share of a phase's chunks, claims them from the first on, and then the last ones of others' shares. So
-/// a thread finds in its own cache what it left there a phase before, or read there a step before, and nobody waits for a
-/// thread that has claimed nothing: one that the scheduler took away, or that wakes late, costs its share and no stall. A whole job costs one wake-up; between phases threads spin, yielding every 64 turns. A phase
-/// of one chunk is run by whoever finished the phase before it, so that little work in between costs no barrier of its
+/// Each thread has a share of a phase's chunks, claims them from the first on, and then the last ones of others'
+/// shares. So a thread finds in its own cache what it left there a phase before, or read there a step before, and
+/// nobody waits for a thread that has claimed nothing: one that the scheduler took away, or that wakes late, costs its
+/// share and no stall. A whole job costs one wake-up; between phases threads spin, yielding every 64 turns. A phase of
+/// one chunk is run by whoever finished the phase before it, so that little work in between costs no barrier of its
 /// own.
 final class WorkerPool: Sendable {
     static let maximumChunks = 0xffff
@@ -113,8 +114,8 @@ private final class WorkerContext: Sendable {
     }
 }
 
-/// What a thread has of the current phase. No two threads' seats are on one cache line, nor on two neighbouring ones, which
-/// come in pairs: who waits at its own seat would take another's from the thread that works there.
+/// What a thread has of the current phase. No two threads' seats are on one cache line, nor on two neighbouring ones,
+/// which come in pairs: who waits at its own seat would take another's from the thread that works there.
 private final class Seat: Sendable {
     /// The chunks of a thread's share that nobody has claimed, of the `phase` counted over the pool's whole life.
     struct Share {
@@ -145,10 +146,10 @@ private final class Seat: Sendable {
 
 /// What the threads of a pool share.
 ///
-/// Whoever ends a phase deals the chunks of the next one to the seats, its own with a chunk claimed. A chunk is claimed by
-/// swapping a seat's share for one without it, which can only succeed while the phase that it was looked at in is still the
-/// current one. Each thread waits at its own seat: between cores far from each other a value takes a fifth of a microsecond
-/// to come over, and so it has to come once.
+/// Whoever ends a phase deals the chunks of the next one to the seats, its own with a chunk claimed. A chunk is
+/// claimed by swapping a seat's share for one without it, which can only succeed while the phase that it was looked at
+/// in is still the current one. Each thread waits at its own seat: between cores far from each other a value takes a
+/// fifth of a microsecond to come over, and so it has to come once.
 private final class PoolState: Sendable {
     /// A run of a job. The number of its phases stands here, and not only with the job, because a worker that comes
     /// when the run is over must see that without touching the job, which may have begun another run.
@@ -221,8 +222,8 @@ private final class PoolState: Sendable {
         for _ in 0..<parked.exchange(0, ordering: .sequentiallyConsistent) { bell.signal() }
     }
 
-    /// Runs phases of one chunk, passes those of none, and deals the first that has more, or the run's end. Only whoever
-    /// finished the phase before comes here, so nothing else runs meanwhile.
+    /// Runs phases of one chunk, passes those of none, and deals the first that has more, or the run's end. Only
+    /// whoever finished the phase before comes here, so nothing else runs meanwhile.
     ///
     /// - Returns: a chunk for the caller to run.
     private func advance(to first: UInt32, of posting: Posting, worker: Int) -> Claim? {
@@ -238,8 +239,8 @@ private final class PoolState: Sendable {
             phase &+= 1
         }
         var own: Claim?
-        // The first seat last, because it has a chunk if any has, and is the caller's: as long as it hasn't been dealt to,
-        // neither this phase nor the run can end, and nobody else deals.
+        // The first seat last, because it has a chunk if any has, and is the caller's: as long as it hasn't been dealt
+        // to, neither this phase nor the run can end, and nobody else deals.
         for seat in seats.indices.reversed() {
             var share = Seat.Share(
                 phase: phase, chunks: WorkerPool.share(of: chunks, worker: seat, threadCount: seats.count))
@@ -295,7 +296,7 @@ private final class PoolState: Sendable {
     /// - Parameter isLeft: becomes false where no share has, nor will have in this phase.
     private func takeFromOthers(phase: UInt32, worker: Int, isLeft: inout Bool) -> Claim? {
         isLeft = false
-        for step in 1..<max(1, seats.count) {
+        for step in 1..<seats.count {
             let seat = (worker + step) % seats.count
             while true {
                 let share = share(at: seat)

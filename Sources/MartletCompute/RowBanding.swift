@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How a device divides the rows of a large batch among threads: in bands of rows that follow each other, of one size, the
-/// same number for each thread.
+/// How a device divides the rows of a large batch among threads: in bands of rows that follow each other, of one
+/// size, the same number for each thread.
 ///
-/// A thread's bands stand as far from the first row as from the last, so that where a prompt's rows follow each other its
-/// queries see as many keys as any other thread's.
+/// Of several bands a thread's stand as far from the first row as from the last, so that where a prompt's rows follow
+/// each other its queries see as many keys as any other thread's.
 public struct RowBanding: Hashable, Sendable {
+    /// Threads that rows are divided among.
     public var threadCount: Int
     /// Rows that stay together.
     public var groupRows: Int
@@ -13,6 +14,7 @@ public struct RowBanding: Hashable, Sendable {
     public var leastRowsAThread: Int
     /// About how many rows a band has, until each thread has `mostBandsAThread`.
     public var bandRows: Int
+    /// However many rows there are; even, or 1.
     public var mostBandsAThread: Int
 
     /// - Precondition: all are positive.
@@ -30,7 +32,10 @@ public struct RowBanding: Hashable, Sendable {
 
     /// Bands of so many rows; a multiple of the number of threads, 0 without rows.
     public func bandCount(rows: Int) -> Int {
-        rows == 0 ? 0 : threadCount * min(max(1, rows / bandRows / threadCount), mostBandsAThread)
+        guard rows > 0 else { return 0 }
+        let each = min(max(1, rows / bandRows / threadCount), mostBandsAThread)
+        // One without a partner would be as far from a thread's others as it can be.
+        return threadCount * (each > 1 ? each / 2 * 2 : 1)
     }
 
     /// Which band a thread takes at its `turn`, counted from 0.

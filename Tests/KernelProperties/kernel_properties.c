@@ -232,8 +232,8 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
             uint8_t *keys = cache + table[t / block] / chunk * chunk_bytes, *values = keys + chunk * kv_heads * key_bytes;
             const int64_t place = table[t / block] % chunk * kv_heads + h;
             martlet_write_cache(k + (t * kv_heads + h) * head_size, v + (t * kv_heads + h) * head_size,
-                                kv_heads * head_size, run, keys + place * key_bytes, values + place * value_bytes, t % block,
-                                head_size, format, 1, 1);
+                                kv_heads * head_size, run, keys + place * key_bytes, values + place * value_bytes,
+                                t % block, head_size, format, 1, 1);
         }
     }
     MartletAttentionLayer layer = {0};

@@ -16,10 +16,14 @@ private struct Coverage {
         segments = Array(repeating: [:], count: batch.tokenCount)
         writes = Array(repeating: 0, count: batch.tokenCount)
         let plan = batch.plan
-        for (launch, count) in [(plan.prefills, plan.prefillCount), (plan.decodes, plan.decodeCount)] {
+        for (launch, count, banding) in [
+            (plan.prefills, plan.prefillCount, plan.decodeCount == 0 ? banding : nil),
+            (plan.decodes, plan.decodeCount, nil),
+        ] {
             var previous = (thread: 0, work: Int.max)
             for item in launch.prefix(count) {
                 let thread = banding?.thread(of: Int(item.firstRow), rows: batch.tokenCount) ?? 0
+                if thread < previous.thread { problem = "threads' items don't stand together" }
                 if thread == previous.thread, item.work > previous.work {
                     problem = "a longer item after a shorter one"
                 }
@@ -190,7 +194,8 @@ private struct Coverage {
         }
     }
 
-    /// Where rows are divided among threads their prefills stand together, each thread's longest first, and come to as much.
+    /// Where rows are divided among threads their prefills stand together, each thread's longest first, and come to as
+    /// much.
     @Test func prefillsOfAThreadStandTogether() {
         let banding = RowBanding(threadCount: 2, groupRows: 8, leastRowsAThread: 64, bandRows: 128, mostBandsAThread: 4)
         let batch = BatchBuffers(

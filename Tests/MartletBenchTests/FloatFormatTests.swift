@@ -78,24 +78,27 @@ import Testing
                 CacheLayout(
                     layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1,
                     format: format))
-            let bytes = UnsafeMutableRawBufferPointer(start: cache.memory.base, count: cache.memory.byteCount)
-            for index in bytes.indices { bytes[index] = UInt8(index % 251) }
-            write(cache)
-            return Array(bytes)
+            return withExtendedLifetime(cache) {
+                write(cache)
+                return Array(UnsafeRawBufferPointer(start: cache.memory.base, count: cache.memory.byteCount))
+            }
         }
+        let (keys, values) = (random.normals(stride * blockSize), random.normals(stride * blockSize))
+        func write(_ tokens: Range<Int>, to cache: CPUKeyValueCache) {
+            let block = cache.pointers(layer: 0)
+            martlet_write_cache(
+                Array(keys[(tokens.lowerBound * stride)...]), Array(values[(tokens.lowerBound * stride)...]),
+                Int64(stride), Int64(tokens.count), block.keys, block.values, Int64(tokens.lowerBound),
+                Int64(headSize), MartletFormat(format), 0.3, 0.3)
+        }
+        let alone = try bytes { for token in 0..<blockSize { write(token..<token + 1, to: $0) } }
         for _ in 0..<40 {
             let first = Int.random(in: 0..<blockSize, using: &random)
-            let count = Int.random(in: 1...blockSize - first, using: &random)
-            let (keys, values) = (random.normals(stride * count), random.normals(stride * count))
-            func write(_ tokens: Range<Int>, to cache: CPUKeyValueCache) {
-                let block = cache.pointers(layer: 0)
-                martlet_write_cache(
-                    Array(keys[(tokens.lowerBound * stride)...]), Array(values[(tokens.lowerBound * stride)...]),
-                    Int64(stride), Int64(tokens.count), block.keys, block.values, Int64(first + tokens.lowerBound),
-                    Int64(headSize), MartletFormat(format), 0.3, 0.3)
+            let end = Int.random(in: first + 1...blockSize, using: &random)
+            let together = try bytes {
+                for token in 0..<blockSize where !(first..<end).contains(token) { write(token..<token + 1, to: $0) }
+                write(first..<end, to: $0)
             }
-            let together = try bytes { write(0..<count, to: $0) }
-            let alone = try bytes { for token in 0..<count { write(token..<token + 1, to: $0) } }
             #expect(together == alone)
         }
     }

@@ -387,11 +387,13 @@ private final class ScriptedRunner: StepRunner {
         var refusal: EngineError?
         for _ in 0..<50 where refusal == nil {
             let streams = try (0..<3).map { _ in try engine.generate(.random(10, answer: 200)) }
+            var fourth: GenerationStream?
             do {
-                _ = try await engine.generate(.random(10, answer: 1)).answers()
-            } catch let error as EngineError {
+                fourth = try engine.generate(.random(10, answer: 1))
+            } catch {
                 refusal = error
             }
+            _ = try await fourth?.answers()
             for stream in streams { _ = try await stream.answers() }
         }
         #expect(refusal?.code == .overloaded)

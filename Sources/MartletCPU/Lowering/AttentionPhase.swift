@@ -55,10 +55,11 @@ final class AttentionPhase: Phase {
         }
     }
 
-    /// Where the plan has the item of a number. Threads take numbers that follow each other. Those of rows in bands stand as
-    /// the threads that have the rows take them; of others each thread has every so manyth, so that all begin with long ones.
+    /// Where the plan has the item of a number. Threads take numbers that follow each other. Where all are prefills of
+    /// rows in bands they stand as the threads that have the rows take them; elsewhere each thread has every so
+    /// manyth, so that all begin with long ones.
     private func place(of item: Int, among count: Int, _ batch: BatchBuffers) -> Int {
-        guard !banding.pays(rows: batch.tokenCount) else { return item }
+        guard batch.plan.decodeCount > 0 || !banding.pays(rows: batch.tokenCount) else { return item }
         let (each, rest) = count.quotientAndRemainder(dividingBy: threadCount)
         let longer = rest * (each + 1)
         let thread = item < longer ? item / (each + 1) : rest + (item - longer) / max(1, each)

@@ -37,8 +37,8 @@ class Phase {
     }
 }
 
-/// How items are cut into chunks, as the pool deals them to threads: each has one. Only of much work the last quarter of
-/// each thread's items is another, for whoever comes first.
+/// How items are cut into chunks, as the pool deals them to threads: each has one. Only of much work the last quarter
+/// of each thread's items is another, for whoever comes first.
 struct Deal {
     let threadCount: Int
 

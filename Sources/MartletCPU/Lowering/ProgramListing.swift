@@ -44,7 +44,7 @@ extension CPUDevice {
         }
         return ProgramListing(
             phases: list(phases), bands: list(phases.inBands()),
-            leastBandRows: RowBands.banding(threadCount: 1).leastRowsAThread,
+            leastBandRows: RowBands.leastRowsAThread,
             partsArePieces: partsArePieces)
     }
 }

@@ -13,20 +13,23 @@ class RowwisePhase: Phase {
     func run(rows: Range<Int>, batch: BatchBuffers) { preconditionFailure("a row-wise phase runs rows") }
 }
 
-/// A row-wise phase whose items are rows, dealt in bands. Several of them follow each other on a band of rows without a barrier:
-/// what one leaves the next finds in its core's own cache, while weights, which all bands read, come from farther away.
-/// Of many rows that is the better deal.
+/// A row-wise phase whose items are rows, dealt in bands. Several of them follow each other on a band of rows without
+/// a barrier: what one leaves the next finds in its core's own cache, while weights, which all bands read, come from
+/// farther away. Of many rows that is the better deal.
 final class RowBands: Phase {
     let phase: RowwisePhase
 
     init(phase: RowwisePhase) { self.phase = phase }
 
-    /// A thread has 64 rows or more: for so many it pays to read all weights. For 128 it pays to read them once more. A band
-    /// takes so long that one too many would have all other threads wait.
+    /// Rows for which it pays to read all weights.
+    static let leastRowsAThread = 64
+
+    /// Of 128 rows and more it pays to read the weights once more. A band takes so long that one too many would have
+    /// all other threads wait.
     static func banding(threadCount: Int) -> RowBanding {
         RowBanding(
-            threadCount: threadCount, groupRows: Int(MARTLET_ROW_GROUP), leastRowsAThread: 64, bandRows: 128,
-            mostBandsAThread: 4)
+            threadCount: threadCount, groupRows: Int(MARTLET_ROW_GROUP), leastRowsAThread: leastRowsAThread,
+            bandRows: 128, mostBandsAThread: 4)
     }
 
     override var name: String { phase.name }
