@@ -38,7 +38,8 @@ final class WorkerPool: Sendable {
     private let threads: [pthread_t]
     private let jobs = Atomic<Int>(0)
 
-    /// A thread's share of a phase's chunks.
+    /// A thread's share of a phase's chunks. Unlike with `slice` the first threads have what is left of equal ones: the
+    /// caller, thread 0, has a chunk if any has.
     static func share(of chunkCount: Int, worker: Int, threadCount: Int) -> Range<Int> {
         let (each, rest) = chunkCount.quotientAndRemainder(dividingBy: threadCount)
         let first = worker * each + min(worker, rest)
