@@ -2,6 +2,7 @@
 
 import CMartletKernels
 import MartletCompute
+import Synchronization
 
 /// A matrix packed into panels of 32 output columns for the linear kernels; see `CMartletKernels.h` for the layouts.
 final class PanelWeight: DeviceWeight {
@@ -34,14 +35,26 @@ final class PanelWeight: DeviceWeight {
         _ tensor: HostTensor, for kernels: MartletKernelTable, on pool: WorkerPool
     ) throws(DeviceError) -> PanelWeight {
         let format = MartletPanelFormat(tensor.elementType, for: kernels)
+        if let weight = try pack(tensor, as: format, on: pool) { return weight }
+        guard format == .twelveBit, let weight = try pack(tensor, as: .bfloat16, on: pool) else {
+            preconditionFailure("every matrix fits panels of \(format)")
+        }
+        return weight
+    }
+
+    /// nil where the format can't hold the tensor's numbers.
+    private static func pack(
+        _ tensor: HostTensor, as format: MartletPanelFormat, on pool: WorkerPool
+    ) throws(DeviceError) -> PanelWeight? {
         guard let byteCount = byteCount(format, rows: tensor.rows, columns: tensor.columns) else {
             throw DeviceError(code: .outOfMemory, message: "a weight is too large to address")
         }
         let weight = PanelWeight(
             format: format, outputs: tensor.rows, inputs: tensor.columns,
             memory: try DeviceMemory(byteCount: byteCount))
-        pool.run(PackingJob(tensor: tensor, weight: weight))
-        return weight
+        let job = PackingJob(tensor: tensor, weight: weight)
+        pool.run(job)
+        return job.fits ? weight : nil
     }
 
     /// Bytes of a packed matrix, nil where they can't be addressed.
@@ -64,12 +77,14 @@ final class PanelWeight: DeviceWeight {
             martlet_unpack_words(panel.assumingMemoryBound(to: UInt8.self), column, Int64(inputs), output)
         case .bfloat16:
             martlet_unpack_bf16(panel.assumingMemoryBound(to: UInt16.self), column, Int64(inputs), output)
+        case .twelveBit:
+            martlet_unpack_twelve_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(inputs), output)
         }
     }
 }
 
 extension MartletPanelFormat {
-    /// What a table's kernels read such a matrix as.
+    /// What a table's kernels read such a matrix as; of twelve bits where its numbers fit them, else of bf16.
     init(_ elementType: ElementType, for kernels: MartletKernelTable) {
         switch elementType {
         case .q4_0, .q4_1: self = .fourBit
@@ -86,7 +101,7 @@ extension MartletPanelFormat {
         switch self {
         case .fourBit, .eightBit: precision == .int16 ? .int16 : .int8
         case .words: .words
-        case .bfloat16: .bfloat16
+        case .bfloat16, .twelveBit: .bfloat16
         }
     }
 
@@ -98,6 +113,9 @@ extension MartletPanelFormat {
         case .words: (inputs + length - 1) / length * Int(MARTLET_WORDS_BLOCK_BYTES)
         // Pairs of inputs, so an even number of them.
         case .bfloat16: (inputs + inputs % 2) * PanelWeight.panelColumns * 2
+        case .twelveBit:
+            (inputs + Int(MARTLET_TWELVE_BIT_INPUTS) - 1) / Int(MARTLET_TWELVE_BIT_INPUTS)
+                * Int(MARTLET_TWELVE_BIT_BLOCK_BYTES)
         }
     }
 }
@@ -121,6 +139,10 @@ final class VectorWeight: DeviceWeight {
 private final class PackingJob: PhasedJob, @unchecked Sendable {
     private let tensor: HostTensor
     private let weight: PanelWeight
+    private let overflown = Atomic(false)
+
+    /// Whether the panels hold all of the tensor; once it has run.
+    var fits: Bool { !overflown.load(ordering: .relaxed) }
 
     init(tensor: HostTensor, weight: PanelWeight) {
         self.tensor = tensor
@@ -131,7 +153,7 @@ private final class PackingJob: PhasedJob, @unchecked Sendable {
     func chunkCount(phase: Int) -> Int { min(weight.panelCount, 256) }
 
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
-        for panel in slice(of: weight.panelCount, chunk: chunk, count: chunkCount) { pack(panel: panel) }
+        for panel in slice(of: weight.panelCount, chunk: chunk, count: chunkCount) where fits { pack(panel: panel) }
     }
 
     private func pack(panel: Int) {
@@ -151,9 +173,13 @@ private final class PackingJob: PhasedJob, @unchecked Sendable {
             withUnsafeTemporaryAllocation(of: Float.self, capacity: columns * inputs) { values in
                 guard let base = values.baseAddress else { return }
                 for column in 0..<columns { tensor.readRow(firstRow + column, to: base + column * inputs) }
-                if weight.format == .words {
-                    martlet_pack_words(base, columnCount, Int64(inputs), bytePanel)
-                } else {
+                switch weight.format {
+                case .words: martlet_pack_words(base, columnCount, Int64(inputs), bytePanel)
+                case .twelveBit:
+                    if !martlet_pack_twelve_bit(base, columnCount, Int64(inputs), bytePanel) {
+                        overflown.store(true, ordering: .relaxed)
+                    }
+                default:
                     martlet_pack_bf16(
                         base, columnCount, Int64(inputs), destination.assumingMemoryBound(to: UInt16.self))
                 }

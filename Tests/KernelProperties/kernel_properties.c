@@ -54,7 +54,7 @@ typedef struct {
 
 // How far packing may move a float.
 static float most_moved(MartletPanelFormat format, const float *row, int64_t k, int64_t inputs) {
-    if (format == MartletPanelFormatBfloat16) return fabsf(row[k]) / 256;
+    if (format >= MartletPanelFormatBfloat16) return fabsf(row[k]) / 256;
     float largest = 0;
     for (int64_t i = k / 32 * 32; i < inputs && i < k / 32 * 32 + 32; i++) largest = fmaxf(largest, fabsf(row[i]));
     return largest / 8192;
@@ -65,6 +65,7 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
     const int64_t bytes = format == MartletPanelFormatFourBit ? blocks * MARTLET_FOUR_BIT_BLOCK_BYTES
         : format == MartletPanelFormatEightBit                ? blocks * MARTLET_EIGHT_BIT_BLOCK_BYTES
         : format == MartletPanelFormatWords                   ? (inputs + 31) / 32 * MARTLET_WORDS_BLOCK_BYTES
+        : format == MartletPanelFormatTwelveBit               ? (inputs + 63) / 64 * MARTLET_TWELVE_BIT_BLOCK_BYTES
                                                               : (inputs + 1) / 2 * 128;
     uint8_t *base = calloc((size_t)(panels * bytes + 64), 1);
     Weight w = {{base, bytes, format}, malloc((size_t)(outputs * inputs) * sizeof(float)), outputs, inputs};
@@ -85,12 +86,15 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
         else if (format == MartletPanelFormatEightBit)
             martlet_pack_q8_0(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
         else if (format == MartletPanelFormatWords) martlet_pack_words(floats + p * 32 * inputs, columns, inputs, panel);
+        else if (format == MartletPanelFormatTwelveBit)
+            CHECK(martlet_pack_twelve_bit(floats + p * 32 * inputs, columns, inputs, panel), "twelve bits are too few");
         else martlet_pack_bf16(floats + p * 32 * inputs, columns, inputs, (uint16_t *)panel);
         for (int64_t c = 0; c < columns; c++) {
             float *row = w.rows + (p * 32 + c) * inputs;
             if (format == MartletPanelFormatFourBit) martlet_unpack_four_bit(panel, c, blocks, row);
             else if (format == MartletPanelFormatEightBit) martlet_unpack_eight_bit(panel, c, blocks, row);
             else if (format == MartletPanelFormatWords) martlet_unpack_words(panel, c, inputs, row);
+            else if (format == MartletPanelFormatTwelveBit) martlet_unpack_twelve_bit(panel, c, inputs, row);
             else martlet_unpack_bf16((uint16_t *)panel, c, inputs, row);
         }
     }
@@ -169,6 +173,55 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
     free((void *)w.panels.base);
     free(input), free(encoded.base), free(all), free(some), free(x), free(joined.base), free(apart.base), free(both);
     free(activated);
+}
+
+// Twelve bits hold what sixteen hold, numbers of rare exponents too, and their products have the same bits.
+static void check_twelve_bit(const MartletKernelTable *kernels, int64_t outputs, int64_t inputs) {
+    enum { rows = 19 };
+    const int64_t panels = (outputs + 31) / 32, plain = (inputs + 1) / 2 * 128;
+    const int64_t packed = (inputs + 63) / 64 * MARTLET_TWELVE_BIT_BLOCK_BYTES;
+    float *weights = values(outputs * inputs, 1), *input = values(rows * inputs, 3), *row = malloc((size_t)inputs * 4);
+    const float rare[] = {INFINITY, -0.0f, 0x1p-133f, -0x1p100f, 0x1.5p-70f, NAN, 0x1p-40f};
+    // Up to three a panel's row of blocks, the block's first and last number among them.
+    for (int64_t i = 0, k = 0; k < inputs; i++, k += i % 3 == 0 ? 63 : 1 + next() % 30)
+        weights[next() % (uint32_t)outputs * inputs + k] = rare[i % (inputs > 100 ? 5 : 7)] * (i % 4 < 2 ? 1 : 1.5f);
+    MartletLinearInput encoded = {calloc(1, (size_t)(inputs + 2) * 24 * 16), inputs, MartletActivationsBfloat16};
+    for (int64_t r = 0; r < rows; r++) kernels->encodeRow(input + r * inputs, r, 0, inputs, &encoded);
+    MartletPanels weight[2] = {{calloc((size_t)(panels * plain), 1), plain, MartletPanelFormatBfloat16},
+                               {calloc((size_t)(panels * packed), 1), packed, MartletPanelFormatTwelveBit}};
+    for (int64_t p = 0; p < panels; p++) {
+        const int64_t columns = outputs - p * 32 < 32 ? outputs - p * 32 : 32;
+        const float *first = weights + p * 32 * inputs;
+        uint8_t *panel = (uint8_t *)weight[1].base + p * packed;
+        martlet_pack_bf16(first, columns, inputs, (uint16_t *)(weight[0].base + p * plain));
+        CHECK(martlet_pack_twelve_bit(first, columns, inputs, panel), "%lld x %lld", (long long)outputs, (long long)inputs);
+        for (int64_t c = 0; c < columns; c++) {
+            martlet_unpack_twelve_bit(panel, c, inputs, row);
+            for (int64_t k = 0; k < inputs; k++) {
+                const float kept = bf16(first[c * inputs + k]);
+                CHECK(memcmp(row + k, &kept, 4) == 0 || kept != kept, "%g is kept as %g", kept, row[k]);
+            }
+        }
+    }
+    float *sums[2];
+    for (int64_t count = 1; count <= rows; count++) {
+        for (int f = 0; f < 2; f++) {
+            sums[f] = calloc((size_t)(rows * outputs), 4);
+            MartletLinearOutput output = {sums[f], outputs, outputs, NULL, false};
+            kernels->linear(&encoded, count, &weight[f], 0, panels, &output);
+        }
+        CHECK(memcmp(sums[0], sums[1], (size_t)(rows * outputs) * 4) == 0, "%lld rows of twelve bits", (long long)count);
+        free(sums[0]), free(sums[1]);
+    }
+    // A table's sixteen and twelve patches, zero among them, but no more.
+    float *many = calloc(32 * 64, 4);
+    for (int i = 0; i < 28; i++) {
+        many[i * 70] = ldexpf(1, i < 15 ? 8 * i - 60 : 2 * (i - 15) - 100);
+        const bool fits = martlet_pack_twelve_bit(many, 32, 64, (uint8_t *)weight[1].base);
+        CHECK(fits == (i < 27), "%d exponents and zero", i + 1);
+    }
+    free(weights), free(input), free(row), free(many), free(encoded.base);
+    free((void *)weight[0].base), free((void *)weight[1].base);
 }
 
 static void check_rows(const MartletKernelTable *kernels, int64_t count) {
@@ -296,6 +349,7 @@ int main(void) {
                 for (int a = MartletActivationsInt8; a <= MartletActivationsInt16; a++)
                     check_linear(kernels, f, a, sizes[s][0], sizes[s][1]);
             check_linear(kernels, kernels->floatPanels, floats_of(kernels), sizes[s][0], sizes[s][1] - 1);
+            if (kernels->floatPanels == MartletPanelFormatTwelveBit) check_twelve_bit(kernels, sizes[s][0], sizes[s][1] - 1);
         }
         const int64_t lengths[] = {2, 15, 17, 100, 577};
         for (int l = 0; l < 5; l++) check_rows(kernels, lengths[l]);

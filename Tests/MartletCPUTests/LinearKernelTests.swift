@@ -266,6 +266,39 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         return kept
     }
 
+    /// Bf16 of many exponents doesn't fit twelve bits: then all of the matrix stays bf16, and is right.
+    @Test(arguments: InstructionSet.available) func oddMatricesStayAsTheyAre(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        guard kernels.floatPanels == .twelveBit else { return }
+        var random = SeededGenerator(8)
+        var values = random.normals(70 * 96).map { BFloat16.float(BFloat16.round($0)) }
+        func packed() throws -> PanelWeight {
+            try values.withUnsafeBytes {
+                try PanelWeight.pack(
+                    HostTensor(elementType: .float32, rows: 70, columns: 96, bytes: $0), for: kernels,
+                    on: try WorkerPool(threadCount: 2))
+            }
+        }
+        let row = random.normals(96)
+        func product(_ weight: PanelWeight) throws -> [Float] {
+            try LinearRun(kernels: kernels, precision: .int8, weight: weight, rows: [row]).run()[0]
+        }
+        #expect(try packed().format == .twelveBit)
+        let before = try product(try packed())
+        // In the last panel alone, and there in one row.
+        for index in 69 * 96..<70 * 96 {
+            values[index] = Float(sign: .plus, exponent: 2 * index % 192 - 96, significand: 1)
+        }
+        let odd = try packed()
+        #expect(odd.format == .bfloat16)
+        #expect(try product(odd).dropLast() == before.dropLast())
+        var kept = [Float](repeating: 0, count: 96)
+        for index in 0..<70 {
+            odd.unpack(row: index, into: &kept)
+            #expect(kept == Array(values[index * 96..<(index + 1) * 96]))
+        }
+    }
+
     /// Products of the largest words, all of one sign, still fit their sums.
     @Test(arguments: InstructionSet.available) func theLargestWordsFit(_ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
@@ -302,7 +335,7 @@ extension RandomWeight {
         switch packed.format {
         case .fourBit, .eightBit: values
         case .words: values.map(ReferenceKernels.words)
-        case .bfloat16: values.map { $0.map { BFloat16.float(BFloat16.round($0)) } }
+        case .bfloat16, .twelveBit: values.map { $0.map { BFloat16.float(BFloat16.round($0)) } }
         }
     }
 }

@@ -26,6 +26,14 @@ extern "C" {
 #define MARTLET_FOUR_BIT_BLOCK_BYTES 640
 #define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
 #define MARTLET_WORDS_BLOCK_BYTES 2112
+/// Bf16 in twelve bits, 64 inputs x 32 columns: of an upper byte (sign and seven bits of the exponent) its place among the
+/// sixteen most frequent, of a lower byte all of it, so nothing is lost. `table[16]` bytes, 12 patches (u16 place, u16 bf16
+/// number; places as in a panel of bf16, 0xffff behind the last) for what the table lacks, then of every four inputs
+/// `[2 pairs][64]` lower bytes and `[64]` nibbles, the second pair's in the upper half. Of a pair's 64 numbers those of
+/// columns 4g ..< 4g + 4 stand beside those of columns 16 + 4g ..< 16 + 4g + 4.
+#define MARTLET_TWELVE_BIT_BLOCK_BYTES 3136
+#define MARTLET_TWELVE_BIT_INPUTS 64
+#define MARTLET_TWELVE_BIT_PATCHES 12
 /// The largest magnitudes of words, so that 32 products of them fit into 32 bits.
 #define MARTLET_LARGEST_WEIGHT_WORD 8192
 #define MARTLET_LARGEST_ACTIVATION_WORD 8191
@@ -81,6 +89,7 @@ typedef enum __attribute__((enum_extensibility(closed))) {
     MartletPanelFormatEightBit,
     MartletPanelFormatWords,     ///< of floats: x = scale * q, whose scale is a power of two, in blocks of 32 inputs
     MartletPanelFormatBfloat16,  ///< `[inputs / 2][32 columns][2]`
+    MartletPanelFormatTwelveBit, ///< the same numbers in fewer bits
 } MartletPanelFormat;
 
 typedef struct {
@@ -174,7 +183,7 @@ typedef struct {
 static inline int64_t martlet_partial_floats(int64_t headSize) { return (headSize + 15) / 16 * 16 + 16; }
 
 typedef struct {
-    /// How matrices of floats are packed: words or bf16. These kernels know no other way.
+    /// How matrices of floats are packed: as words, or as bf16 in twelve bits and, where that can't be, bf16 itself.
     MartletPanelFormat floatPanels;
     /// What a cache of 16 bits a number best keeps: bf16 or int16, whichever is multiplied faster.
     MartletFormat cacheFormat;
@@ -239,12 +248,15 @@ void martlet_pack_q8_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, i
 void martlet_pack_words(const float *rows, int64_t columns, int64_t inputs, uint8_t *panel);
 /// The same, rounded to bf16.
 void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint16_t *panel);
+/// The same in twelve bits. Returns false where a block has more numbers to patch than there is room for.
+bool martlet_pack_twelve_bit(const float *rows, int64_t columns, int64_t inputs, uint8_t *panel);
 
 /// Reads one column of a panel back as floats: an embedding row.
 void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
 void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
 void martlet_unpack_words(const uint8_t *panel, int64_t column, int64_t inputs, float *output);
 void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output);
+void martlet_unpack_twelve_bit(const uint8_t *panel, int64_t column, int64_t inputs, float *output);
 
 /// Bytes of one head's K in one block, and of its V.
 int64_t martlet_cache_key_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
