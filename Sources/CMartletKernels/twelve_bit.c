@@ -10,19 +10,11 @@
 
 #define COLUMNS MARTLET_PANEL_COLUMNS
 
-// Where a number's lower byte is, and the nibble of its upper one.
-typedef struct {
-    int64_t byte, nibble;
-    int shift;
-} Place;
-
-static Place place_of(int64_t input, int64_t column) {
-    const int64_t unit = TWELVE_BIT_UNITS + input / 4 * TWELVE_BIT_UNIT_BYTES, pair = input / 2 % 2;
-    const int64_t place = column % 16 / 4 * 16 + column / 16 * 8 + column % 4 * 2 + input % 2;
-    return (Place){unit + pair * 64 + place, unit + 128 + place, (int)pair * 4};
-}
-
 static int64_t word_index(int64_t input, int64_t column) { return (input / 2 * COLUMNS + column) * 2 + input % 2; }
+
+// Where a pair's number `index` stands among its 64, and the other way round.
+static int64_t place_of(int64_t index) { return index % 32 / 8 * 16 + index / 32 * 8 + index % 8; }
+static int64_t index_at(int64_t place) { return place % 16 / 8 * 32 + place / 16 * 8 + place % 8; }
 
 // The most frequent upper bytes first, as many as a table holds; returns how many numbers of the block have another one.
 static int64_t choose_table(const uint16_t *words, uint8_t *table) {
@@ -52,20 +44,20 @@ static bool pack_block(const uint16_t *words, uint8_t *block) {
     uint8_t codes[256];
     memset(codes, 16, sizeof codes);
     for (int t = 15; t >= 0; t--) codes[block[t]] = (uint8_t)t;
-    uint8_t *patch = block + TWELVE_BIT_PATCHES;
+    uint8_t *patch = block + TWELVE_BIT_PATCHES, *unit = block + TWELVE_BIT_UNITS;
     memset(patch, 0xff, MARTLET_TWELVE_BIT_PATCHES * 4);
-    for (int64_t input = 0; input < MARTLET_TWELVE_BIT_INPUTS; input += 2)
-        for (int64_t i = 0; i < COLUMNS * 2; i++) {
-            const uint16_t index = (uint16_t)(input * COLUMNS + i), word = words[index];
-            uint8_t code = codes[word >> 8];
-            if (code > 15) {
-                memcpy(patch, &index, 2), memcpy(patch + 2, &word, 2);
-                patch += 4, code = 0;
+    for (int64_t first = 0; first < MARTLET_TWELVE_BIT_INPUTS * COLUMNS; first += 128, unit += TWELVE_BIT_UNIT_BYTES)
+        for (int64_t pair = 0; pair < 2; pair++)
+            for (int64_t place = 0; place < 64; place++) {
+                const uint16_t index = (uint16_t)(first + pair * 64 + index_at(place)), word = words[index];
+                uint8_t code = codes[word >> 8];
+                if (code > 15) {
+                    memcpy(patch, &index, 2), memcpy(patch + 2, &word, 2);
+                    patch += 4, code = 0;
+                }
+                unit[pair * 64 + place] = (uint8_t)word;
+                unit[128 + place] = (uint8_t)(pair == 0 ? code : unit[128 + place] | code << 4);
             }
-            const Place place = place_of(input + i % 2, i / 2);
-            block[place.byte] = (uint8_t)word;
-            block[place.nibble] = (uint8_t)(place.shift ? block[place.nibble] | code << 4 : code);
-        }
     return true;
 }
 
@@ -86,9 +78,11 @@ void martlet_unpack_twelve_bit(const uint8_t *panel, int64_t column, int64_t inp
     for (int64_t k = 0; k < inputs; k++) {
         const uint8_t *block = panel + k / MARTLET_TWELVE_BIT_INPUTS * MARTLET_TWELVE_BIT_BLOCK_BYTES;
         const int64_t input = k % MARTLET_TWELVE_BIT_INPUTS, index = word_index(input, column);
-        const Place place = place_of(input, column);
-        uint16_t word = (uint16_t)(block[block[place.nibble] >> place.shift & 15] << 8 | block[place.byte]);
-        for (int64_t i = 0; twelve_bit_patch(block, i).index <= index; i++)
+        const int64_t place = place_of(index % 64), pair = input / 2 % 2;
+        const uint8_t *unit = block + TWELVE_BIT_UNITS + input / 4 * TWELVE_BIT_UNIT_BYTES;
+        const uint8_t code = unit[128 + place] >> (pair * 4) & 15;
+        uint16_t word = (uint16_t)(block[code] << 8 | unit[pair * 64 + place]);
+        for (int64_t i = 0; twelve_bit_patch(block, i).index != 0xffff; i++)
             if (twelve_bit_patch(block, i).index == index) word = twelve_bit_patch(block, i).word;
         output[k] = __builtin_bit_cast(float, (uint32_t)word << 16);
     }

@@ -16,7 +16,7 @@ _Static_assert(TWELVE_BIT_PATCHES + 4 * MARTLET_TWELVE_BIT_PATCHES == TWELVE_BIT
                        == MARTLET_TWELVE_BIT_BLOCK_BYTES,
                "a block's parts fill it");
 
-// Patches stand in their numbers' order; those that aren't used have the largest index.
+// Those of a unit stand together, the first unit's first; what isn't used has the largest index.
 typedef struct {
     uint16_t index, word;
 } TwelveBitPatch;
