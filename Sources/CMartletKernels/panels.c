@@ -133,25 +133,33 @@ void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint1
         for (int64_t k = 0; k < inputs; k++) panel[word_index(k, c)] = round_bf16_scalar(rows[c * inputs + k]);
 }
 
+// Four inputs at a time, as they lie: a column's are on other cache lines each, which a processor that is soon done with
+// some reads more of at once.
 void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
-    for (int64_t b = 0; b < blocks; b++) {
+    for (int64_t b = 0; b < blocks; b++, output += 32) {
         const uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
         float scale = half_to_float(load16(block + 512 + column * 2));
         float minimum = half_to_float(load16(block + 576 + column * 2));
-        for (int64_t k = 0; k < 16; k++) {
-            uint8_t packed = block[byte_index(k, column)];
-            output[b * 32 + k] = (float)(packed & 15) * scale + minimum;
-            output[b * 32 + k + 16] = (float)(packed >> 4) * scale + minimum;
+        for (int64_t k = 0; k < 16; k += 4) {
+            uint8_t packed[4];
+            memcpy(packed, block + byte_index(k, column), 4);
+            for (int i = 0; i < 4; i++) {
+                output[k + i] = (float)(packed[i] & 15) * scale + minimum;
+                output[k + i + 16] = (float)(packed[i] >> 4) * scale + minimum;
+            }
         }
     }
 }
 
 void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
-    for (int64_t b = 0; b < blocks; b++) {
+    for (int64_t b = 0; b < blocks; b++, output += 32) {
         const uint8_t *block = panel + b * MARTLET_EIGHT_BIT_BLOCK_BYTES;
         float scale = half_to_float(load16(block + 1024 + column * 2));
-        for (int64_t k = 0; k < 32; k++)
-            output[b * 32 + k] = (float)((int)block[byte_index(k, column)] - 128) * scale;
+        for (int64_t k = 0; k < 32; k += 4) {
+            uint8_t bytes[4];
+            memcpy(bytes, block + byte_index(k, column), 4);
+            for (int i = 0; i < 4; i++) output[k + i] = (float)((int)bytes[i] - 128) * scale;
+        }
     }
 }
 
