@@ -48,7 +48,8 @@ static float bf16(float x) {
 // A random weight in each format, packed, and its rows by the kernels' own unpacking, which is checked for itself.
 typedef struct {
     MartletPanels panels;
-    float *rows;  // [outputs, inputs]
+    float *rows;      // [outputs, inputs]
+    float *minimums;  // of 4-bit blocks, [outputs, inputs / 32]
     int64_t outputs, inputs;
 } Weight;
 
@@ -68,7 +69,8 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
         : format == MartletPanelFormatTwelveBit               ? (inputs + 63) / 64 * MARTLET_TWELVE_BIT_BLOCK_BYTES
                                                               : (inputs + 1) / 2 * 128;
     uint8_t *base = calloc((size_t)(panels * bytes + 64), 1);
-    Weight w = {{base, bytes, format}, malloc((size_t)(outputs * inputs) * sizeof(float)), outputs, inputs};
+    Weight w = {{base, bytes, format}, malloc((size_t)(outputs * inputs) * sizeof(float)),
+                malloc((size_t)(outputs * blocks) * sizeof(float)), outputs, inputs};
     const int64_t block = format == MartletPanelFormatFourBit ? 20 : 34, row_bytes = blocks * block;
     uint8_t *file = malloc((size_t)(outputs * row_bytes));
     float *floats = values(outputs * inputs, 1);
@@ -77,6 +79,7 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
         const uint16_t scale = (uint16_t)(0x2c00 + next() % 1024), minimum = (uint16_t)(0xb000 + next() % 1024);
         memcpy(file + b * block, &scale, 2);
         if (format == MartletPanelFormatFourBit) memcpy(file + b * block + 2, &minimum, 2);
+        w.minimums[b] = -(1 + (float)(minimum - 0xb000) / 1024) / 8;
     }
     for (int64_t p = 0; p < panels; p++) {
         const int64_t columns = outputs - p * 32 < 32 ? outputs - p * 32 : 32;
@@ -122,6 +125,20 @@ static void seen(const float *row, int64_t count, MartletActivations format, dou
     }
 }
 
+// What a minimum's product with a block's sum changes by when both are bf16.
+static double product_moved(float minimum, const float *block) {
+    float largest = 0, sum = 0;
+    for (int k = 0; k < 32; k++) largest = fmaxf(largest, fabsf(block[k]));
+    const float scale = largest / 127;
+    for (int k = 0; k < 32; k++) sum += nearbyintf(block[k] * (largest > 0 ? 127 / largest : 0));
+    uint32_t bits;
+    memcpy(&bits, &minimum, 4);
+    bits = (bits + 0x8000) & 0xffff0000u;
+    float rounded;
+    memcpy(&rounded, &bits, 4);
+    return (double)rounded * bf16(scale * sum) - (double)minimum * scale * sum;
+}
+
 // What matrices of floats are multiplied with.
 static MartletActivations floats_of(const MartletKernelTable *kernels) {
     return kernels->floatPanels == MartletPanelFormatWords ? MartletActivationsWords : MartletActivationsBfloat16;
@@ -147,6 +164,9 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
                 sum += x[k] * w.rows[o * inputs + k];
                 bound += fabs(x[k]) * (fabs(w.rows[o * inputs + k]) + 8);
             }
+            const bool pairs = kernels->pairsSums && activations == MartletActivationsInt8;
+            for (int64_t b = 0; pairs && format == MartletPanelFormatFourBit && b < inputs / 32; b++)
+                sum += product_moved(w.minimums[o * (inputs / 32) + b], input + r * inputs + b * 32);
             CHECK(fabs(all[r * outputs + o] - sum) <= 2e-6 * bound, "format %d: %g, not %g", format,
                   all[r * outputs + o], sum);
         }
@@ -169,7 +189,7 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
     }
     const size_t bytes = (size_t)(martlet_records(joined.format, joined.columns) * martlet_record_bytes(joined.format)) * ((rows + 7) / 8);
     CHECK(memcmp(joined.base, apart.base, bytes) == 0, "gated layers of %lld outputs", (long long)outputs);
-    free(w.rows);
+    free(w.rows), free(w.minimums);
     free((void *)w.panels.base);
     free(input), free(encoded.base), free(all), free(some), free(x), free(joined.base), free(apart.base), free(both);
     free(activated);

@@ -8,10 +8,11 @@ import Testing
 
 @testable import MartletCPU
 
-/// A random matrix in a file's format, packed, and its values by the plain dequantiser.
+/// A random matrix in a file's format, packed, its values by the plain dequantiser, and its 4-bit blocks' minimums.
 private struct RandomWeight {
     let packed: PanelWeight
     let values: [[Float]]
+    let minimums: [[Float]]
 
     init(
         _ type: ElementType, outputs: Int, inputs: Int, for kernels: MartletKernelTable,
@@ -24,6 +25,17 @@ private struct RandomWeight {
                 try PanelWeight.pack(tensor, for: kernels, on: try WorkerPool(threadCount: 2)),
                 (0..<outputs).map { tensor.dequantizedRow($0) }
             )
+        }
+        func half(at index: Int) -> Float { Float(half: UInt16(bytes[index]) | UInt16(bytes[index + 1]) << 8) }
+        guard type == .q4_0 || type == .q4_1 else {
+            minimums = []
+            return
+        }
+        minimums = (0..<outputs).map { row in
+            (0..<inputs / 32).map { block in
+                let start = (row * inputs / 32 + block) * type.blockBytes
+                return type == .q4_0 ? -8 * half(at: start) : half(at: start + 2)
+            }
         }
     }
 }
@@ -74,6 +86,12 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         return quantized.values.enumerated().map { Double($1) * Double(quantized.scales[$0 / 32]) }
     }
 
+    /// What a minimum's product with a block's sum changes by when both are bf16; ties of minimums grow.
+    private func moved(_ minimum: Float, _ sum: Float, _ exact: Double) -> Double {
+        let rounded = Float(bitPattern: (minimum.bitPattern + 0x8000) & 0xffff_0000)
+        return Double(rounded) * Double(BFloat16.float(BFloat16.round(sum))) - Double(minimum) * exact
+    }
+
     @Test(arguments: ElementType.allCases, InstructionSet.available)
     func agreesWithItsTwin(_ type: ElementType, _ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
@@ -89,7 +107,16 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                         .run()
                     for (row, result) in zip(rows, found) {
                         let input = seen(row, weight.packed, precision)
-                        let expected = ReferenceKernels.linear(input, weight.keptValues)
+                        var expected = ReferenceKernels.linear(input, weight.keptValues)
+                        if kernels.pairsSums, weight.packed.format == .fourBit, precision == .int8 {
+                            let sums = ReferenceKernels.blockSums(ReferenceKernels.quantize(row, .int8))
+                            for (block, sum) in sums.enumerated() {
+                                let exact = input[block * 32..<block * 32 + 32].reduce(0, +)
+                                for (output, minimums) in weight.minimums.enumerated() {
+                                    expected[output] += moved(minimums[block], sum, exact)
+                                }
+                            }
+                        }
                         let bound = ReferenceKernels.linear(
                             input.map(abs), weight.values.map { $0.map { abs($0) + 8 } })
                         for output in 0..<outputs {

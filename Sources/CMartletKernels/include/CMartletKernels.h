@@ -59,7 +59,8 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 
 /// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
 /// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
-///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs);
+///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs); see
+///   `pairsSums` of a table, too;
 /// - of a block of words: `[8][32]` int16, then f32 scale[8]; inputs beyond the last are 0;
 /// - of a pair of bf16 inputs: `[8][2]`.
 typedef struct {
@@ -185,6 +186,10 @@ static inline int64_t martlet_partial_floats(int64_t headSize) { return (headSiz
 typedef struct {
     /// How matrices of floats are packed: as words, or as bf16 in twelve bits and, where that can't be, bf16 itself.
     MartletPanelFormat floatPanels;
+    /// Whether records of one plane keep scale * sum(q) as bf16, two blocks' together in the first one's record, because a
+    /// product of two pairs of those takes no longer than one of f32. 4-bit minimums then meet int8 as bf16, too, of two
+    /// equally near ones the larger in magnitude.
+    bool pairsSums;
     /// What a cache of 16 bits a number best keeps: bf16 or int16, whichever is multiplied faster.
     MartletFormat cacheFormat;
     /// Rounds columns `first ..< first + count` of row `row`, which `input` holds, to the output's format. Of quantised

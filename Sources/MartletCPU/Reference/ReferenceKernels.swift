@@ -45,6 +45,13 @@ enum ReferenceKernels {
         }
     }
 
+    /// Of each block scale times the sum of its integers: what a 4-bit block's minimum is multiplied with.
+    static func blockSums(_ row: QuantizedRow) -> [Float] {
+        row.scales.enumerated().map { block, scale in
+            scale * Float(row.values[block * 32..<block * 32 + 32].reduce(0, +))
+        }
+    }
+
     /// `input . weights[output]` for every output.
     static func linear(_ input: [Double], _ weights: [[Float]]) -> [Double] {
         weights.map { zip($0, input).reduce(0) { $0 + Double($1.0) * $1.1 } }
