@@ -65,7 +65,9 @@ void martlet_pack_q4_1(const uint8_t *rows, int64_t row_bytes, int64_t columns, 
             uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
             put_nibbles(block, c, source + 4);
             memcpy(block + 512 + c * 2, source, 2);
-            memcpy(block + 576 + c * 2, source + 2, 2);
+            // Kernels round minimums by adding to their bits, which must not carry out of a NaN.
+            const uint16_t given = load16(source + 2), minimum = (given & 0x7fffu) > 0x7c00u ? 0x7e00 : given;
+            memcpy(block + 576 + c * 2, &minimum, 2);
         }
     }
 }
@@ -133,8 +135,8 @@ void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint1
         for (int64_t k = 0; k < inputs; k++) panel[word_index(k, c)] = round_bf16_scalar(rows[c * inputs + k]);
 }
 
-// Four inputs at a time, as they lie: a column's are on other cache lines each, which a processor that is soon done with
-// some reads more of at once.
+// Four inputs at a time, as they lie: each four are on another cache line, and a processor that is soon done with some reads
+// more of them at once.
 void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
     for (int64_t b = 0; b < blocks; b++, output += 32) {
         const uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;

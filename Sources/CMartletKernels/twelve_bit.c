@@ -10,7 +10,9 @@
 
 #define COLUMNS MARTLET_PANEL_COLUMNS
 
-static int64_t word_index(int64_t input, int64_t column) { return (input / 2 * COLUMNS + column) * 2 + input % 2; }
+static int64_t word_index(int64_t input, int64_t column) {
+    return (input / 2 * COLUMNS + column) * 2 + input % 2;
+}
 
 // Where a pair's number `index` stands among its 64, and the other way round.
 static int64_t place_of(int64_t index) { return index % 32 / 8 * 16 + index / 32 * 8 + index % 8; }
@@ -62,7 +64,7 @@ static bool pack_block(const uint16_t *words, uint8_t *block) {
 }
 
 bool martlet_pack_twelve_bit(const float *rows, int64_t columns, int64_t inputs, uint8_t *panel) {
-    for (int64_t first = 0; first < inputs; first += MARTLET_TWELVE_BIT_INPUTS, panel += MARTLET_TWELVE_BIT_BLOCK_BYTES) {
+    for (int64_t first = 0; first < inputs; first += MARTLET_TWELVE_BIT_INPUTS) {
         uint16_t words[MARTLET_TWELVE_BIT_INPUTS * COLUMNS];
         const int64_t count = inputs - first < MARTLET_TWELVE_BIT_INPUTS ? inputs - first : MARTLET_TWELVE_BIT_INPUTS;
         if (columns < COLUMNS || count < MARTLET_TWELVE_BIT_INPUTS) memset(words, 0, sizeof words);
@@ -70,6 +72,7 @@ bool martlet_pack_twelve_bit(const float *rows, int64_t columns, int64_t inputs,
             for (int64_t k = 0; k < count; k++)
                 words[word_index(k, c)] = round_bf16_scalar(rows[c * inputs + first + k]);
         if (!pack_block(words, panel)) return false;
+        panel += MARTLET_TWELVE_BIT_BLOCK_BYTES;
     }
     return true;
 }

@@ -27,7 +27,8 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     /// What matrices of floats are multiplied as.
     public var floatMatrixProduct: CPUDevice.Product { kernels?.floatPanels == .words ? .int16 : .bfloat16 }
 
-    /// Bytes that a matrix takes once packed, be its numbers no odder than trained ones; `.max` where they can't be addressed or this machine lacks the instructions.
+    /// Bytes that a matrix takes once packed, if its numbers are no odder than trained ones; `.max` where they can't be
+    /// addressed or this machine lacks the instructions.
     public func packedByteCount(elementType: ElementType, rows: Int, columns: Int) -> Int {
         guard let kernels else { return .max }
         let format = MartletPanelFormat(elementType, for: kernels)

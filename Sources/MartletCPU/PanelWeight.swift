@@ -36,10 +36,10 @@ final class PanelWeight: DeviceWeight {
     ) throws(DeviceError) -> PanelWeight {
         let format = MartletPanelFormat(tensor.elementType, for: kernels)
         if let weight = try pack(tensor, as: format, on: pool) { return weight }
-        guard format == .twelveBit, let weight = try pack(tensor, as: .bfloat16, on: pool) else {
-            preconditionFailure("every matrix fits panels of \(format)")
-        }
-        return weight
+        // So rare that it may cost a second try. The first one's place among other small pieces of memory
+        // nobody gets.
+        if format == .twelveBit, let weight = try pack(tensor, as: .bfloat16, on: pool) { return weight }
+        preconditionFailure("every matrix fits panels of \(format)")
     }
 
     /// nil where the format can't hold the tensor's numbers.
@@ -139,10 +139,10 @@ final class VectorWeight: DeviceWeight {
 private final class PackingJob: PhasedJob, @unchecked Sendable {
     private let tensor: HostTensor
     private let weight: PanelWeight
-    private let overflown = Atomic(false)
+    private let hasOverflowed = Atomic(false)
 
     /// Whether the panels hold all of the tensor; once it has run.
-    var fits: Bool { !overflown.load(ordering: .relaxed) }
+    var fits: Bool { !hasOverflowed.load(ordering: .relaxed) }
 
     init(tensor: HostTensor, weight: PanelWeight) {
         self.tensor = tensor
@@ -177,7 +177,7 @@ private final class PackingJob: PhasedJob, @unchecked Sendable {
                 case .words: martlet_pack_words(base, columnCount, Int64(inputs), bytePanel)
                 case .twelveBit:
                     if !martlet_pack_twelve_bit(base, columnCount, Int64(inputs), bytePanel) {
-                        overflown.store(true, ordering: .relaxed)
+                        hasOverflowed.store(true, ordering: .relaxed)
                     }
                 default:
                     martlet_pack_bf16(

@@ -37,6 +37,9 @@ static float *values(int64_t count, float scale) {
     return result;
 }
 
+// What nobody has written yet: bits that are NaN in every format.
+static void *garbage(size_t bytes) { return memset(malloc(bytes), 0xff, bytes); }
+
 static float bf16(float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
@@ -149,7 +152,7 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
     enum { rows = 19 };
     const Weight w = weight(format, outputs, inputs);
     float *input = values(rows * inputs, 3);
-    MartletLinearInput encoded = {calloc(1, (size_t)(inputs + 2) * 24 * 16), inputs, activations};
+    MartletLinearInput encoded = {garbage((size_t)(inputs + 2) * 24 * 16), inputs, activations};
     for (int64_t r = 0; r < rows; r++) kernels->encodeRow(input + r * inputs, r, 0, inputs, &encoded);
     float *all = calloc((size_t)(rows * outputs), 4), *some = calloc((size_t)(rows * outputs), 4);
     MartletLinearOutput output = {all, outputs, outputs, NULL, false};
@@ -195,17 +198,18 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
     free(activated);
 }
 
-// Twelve bits hold what sixteen hold, numbers of rare exponents too, and their products have the same bits.
+// Twelve bits hold what sixteen hold, numbers of rare exponents too, and where they are multiplied their products have the
+// same bits.
 static void check_twelve_bit(const MartletKernelTable *kernels, int64_t outputs, int64_t inputs) {
     enum { rows = 19 };
     const int64_t panels = (outputs + 31) / 32, plain = (inputs + 1) / 2 * 128;
     const int64_t packed = (inputs + 63) / 64 * MARTLET_TWELVE_BIT_BLOCK_BYTES;
     float *weights = values(outputs * inputs, 1), *input = values(rows * inputs, 3), *row = malloc((size_t)inputs * 4);
+    // In many inputs no NaN, which would make most products one.
     const float rare[] = {INFINITY, -0.0f, 0x1p-133f, -0x1p100f, 0x1.5p-70f, NAN, 0x1p-40f};
-    // Up to three a panel's row of blocks, the block's first and last number among them.
     for (int64_t i = 0, k = 0; k < inputs; i++, k += i % 3 == 0 ? 63 : 1 + next() % 30)
         weights[next() % (uint32_t)outputs * inputs + k] = rare[i % (inputs > 100 ? 5 : 7)] * (i % 4 < 2 ? 1 : 1.5f);
-    MartletLinearInput encoded = {calloc(1, (size_t)(inputs + 2) * 24 * 16), inputs, MartletActivationsBfloat16};
+    MartletLinearInput encoded = {garbage((size_t)(inputs + 2) * 24 * 16), inputs, floats_of(kernels)};
     for (int64_t r = 0; r < rows; r++) kernels->encodeRow(input + r * inputs, r, 0, inputs, &encoded);
     MartletPanels weight[2] = {{calloc((size_t)(panels * plain), 1), plain, MartletPanelFormatBfloat16},
                                {calloc((size_t)(panels * packed), 1), packed, MartletPanelFormatTwelveBit}};
@@ -219,12 +223,13 @@ static void check_twelve_bit(const MartletKernelTable *kernels, int64_t outputs,
             martlet_unpack_twelve_bit(panel, c, inputs, row);
             for (int64_t k = 0; k < inputs; k++) {
                 const float kept = bf16(first[c * inputs + k]);
-                CHECK(memcmp(row + k, &kept, 4) == 0 || kept != kept, "%g is kept as %g", kept, row[k]);
+                CHECK(memcmp(row + k, &kept, 4) == 0 || (kept != kept && row[k] != row[k]), "%g is kept as %g", kept,
+                      row[k]);
             }
         }
     }
     float *sums[2];
-    for (int64_t count = 1; count <= rows; count++) {
+    for (int64_t count = 1; count <= rows && kernels->floatPanels == MartletPanelFormatTwelveBit; count++) {
         for (int f = 0; f < 2; f++) {
             sums[f] = calloc((size_t)(rows * outputs), 4);
             MartletLinearOutput output = {sums[f], outputs, outputs, NULL, false};
@@ -369,7 +374,9 @@ int main(void) {
                 for (int a = MartletActivationsInt8; a <= MartletActivationsInt16; a++)
                     check_linear(kernels, f, a, sizes[s][0], sizes[s][1]);
             check_linear(kernels, kernels->floatPanels, floats_of(kernels), sizes[s][0], sizes[s][1] - 1);
-            if (kernels->floatPanels == MartletPanelFormatTwelveBit) check_twelve_bit(kernels, sizes[s][0], sizes[s][1] - 1);
+            check_linear(kernels, kernels->floatPanels, floats_of(kernels), sizes[s][0], sizes[s][1] - 3);
+            check_twelve_bit(kernels, sizes[s][0], sizes[s][1] - 1);
+            check_twelve_bit(kernels, sizes[s][0], sizes[s][1] - 3);
         }
         const int64_t lengths[] = {2, 15, 17, 100, 577};
         for (int l = 0; l < 5; l++) check_rows(kernels, lengths[l]);

@@ -97,7 +97,9 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(1)
         // Matrices of floats need not end with a block.
-        let odd = type.isQuantized ? [] : sizes.map { (outputs: $0.outputs, inputs: $0.inputs - 1) }
+        let odd =
+            type.isQuantized
+            ? [] : sizes.flatMap { size in [1, 3].map { (outputs: size.outputs, inputs: size.inputs - $0) } }
         for (outputs, inputs) in sizes + odd {
             let weight = try RandomWeight(type, outputs: outputs, inputs: inputs, for: kernels, &random)
             for precision in ActivationPrecision.allCases {
@@ -157,21 +159,23 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
             }
         }
         let records = martlet_records(MartletActivations.int8, columns) * martlet_record_bytes(MartletActivations.int8)
-        func encode(_ length: Int64) -> [UInt8] {
+        func encode(cutAt starts: [Int64]) -> [UInt8] {
             var bytes = [UInt8](repeating: 7, count: Int(records))
             bytes.withUnsafeMutableBufferPointer { buffer in
                 guard let base = buffer.baseAddress else { return }
                 var output = MartletLinearInput(base: base, columns: columns, format: MartletActivations.int8)
-                for first in stride(from: 0, to: columns, by: Int64.Stride(length)) {
+                for (first, end) in zip(starts, starts.dropFirst() + [columns]) {
                     row.withUnsafeBufferPointer { row in
                         guard let start = row.baseAddress else { return }
-                        kernels.encodeRow(start + Int(first), 5, first, min(length, columns - first), &output)
+                        kernels.encodeRow(start + Int(first), 5, first, end - first, &output)
                     }
                 }
             }
             return bytes
         }
-        #expect(encode(columns) == encode(32))
+        let alone = encode(cutAt: Array(stride(from: 0, to: columns, by: 32)))
+        #expect(encode(cutAt: [0]) == alone)
+        if columns > 32 { #expect(encode(cutAt: [0, 32]) == alone) }
     }
 
     @Test(arguments: InstructionSet.available) func addsBiasAndAccumulates(_ instructionSet: InstructionSet) throws {
@@ -294,9 +298,9 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
     }
 
     /// Bf16 of many exponents doesn't fit twelve bits: then all of the matrix stays bf16, and is right.
-    @Test(arguments: InstructionSet.available) func oddMatricesStayAsTheyAre(_ instructionSet: InstructionSet) throws {
+    @Test(arguments: InstructionSet.available.filter { $0.kernels?.floatPanels == .twelveBit })
+    func oddMatricesStayAsTheyAre(_ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
-        guard kernels.floatPanels == .twelveBit else { return }
         var random = SeededGenerator(8)
         var values = random.normals(70 * 96).map { BFloat16.float(BFloat16.round($0)) }
         func packed() throws -> PanelWeight {
@@ -339,6 +343,24 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
             let rows = [[Float]](repeating: [Float](repeating: value, count: 64), count: 9)
             let run = LinearRun(kernels: kernels, precision: .int8, weight: weight, rows: rows)
             for row in try run.run() { #expect(row.allSatisfy { abs($0 + 64 * value) < 1e-3 }) }
+        }
+    }
+
+    /// A minimum that isn't a number makes its outputs none, whatever its bits.
+    @Test(arguments: InstructionSet.available, [UInt16(0x7fff), 0xfc01, 0x7e00, 0xffff])
+    func minimumsThatAreNoNumbersStayNone(_ instructionSet: InstructionSet, _ minimum: UInt16) throws {
+        let block =
+            GGUFWriter.bytes(Float16(1).bitPattern) + GGUFWriter.bytes(minimum) + [UInt8](repeating: 1, count: 16)
+        let kernels = try #require(instructionSet.kernels)
+        let weight = try block.withUnsafeBytes {
+            try PanelWeight.pack(
+                HostTensor(elementType: .q4_1, rows: 1, columns: 32, bytes: $0), for: kernels,
+                on: try WorkerPool(threadCount: 1))
+        }
+        for precision in ActivationPrecision.allCases {
+            let rows = [[Float](repeating: 1, count: 32)]
+            let run = LinearRun(kernels: kernels, precision: precision, weight: weight, rows: rows)
+            #expect(try run.run()[0][0].isNaN)
         }
     }
 

@@ -26,9 +26,9 @@ extern "C" {
 #define MARTLET_FOUR_BIT_BLOCK_BYTES 640
 #define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
 #define MARTLET_WORDS_BLOCK_BYTES 2112
-/// Bf16 in twelve bits, 64 inputs x 32 columns: of an upper byte (sign and seven bits of the exponent) its place among the
-/// sixteen most frequent, of a lower byte all of it, so nothing is lost. `table[16]` bytes, 12 patches (u16 place, u16 bf16
-/// number; places as in a panel of bf16, 0xffff behind the last) for what the table lacks, then of every four inputs
+/// Bf16 in twelve bits, 64 inputs x 32 columns: of an upper byte (sign and seven bits of the exponent) its place among
+/// the sixteen most frequent, of a lower byte all of it, so nothing is lost. `table[16]` bytes, 12 patches (u16 place, u16
+/// bf16 number; places as in a panel of bf16, 0xffff behind the last) for what the table lacks, then of every four inputs
 /// `[2 pairs][64]` lower bytes and `[64]` nibbles, the second pair's in the upper half. Of a pair's 64 numbers those of
 /// columns 4g ..< 4g + 4 stand beside those of columns 16 + 4g ..< 16 + 4g + 4.
 #define MARTLET_TWELVE_BIT_BLOCK_BYTES 3136
@@ -59,8 +59,9 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 
 /// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
 /// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
-///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs); see
-///   `pairsSums` of a table, too;
+///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs). Of one
+///   plane and a table that `pairsSums` the second is bf16 `[8][2]` of two blocks in the first one's record, and nothing
+///   in the second one's;
 /// - of a block of words: `[8][32]` int16, then f32 scale[8]; inputs beyond the last are 0;
 /// - of a pair of bf16 inputs: `[8][2]`.
 typedef struct {
@@ -186,9 +187,9 @@ static inline int64_t martlet_partial_floats(int64_t headSize) { return (headSiz
 typedef struct {
     /// How matrices of floats are packed: as words, or as bf16 in twelve bits and, where that can't be, bf16 itself.
     MartletPanelFormat floatPanels;
-    /// Whether records of one plane keep scale * sum(q) as bf16, two blocks' together in the first one's record, because a
-    /// product of two pairs of those takes no longer than one of f32. 4-bit minimums then meet int8 as bf16, too, of two
-    /// equally near ones the larger in magnitude.
+    /// Whether records of one plane keep scale * sum(q) as bf16, two blocks' together, because a product of two pairs of
+    /// those takes no longer than one of f32. 4-bit minimums then meet int8 as bf16, too, of two equally near ones the
+    /// larger in magnitude.
     bool pairsSums;
     /// What a cache of 16 bits a number best keeps: bf16 or int16, whichever is multiplied faster.
     MartletFormat cacheFormat;
