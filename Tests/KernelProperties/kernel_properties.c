@@ -357,6 +357,20 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     kernels->merge(&layer, partials, item.segmentCount, decoded, 0, kv_heads);
     CHECK(memcmp(decoded, output + (length - 1) * columns, (size_t)columns * 4) == 0,
           "a decode of %lld keys differs from the prefill", (long long)length);
+    // Whose scores are all minus infinity has nothing, in one segment or several, be there a value that isn't finite.
+    float *bias = values(length * length, 1), *endless = values(head_size, 1);
+    for (int64_t i = 0; i < length * length; i++) bias[i] = -INFINITY;
+    for (int64_t d = 0; d < head_size; d++) endless[d] = INFINITY;
+    for (int64_t h = 0; h < kv_heads && format != MartletFormatInt16; h++) {
+        uint8_t *keys = cache + table[0] / chunk * chunk_bytes, *values = keys + chunk * kv_heads * key_bytes;
+        const int64_t place = table[0] % chunk * kv_heads + h;
+        martlet_write_cache(k + h * head_size, endless, 0, 1, keys + place * key_bytes, values + place * value_bytes, 0,
+                            head_size, format, 1, 1);
+    }
+    item.bias = bias, item.biasStride = item.biasExtent = length;
+    kernels->attend(&layer, &item, 0, kv_heads);
+    for (int64_t i = 0; i < length * columns; i++) CHECK(output[i] == 0, "%g of no score", output[i]);
+    free(bias), free(endless);
     free(memory), free(table), free(k), free(v), free(q), free(output), free(p), free(partials), free(decoded);
 }
 
