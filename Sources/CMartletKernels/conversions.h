@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Scalar conversions that the kernels and the packing share.
+// Scalar conversions, and a place, that the kernels and the packing share.
 
 #pragma once
 
 #include "CMartletKernels.h"
 
 #include <stdint.h>
+
+// Where input k's 16 bits of a column lie in a block of words or in a panel of bf16.
+static inline int64_t word_index(int64_t k, int64_t column) {
+    return (k / 2 * MARTLET_PANEL_COLUMNS + column) * 2 + k % 2;
+}
 
 // To nearest even; NaN stays NaN.
 static inline uint16_t round_bf16_scalar(float x) {

@@ -89,9 +89,6 @@ void martlet_pack_q8_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, 
     }
 }
 
-// Where input k's 16 bits of a column lie in a block of words or in a panel of bf16.
-static int64_t word_index(int64_t k, int64_t column) { return (k / 2 * COLUMNS + column) * 2 + k % 2; }
-
 // The bits of the power of two that makes the largest of some magnitudes 4096 to 8192, or of the smallest normal one; 0
 // where all are 0, because products of subnormal numbers may be slow.
 static uint32_t scale_of_words(const float *values, int64_t count) {

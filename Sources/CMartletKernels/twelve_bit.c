@@ -10,10 +10,6 @@
 
 #define COLUMNS MARTLET_PANEL_COLUMNS
 
-static int64_t word_index(int64_t input, int64_t column) {
-    return (input / 2 * COLUMNS + column) * 2 + input % 2;
-}
-
 // Where a pair's number `index` stands among its 64, and the other way round.
 static int64_t place_of(int64_t index) { return index % 32 / 8 * 16 + index / 32 * 8 + index % 8; }
 static int64_t index_at(int64_t place) { return place % 16 / 8 * 32 + place / 16 * 8 + place % 8; }
