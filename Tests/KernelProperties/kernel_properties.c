@@ -153,7 +153,7 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
     const Weight w = weight(format, outputs, inputs);
     float *input = values(rows * inputs, 3);
     MartletLinearInput encoded = {garbage((size_t)(inputs + 2) * 24 * 16), inputs, activations};
-    for (int64_t r = 0; r < rows; r++) kernels->encodeRow(input + r * inputs, r, 0, inputs, &encoded);
+    kernels->encodeRows(input, inputs, 0, rows, 0, inputs, &encoded);
     float *all = calloc((size_t)(rows * outputs), 4), *some = calloc((size_t)(rows * outputs), 4);
     MartletLinearOutput output = {all, outputs, outputs, NULL, false};
     const int64_t panels = (outputs + 31) / 32;
@@ -188,7 +188,7 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
         memcpy(both, all + r * outputs, (size_t)outputs * 4);
         memcpy(both + outputs, all + r * outputs, (size_t)outputs * 4);
         kernels->siluAndMultiply(both, activated, outputs);
-        kernels->encodeRow(activated, r, 0, outputs, &apart);
+        kernels->encodeRows(activated, 0, r, 1, 0, outputs, &apart);
     }
     const size_t bytes = (size_t)(martlet_records(joined.format, joined.columns) * martlet_record_bytes(joined.format)) * ((rows + 7) / 8);
     CHECK(memcmp(joined.base, apart.base, bytes) == 0, "gated layers of %lld outputs", (long long)outputs);
@@ -210,7 +210,7 @@ static void check_twelve_bit(const MartletKernelTable *kernels, int64_t outputs,
     for (int64_t i = 0, k = 0; k < inputs; i++, k += i % 3 == 0 ? 63 : 1 + next() % 30)
         weights[next() % (uint32_t)outputs * inputs + k] = rare[i % (inputs > 100 ? 5 : 7)] * (i % 4 < 2 ? 1 : 1.5f);
     MartletLinearInput encoded = {garbage((size_t)(inputs + 2) * 24 * 16), inputs, floats_of(kernels)};
-    for (int64_t r = 0; r < rows; r++) kernels->encodeRow(input + r * inputs, r, 0, inputs, &encoded);
+    kernels->encodeRows(input, inputs, 0, rows, 0, inputs, &encoded);
     MartletPanels weight[2] = {{calloc((size_t)(panels * plain), 1), plain, MartletPanelFormatBfloat16},
                                {calloc((size_t)(panels * packed), 1), packed, MartletPanelFormatTwelveBit}};
     for (int64_t p = 0; p < panels; p++) {

@@ -167,7 +167,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                 for (first, end) in zip(starts, starts.dropFirst() + [columns]) {
                     row.withUnsafeBufferPointer { row in
                         guard let start = row.baseAddress else { return }
-                        kernels.encodeRow(start + Int(first), 5, first, end - first, &output)
+                        kernels.encodeRows(start + Int(first), 0, 5, 1, first, end - first, &output)
                     }
                 }
             }
@@ -176,6 +176,40 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let alone = encode(cutAt: Array(stride(from: 0, to: columns, by: 32)))
         #expect(encode(cutAt: [0]) == alone)
         if columns > 32 { #expect(encode(cutAt: [0, 32]) == alone) }
+    }
+
+    /// Rows that become activations together, whole groups and parts of such, leave the bits that each leaves alone.
+    @Test(arguments: InstructionSet.available, [("int8", 160), ("int16", 96), ("words", 70), ("bfloat16", 33)])
+    func rowsAreEncodedAsIfAlone(_ instructionSet: InstructionSet, _ example: (format: String, columns: Int)) throws {
+        let kernels = try #require(instructionSet.kernels)
+        let formats: [String: MartletActivations] = [
+            "int8": .int8, "int16": .int16, "words": .words, "bfloat16": .bfloat16,
+        ]
+        let format = try #require(formats[example.format])
+        let (rows, columns) = (3..<29, example.columns)
+        var random = SeededGenerator(8)
+        var values = random.normals(rows.count * columns)
+        for (row, value) in [(5, Float.nan), (6, 0), (13, 1e-36), (14, .infinity), (15, 3e38)] {
+            for column in 0..<32 { values[row * columns + column + row % 2] *= value }
+        }
+        let groups = (rows.upperBound + Int(MARTLET_ROW_GROUP) - 1) / Int(MARTLET_ROW_GROUP)
+        let size = groups * Int(martlet_records(format, Int64(columns)) * martlet_record_bytes(format))
+        func encode(_ runs: [Range<Int>]) -> [UInt8] {
+            var bytes = [UInt8](repeating: 7, count: size)
+            bytes.withUnsafeMutableBufferPointer { bytes in
+                values.withUnsafeBufferPointer { values in
+                    guard let base = bytes.baseAddress, let first = values.baseAddress else { return }
+                    var output = MartletLinearInput(base: base, columns: Int64(columns), format: format)
+                    for run in runs {
+                        kernels.encodeRows(
+                            first + (run.lowerBound - rows.lowerBound) * columns, Int64(columns), Int64(run.lowerBound),
+                            Int64(run.count), 0, Int64(columns), &output)
+                    }
+                }
+            }
+            return bytes
+        }
+        #expect(encode([rows]) == encode(rows.map { $0..<$0 + 1 }))
     }
 
     @Test(arguments: InstructionSet.available) func addsBiasAndAccumulates(_ instructionSet: InstructionSet) throws {
@@ -230,7 +264,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                         var activated = [Float](repeating: 0, count: outputs)
                         kernels.siluAndMultiply(parts[0][row] + parts[1][row], &activated, Int64(outputs))
                         withUnsafePointer(to: apart) {
-                            kernels.encodeRow(activated, Int64(row), 0, Int64(outputs), $0)
+                            kernels.encodeRows(activated, 0, Int64(row), 1, 0, Int64(outputs), $0)
                         }
                     }
                     let bytes =

@@ -75,7 +75,7 @@ private struct EncodedRow {
                 BatchCapacity(tokens: 3, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
             var output = try workspace.linearInput(
                 of: Tensor("x", rows: .tokens, columns: columns), for: .eightBit)
-            kernels.encodeRow(row, 1, 0, Int64(columns), &output)
+            kernels.encodeRows(row, 0, 1, 1, 0, Int64(columns), &output)
             let encoded = EncodedRow(output, row: 1, pairsSums: kernels.pairsSums)
             #expect(encoded.values == expected.values)
             #expect(encoded.scales == expected.scales)
@@ -101,7 +101,7 @@ private struct EncodedRow {
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
             var output = try workspace.linearInput(of: Tensor("x", rows: .tokens, columns: columns), for: .words)
-            kernels.encodeRow(row, 10, 0, Int64(columns), &output)
+            kernels.encodeRows(row, 0, 10, 1, 0, Int64(columns), &output)
             let encoded = EncodedRow(output, row: 10)
             let padding = [Int32](repeating: 0, count: (32 - columns % 32) % 32)
             #expect(encoded.values == expected.values + padding)
@@ -122,7 +122,7 @@ private struct EncodedRow {
                     activations: format == .int16 ? .int16 : .int8)
                 var output = try workspace.linearInput(
                     of: Tensor("x", rows: .tokens, columns: 32), for: format == .words ? .words : .eightBit)
-                kernels.encodeRow(row, 0, 0, 32, &output)
+                kernels.encodeRows(row, 0, 0, 1, 0, 32, &output)
                 #expect(!EncodedRow(output, row: 0).scales[0].isFinite)
             }
         }
@@ -141,7 +141,7 @@ private struct EncodedRow {
                 BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
             var output = try workspace.linearInput(
                 of: Tensor("x", rows: .tokens, columns: count), for: .bfloat16)
-            kernels.encodeRow(row, 10, 0, Int64(count), &output)
+            kernels.encodeRows(row, 0, 10, 1, 0, Int64(count), &output)
             // An odd last one stands beside a zero.
             #expect(
                 EncodedRow(output, row: 10).values

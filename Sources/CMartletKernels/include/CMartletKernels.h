@@ -193,9 +193,10 @@ typedef struct {
     bool pairsSums;
     /// What a cache of 16 bits a number best keeps: bf16 or int16, whichever is multiplied faster.
     MartletFormat cacheFormat;
-    /// Rounds columns `first ..< first + count` of row `row`, which `input` holds, to the output's format. Of quantised
-    /// rows whole blocks; the last columns of words and of bf16 get zeros beside them.
-    void (*encodeRow)(const float *input, int64_t row, int64_t first, int64_t count, const MartletLinearInput *output);
+    /// Rounds columns `first ..< first + count` of rows `row ..< row + rows`, which `input` holds `stride` floats apart, to
+    /// the output's format. Of quantised rows whole blocks; the last columns of words and of bf16 get zeros beside them.
+    void (*encodeRows)(const float *input, int64_t stride, int64_t row, int64_t rows, int64_t first, int64_t count,
+                       const MartletLinearInput *output);
     /// output = input / sqrt(mean(input^2) + epsilon) * weight
     void (*rootMeanSquareNorm)(const float *input, const float *weight, float *output, int64_t count, float epsilon);
     /// output = silu(gate) * up, where `input` is `[gate | up]`

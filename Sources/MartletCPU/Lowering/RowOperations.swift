@@ -62,7 +62,9 @@ struct EncodeRows: RowOperation {
 
     func run(rows: Range<Int>, batch: BatchBuffers) {
         withUnsafePointer(to: output) {
-            for row in rows { kernels.encodeRow(input.row(row), Int64(row), 0, Int64(input.columns), $0) }
+            kernels.encodeRows(
+                input.row(rows.lowerBound), Int64(input.columns), Int64(rows.lowerBound), Int64(rows.count), 0,
+                Int64(input.columns), $0)
         }
     }
 }
