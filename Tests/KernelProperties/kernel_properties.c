@@ -309,7 +309,7 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
         for (int64_t h = 0; h < kv_heads; h++) {
             uint8_t *keys = cache + table[t / block] / chunk * chunk_bytes, *values = keys + chunk * kv_heads * key_bytes;
             const int64_t place = table[t / block] % chunk * kv_heads + h;
-            martlet_write_cache(k + (t * kv_heads + h) * head_size, v + (t * kv_heads + h) * head_size,
+            kernels->writeCache(k + (t * kv_heads + h) * head_size, v + (t * kv_heads + h) * head_size,
                                 kv_heads * head_size, run, keys + place * key_bytes, values + place * value_bytes,
                                 t % block, head_size, format, 1, 1);
         }
@@ -364,7 +364,7 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     for (int64_t h = 0; h < kv_heads && format != MartletFormatInt16; h++) {
         uint8_t *keys = cache + table[0] / chunk * chunk_bytes, *values = keys + chunk * kv_heads * key_bytes;
         const int64_t place = table[0] % chunk * kv_heads + h;
-        martlet_write_cache(k + h * head_size, endless, 0, 1, keys + place * key_bytes, values + place * value_bytes, 0,
+        kernels->writeCache(k + h * head_size, endless, 0, 1, keys + place * key_bytes, values + place * value_bytes, 0,
                             head_size, format, 1, 1);
     }
     item.bias = bias, item.biasStride = item.biasExtent = length;

@@ -43,7 +43,9 @@ import Testing
     }
 
     /// What the cache's writer stores is what the format's twin rounds to.
-    @Test(arguments: FloatFormat.allCases) func theCacheKeepsTheNearestNumber(_ format: FloatFormat) throws {
+    @Test(arguments: FloatFormat.allCases, InstructionSet.available)
+    func theCacheKeepsTheNearestNumber(_ format: FloatFormat, _ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(3)
         let (headSize, blockSize) = (40, 32)
         let layout = CacheLayout(
@@ -57,7 +59,7 @@ import Testing
                 random.normal() * Float(sign: .plus, exponent: .random(in: -26...16, using: &random), significand: 1)
             }
             let value = random.normals(headSize)
-            martlet_write_cache(
+            kernels.writeCache(
                 key, value, 0, 1, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
                 Int64(headSize), MartletFormat(format), scale, scale)
             for element in 0..<headSize {
@@ -69,8 +71,14 @@ import Testing
     }
 
     /// Tokens that are written together come out as one by one, and beside them nothing changes.
-    @Test(arguments: [CacheFormat.int16] + FloatFormat.allCases.map(CacheFormat.float), [40, 64])
-    func tokensAreWrittenTogether(_ format: CacheFormat, _ headSize: Int) throws {
+    @Test(
+        arguments: [CacheFormat.int16] + FloatFormat.allCases.map(CacheFormat.float), InstructionSet.available)
+    func tokensAreWrittenTogether(_ format: CacheFormat, _ instructionSet: InstructionSet) throws {
+        for headSize in [40, 64] { try tokensAreWrittenTogether(format, instructionSet, headSize) }
+    }
+
+    private func tokensAreWrittenTogether(_ format: CacheFormat, _ instructionSet: InstructionSet, _ headSize: Int) throws {
+        let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(3)
         let (blockSize, stride) = (32, headSize + 24)
         func bytes(_ write: (CPUKeyValueCache) -> Void) throws -> [UInt8] {
@@ -86,7 +94,7 @@ import Testing
         let (keys, values) = (random.normals(stride * blockSize), random.normals(stride * blockSize))
         func write(_ tokens: Range<Int>, to cache: CPUKeyValueCache) {
             let block = cache.pointers(layer: 0)
-            martlet_write_cache(
+            kernels.writeCache(
                 Array(keys[(tokens.lowerBound * stride)...]), Array(values[(tokens.lowerBound * stride)...]),
                 Int64(stride), Int64(tokens.count), block.keys, block.values, Int64(tokens.lowerBound),
                 Int64(headSize), MartletFormat(format), 0.3, 0.3)

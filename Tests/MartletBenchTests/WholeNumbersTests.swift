@@ -40,7 +40,9 @@ import Testing
     }
 
     /// What the cache's writer stores is what the twin rounds to, where `cache_layout.h` draws it.
-    @Test(arguments: [8, 40, 64, 256]) func theCacheKeepsThem(_ headSize: Int) throws {
+    @Test(arguments: [8, 40, 64, 256], InstructionSet.available)
+    func theCacheKeepsThem(_ headSize: Int, _ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
         #expect(WholeNumbers.largestOfKey == Float(MARTLET_LARGEST_KEY_WORD))
         #expect(WholeNumbers.largestOfValue == Float(MARTLET_LARGEST_VALUE_WORD))
         var random = SeededGenerator(7)
@@ -56,7 +58,7 @@ import Testing
             var (key, value) = (random.normals(headSize).map { $0 * scale }, random.normals(headSize))
             if offset == 3 { key = key.map { _ in 0 } }
             if offset == 5 { value[headSize / 2] = .infinity }
-            martlet_write_cache(
+            kernels.writeCache(
                 key, value, 0, 1, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
                 Int64(headSize), .int16, 1, 1)
             let (lane, group) = (offset % 16, offset / 16)

@@ -212,6 +212,12 @@ typedef struct {
                         const MartletPanels *up, int64_t panelBegin, int64_t panelEnd,
                         const MartletLinearInput *output);
 
+    /// Writes tokens' K and V (`headSize` floats each, `stride` from token to token) of one head into their cache block,
+    /// rounded to `format`; 8-bit formats after a division by their scale, saturating. As int16 the largest magnitude is
+    /// MARTLET_LARGEST_KEY_WORD or MARTLET_LARGEST_VALUE_WORD units; what isn't finite makes its key or value NaN. `keys`
+    /// and `values` point at the head's part of the block, `offset` is the first token's place in the block.
+    void (*writeCache)(const float *key, const float *value, int64_t stride, int64_t tokens, uint8_t *keys, uint8_t *values,
+                       int64_t offset, int64_t headSize, MartletFormat format, float keyScale, float valueScale);
     /// Attention of one work item for the KV heads in a half-open range.
     void (*attend)(const MartletAttentionLayer *layer, const MartletAttentionItem *item, int64_t headBegin,
                    int64_t headEnd);
@@ -268,13 +274,6 @@ void martlet_unpack_twelve_bit(const uint8_t *panel, int64_t column, int64_t inp
 /// Bytes of one head's K in one block, and of its V.
 int64_t martlet_cache_key_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
 int64_t martlet_cache_value_bytes(MartletFormat format, int64_t headSize, int64_t blockSize);
-/// Writes tokens' K and V (`headSize` floats each, `stride` from token to token) of one head into their cache block,
-/// rounded to `format`; 8-bit formats after a division by their scale, saturating. As int16 the largest magnitude is
-/// MARTLET_LARGEST_KEY_WORD or MARTLET_LARGEST_VALUE_WORD units; what isn't finite makes its key or value NaN. `keys`
-/// and `values` point at the head's part of the block, `offset` is the first token's place in the block.
-void martlet_write_cache(const float *key, const float *value, int64_t stride, int64_t tokens, uint8_t *keys,
-                         uint8_t *values, int64_t offset, int64_t headSize, MartletFormat format, float keyScale,
-                         float valueScale);
 
 /// Asks memory for some bytes that will be read soon.
 static inline void martlet_prefetch(const void *memory, int64_t bytes) {

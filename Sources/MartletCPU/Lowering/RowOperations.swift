@@ -129,7 +129,7 @@ struct RotateAndWriteCacheRows: RowOperation {
         let value = key + heads.keyValueHeads * headSize
         for head in 0..<heads.keyValueHeads {
             let block = cache.pointers(block: slot / blockSize, layer: layer, head: head)
-            martlet_write_cache(
+            kernels.writeCache(
                 key + head * headSize, value + head * headSize, Int64(queryKeyValue.columns), Int64(rows.count),
                 block.keys, block.values, Int64(slot % blockSize), Int64(headSize), MartletFormat(layout.format),
                 parameters.keyScale, parameters.valueScale)
