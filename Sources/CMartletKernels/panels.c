@@ -20,18 +20,6 @@ static float half_to_float(uint16_t h) {
     return __builtin_bit_cast(float, bits | sign);
 }
 
-// -8 * scale in f16: three up in the exponent, exact but where it leaves the format (then infinite, as 8 * 65504 is).
-static uint16_t minus_eight_times(uint16_t h) {
-    uint16_t sign = (uint16_t)(~h & 0x8000u), magnitude = h & 0x7fffu;
-    if (magnitude >= 0x7c00u) return (uint16_t)(sign | magnitude);
-    for (int i = 0; i < 3; i++) {
-        if (magnitude < 0x0400u) magnitude = (uint16_t)(magnitude << 1);
-        else magnitude = magnitude + 0x0400u >= 0x7c00u ? 0x7c00u : (uint16_t)(magnitude + 0x0400u);
-        if (magnitude == 0x7c00u) break;
-    }
-    return (uint16_t)(sign | magnitude);
-}
-
 // Where the byte of input k (0...31) of a column lies in its block: groups of 4 inputs, which lie together, and halves of
 // 16 columns.
 static int64_t byte_index(int64_t k, int64_t column) {
@@ -44,15 +32,13 @@ static void put_nibbles(uint8_t *block, int64_t column, const uint8_t *packed) {
 }
 
 void martlet_pack_q4_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
-    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_FOUR_BIT_BLOCK_BYTES));
+    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES));
     for (int64_t c = 0; c < columns; c++) {
         for (int64_t b = 0; b < blocks; b++) {
             const uint8_t *source = rows + c * row_bytes + b * 18;
-            uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
+            uint8_t *block = panel + b * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES;
             put_nibbles(block, c, source + 2);
-            uint16_t scale = load16(source), minimum = minus_eight_times(scale);
-            memcpy(block + 512 + c * 2, &scale, 2);
-            memcpy(block + 576 + c * 2, &minimum, 2);
+            memcpy(block + 512 + c * 2, source, 2);
         }
     }
 }
@@ -134,20 +120,28 @@ void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint1
 
 // Four inputs at a time, as they lie: each four are on another cache line, and a processor that is soon done with some reads
 // more of them at once.
+static void unpack_nibbles(const uint8_t *block, int64_t column, int zero, float minimum, float *output) {
+    const float scale = half_to_float(load16(block + 512 + column * 2));
+    for (int64_t k = 0; k < 16; k += 4) {
+        uint8_t packed[4];
+        memcpy(packed, block + byte_index(k, column), 4);
+        for (int i = 0; i < 4; i++) {
+            output[k + i] = (float)((packed[i] & 15) - zero) * scale + minimum;
+            output[k + i + 16] = (float)((packed[i] >> 4) - zero) * scale + minimum;
+        }
+    }
+}
+
 void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
     for (int64_t b = 0; b < blocks; b++, output += 32) {
         const uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
-        float scale = half_to_float(load16(block + 512 + column * 2));
-        float minimum = half_to_float(load16(block + 576 + column * 2));
-        for (int64_t k = 0; k < 16; k += 4) {
-            uint8_t packed[4];
-            memcpy(packed, block + byte_index(k, column), 4);
-            for (int i = 0; i < 4; i++) {
-                output[k + i] = (float)(packed[i] & 15) * scale + minimum;
-                output[k + i + 16] = (float)(packed[i] >> 4) * scale + minimum;
-            }
-        }
+        unpack_nibbles(block, column, 0, half_to_float(load16(block + 576 + column * 2)), output);
     }
+}
+
+void martlet_unpack_centered_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
+    for (int64_t b = 0; b < blocks; b++, output += 32)
+        unpack_nibbles(panel + b * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES, column, 8, -0.0f, output);
 }
 
 void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {

@@ -67,6 +67,7 @@ static float most_moved(MartletPanelFormat format, const float *row, int64_t k, 
 static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs) {
     const int64_t panels = (outputs + 31) / 32, blocks = inputs / 32;
     const int64_t bytes = format == MartletPanelFormatFourBit ? blocks * MARTLET_FOUR_BIT_BLOCK_BYTES
+        : format == MartletPanelFormatCenteredFourBit         ? blocks * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES
         : format == MartletPanelFormatEightBit                ? blocks * MARTLET_EIGHT_BIT_BLOCK_BYTES
         : format == MartletPanelFormatWords                   ? (inputs + 31) / 32 * MARTLET_WORDS_BLOCK_BYTES
         : format == MartletPanelFormatTwelveBit               ? (inputs + 63) / 64 * MARTLET_TWELVE_BIT_BLOCK_BYTES
@@ -74,7 +75,8 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
     uint8_t *base = calloc((size_t)(panels * bytes + 64), 1);
     Weight w = {{base, bytes, format}, malloc((size_t)(outputs * inputs) * sizeof(float)),
                 malloc((size_t)(outputs * blocks) * sizeof(float)), outputs, inputs};
-    const int64_t block = format == MartletPanelFormatFourBit ? 20 : 34, row_bytes = blocks * block;
+    const int64_t block = format == MartletPanelFormatFourBit ? 20 : format == MartletPanelFormatCenteredFourBit ? 18 : 34;
+    const int64_t row_bytes = blocks * block;
     uint8_t *file = malloc((size_t)(outputs * row_bytes));
     float *floats = values(outputs * inputs, 1);
     for (int64_t i = 0; i < outputs * row_bytes; i++) file[i] = (uint8_t)next();
@@ -89,6 +91,8 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
         uint8_t *panel = base + p * bytes;
         if (format == MartletPanelFormatFourBit)
             martlet_pack_q4_1(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
+        else if (format == MartletPanelFormatCenteredFourBit)
+            martlet_pack_q4_0(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
         else if (format == MartletPanelFormatEightBit)
             martlet_pack_q8_0(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
         else if (format == MartletPanelFormatWords) martlet_pack_words(floats + p * 32 * inputs, columns, inputs, panel);
@@ -98,6 +102,7 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
         for (int64_t c = 0; c < columns; c++) {
             float *row = w.rows + (p * 32 + c) * inputs;
             if (format == MartletPanelFormatFourBit) martlet_unpack_four_bit(panel, c, blocks, row);
+            else if (format == MartletPanelFormatCenteredFourBit) martlet_unpack_centered_four_bit(panel, c, blocks, row);
             else if (format == MartletPanelFormatEightBit) martlet_unpack_eight_bit(panel, c, blocks, row);
             else if (format == MartletPanelFormatWords) martlet_unpack_words(panel, c, inputs, row);
             else if (format == MartletPanelFormatTwelveBit) martlet_unpack_twelve_bit(panel, c, inputs, row);

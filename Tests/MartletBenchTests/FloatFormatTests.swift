@@ -77,7 +77,9 @@ import Testing
         for headSize in [40, 64] { try tokensAreWrittenTogether(format, instructionSet, headSize) }
     }
 
-    private func tokensAreWrittenTogether(_ format: CacheFormat, _ instructionSet: InstructionSet, _ headSize: Int) throws {
+    private func tokensAreWrittenTogether(_ format: CacheFormat, _ instructionSet: InstructionSet, _ headSize: Int)
+        throws
+    {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(3)
         let (blockSize, stride) = (32, headSize + 24)

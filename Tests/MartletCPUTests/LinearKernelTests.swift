@@ -27,14 +27,13 @@ private struct RandomWeight {
             )
         }
         func half(at index: Int) -> Float { Float(half: UInt16(bytes[index]) | UInt16(bytes[index + 1]) << 8) }
-        guard type == .q4_0 || type == .q4_1 else {
+        guard type == .q4_1 else {
             minimums = []
             return
         }
         minimums = (0..<outputs).map { row in
             (0..<inputs / 32).map { block in
-                let start = (row * inputs / 32 + block) * type.blockBytes
-                return type == .q4_0 ? -8 * half(at: start) : half(at: start + 2)
+                half(at: (row * inputs / 32 + block) * type.blockBytes + 2)
             }
         }
     }
@@ -398,17 +397,26 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         }
     }
 
-    /// A Q4_0 scale so large that -8 times it leaves f16 must not become a finite wrong number.
-    @Test func hugeScalesStayInfiniteNotWrong() throws {
-        let bytes = GGUFWriter.bytes(Float16(60_000).bitPattern) + [UInt8](repeating: 0x99, count: 16)
+    /// A Q4_0 scale so large that -8 times it leaves f16 is as exact as any.
+    @Test(arguments: InstructionSet.available) func hugeScalesAreExact(_ instructionSet: InstructionSet) throws {
+        let kernels = try #require(instructionSet.kernels)
+        // Both nibbles 0, which is -8, or 9, which is 1.
+        let bytes =
+            GGUFWriter.bytes(Float16(60_000).bitPattern) + [0, 0x99].flatMap { [UInt8](repeating: $0, count: 8) }
         let weight = try bytes.withUnsafeBytes {
             try PanelWeight.pack(
-                HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0),
-                for: try #require(InstructionSet.portable.kernels), on: try WorkerPool(threadCount: 1))
+                HostTensor(elementType: .q4_0, rows: 1, columns: 32, bytes: $0), for: kernels,
+                on: try WorkerPool(threadCount: 1))
         }
         var values = [Float](repeating: 0, count: 32)
         weight.unpack(row: 0, into: &values)
-        #expect(values.allSatisfy { !$0.isFinite })
+        let expected = (0..<32).map { Float($0 % 16 < 8 ? -480_000 : 60_000) }
+        #expect(values == expected)
+        for index in [0, 15, 31] {
+            let row = (0..<32).map { Float($0 == index ? 1 : 0) }
+            let run = LinearRun(kernels: kernels, precision: .int8, weight: weight, rows: [row])
+            #expect(abs(try run.run()[0][0] / expected[index] - 1) < 1e-6)
+        }
     }
 }
 
@@ -416,7 +424,7 @@ extension RandomWeight {
     /// What the panel holds.
     fileprivate var keptValues: [[Float]] {
         switch packed.format {
-        case .fourBit, .eightBit: values
+        case .fourBit, .centeredFourBit, .eightBit: values
         case .words: values.map(ReferenceKernels.words)
         case .bfloat16, .twelveBit: values.map { $0.map { BFloat16.float(BFloat16.round($0)) } }
         }
