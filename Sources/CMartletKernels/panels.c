@@ -140,6 +140,7 @@ void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t block
 }
 
 void martlet_unpack_centered_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
+    // Which changes no number, be it -0.
     for (int64_t b = 0; b < blocks; b++, output += 32)
         unpack_nibbles(panel + b * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES, column, 8, -0.0f, output);
 }

@@ -171,6 +171,14 @@ private struct EncodedRow {
             kernels.siluAndMultiply(gate + up, &output, Int64(count))
             expectClose(output, ReferenceKernels.siluAndMultiply(gate: gate, up: up), tolerance: 2e-6)
         }
+        let ends: [(gate: Float, output: Float)] = [
+            (-1e38, 0), (-3e38, 0), (1e38, 1e38), (.infinity, .infinity), (-.infinity, .nan), (.nan, .nan),
+        ]
+        for (gate, expected) in ends {
+            var output: Float = 1
+            kernels.siluAndMultiply([gate, 1], &output, 1)
+            #expect(output == expected || output.isNaN && expected.isNaN, "of \(gate)")
+        }
     }
 
     @Test(arguments: InstructionSet.available) func rotates(_ instructionSet: InstructionSet) throws {

@@ -22,7 +22,8 @@ extern "C" {
 #define MARTLET_PANEL_COLUMNS 32
 #define MARTLET_BLOCK_LENGTH 32
 /// Bytes of a 32 x 32 block of a panel: 4-bit `[4 groups][2 halves][64]` nibbles, f16 scale[32], f16 minimum[32];
-/// centered 4-bit the same nibbles (q + 8), f16 scale[32]; 8-bit `[8 groups][2 halves][64]` bytes (q + 128), f16 scale[32]; words `[16 pairs][32 columns][2]` int16, bf16 scale[32].
+/// centered 4-bit the same nibbles (q + 8), f16 scale[32]; 8-bit `[8 groups][2 halves][64]` bytes (q + 128), f16
+/// scale[32]; words `[16 pairs][32 columns][2]` int16, bf16 scale[32].
 #define MARTLET_FOUR_BIT_BLOCK_BYTES 640
 #define MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES 576
 #define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
@@ -60,10 +61,9 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 
 /// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
 /// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
-///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs, and a centered 4-bit
-///   one's of 8 a sixteenth of it). Of one
-///   plane and a table that `pairsSums` the second is bf16 `[8][2]` of two blocks in the first one's record, and nothing
-///   in the second one's;
+///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs, and a
+///   centered 4-bit one's of 8 a sixteenth of it). Of one plane and a table that `pairsSums` the second is bf16 `[8][2]` of
+///   two blocks in the first one's record, and nothing in the second one's;
 /// - of a block of words: `[8][32]` int16, then f32 scale[8]; inputs beyond the last are 0;
 /// - of a pair of bf16 inputs: `[8][2]`.
 typedef struct {
