@@ -181,6 +181,32 @@ private struct EncodedRow {
         }
     }
 
+    /// Angles are those of f64 to a place of f32, and a position's bits depend on no other row.
+    @Test func rotaryAnglesDependOnTheirPositionAlone() throws {
+        let positions = Array(60..<70) + [0, 1, 8191, 8192, 131_071, 63, 64, 65, 5]
+        let frequencies = (0..<9).map { pow(10_000, -Double($0) / 9) }
+        let workspace = CPUWorkspace(
+            BatchCapacity(tokens: positions.count, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8
+        )
+        let batch = BatchBuffers(capacity: workspace.capacity)
+        let output = try workspace.rows(of: Tensor("angles", rows: .tokens, columns: 18))
+        let operation = RotaryAngleRows(inverseFrequencies: frequencies, output: output)
+        func angles(_ positions: [Int]) -> [[Float]] {
+            for (row, position) in positions.enumerated() { batch.positions[row] = Int32(position) }
+            operation.run(rows: 0..<positions.count, batch: batch)
+            return positions.indices.map { row in (0..<18).map { output.row(row)[$0] } }
+        }
+        let together = angles(positions)
+        for (row, position) in positions.enumerated() {
+            #expect(angles([position]) == [together[row]])
+            for (pair, frequency) in frequencies.enumerated() {
+                let angle = Double(position) * frequency
+                #expect(abs(Double(together[row][pair]) - cos(angle)) < 6e-8)
+                #expect(abs(Double(together[row][9 + pair]) - sin(angle)) < 6e-8)
+            }
+        }
+    }
+
     @Test(arguments: InstructionSet.available) func rotates(_ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(5)

@@ -15,18 +15,46 @@ struct EmbedRows: RowOperation {
 }
 
 /// Computed in f64 once a step and shared by all layers.
+///
+/// A position's angles are those of the multiple of 64 before it plus those of what is left, by the sum's formulas: rows
+/// that follow each other share the first, all steps the second. Positions alone decide how an angle is computed.
 struct RotaryAngleRows: RowOperation {
+    private static let nearCount = 64
+    /// Of the largest head.
+    private typealias PairAngles = InlineArray<128, (cosine: Double, sine: Double)>
+
     let name = "rotary angles"
-    let inverseFrequencies: [Double]
-    let output: TensorRows
+    private let inverseFrequencies: [Double]
+    /// cos and sin of the first positions' angles, `[nearCount][pairs]`.
+    private let near: [(cosine: Double, sine: Double)]
+    private let output: TensorRows
+
+    init(inverseFrequencies: [Double], output: TensorRows) {
+        precondition(inverseFrequencies.count <= Int(MARTLET_MAX_HEAD_SIZE) / 2, "a head is larger than the largest")
+        self.inverseFrequencies = inverseFrequencies
+        self.output = output
+        near = (0..<Self.nearCount).flatMap { position in
+            inverseFrequencies.map { (cos(Double(position) * $0), sin(Double(position) * $0)) }
+        }
+    }
 
     func run(rows: Range<Int>, batch: BatchBuffers) {
+        let pairs = inverseFrequencies.count
+        var far = PairAngles(repeating: (1, 0))
+        var start = 0
         for row in rows {
-            let position = Double(batch.positions[row])
+            let place = Int(batch.positions[row]) % Self.nearCount
+            if start != Int(batch.positions[row]) - place {
+                start = Int(batch.positions[row]) - place
+                for (pair, frequency) in inverseFrequencies.enumerated() {
+                    far[pair] = (cos(Double(start) * frequency), sin(Double(start) * frequency))
+                }
+            }
             let angles = output.row(row)
-            for (pair, frequency) in inverseFrequencies.enumerated() {
-                angles[pair] = Float(cos(position * frequency))
-                angles[inverseFrequencies.count + pair] = Float(sin(position * frequency))
+            for pair in 0..<pairs {
+                let (a, b) = (far[pair], near[place * pairs + pair])
+                angles[pair] = Float(a.cosine * b.cosine - a.sine * b.sine)
+                angles[pairs + pair] = Float(a.sine * b.cosine + a.cosine * b.sine)
             }
         }
     }
