@@ -17,6 +17,7 @@ final class CPUWorkspace: Workspace {
     private var partialMemory: [Int: DeviceMemory] = [:]
     private var samplers: [Int: [Sampler]] = [:]
     private var summaryMemory: [String: DeviceMemory] = [:]
+    private var nearAngles: [[Double]: [RotaryAngleRows.Angle]] = [:]
 
     init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
         self.capacity = capacity
@@ -75,6 +76,14 @@ final class CPUWorkspace: Workspace {
         let memory = try DeviceMemory(byteCount: count * MemoryLayout<LogitSummary>.stride)
         summaryMemory[logits.name] = memory
         return memory.pointer()
+    }
+
+    /// What rotary angles are made of, kept because a kernel that is lowered at each step would compute it anew.
+    func nearAngles(_ inverseFrequencies: [Double]) -> [RotaryAngleRows.Angle] {
+        if let found = nearAngles[inverseFrequencies] { return found }
+        let angles = RotaryAngleRows.nearAngles(inverseFrequencies)
+        nearAngles[inverseFrequencies] = angles
+        return angles
     }
 
     /// One a thread, for logits of so many columns. Kernels and threads are the device's, so always the same.

@@ -190,7 +190,8 @@ private struct EncodedRow {
         )
         let batch = BatchBuffers(capacity: workspace.capacity)
         let output = try workspace.rows(of: Tensor("angles", rows: .tokens, columns: 18))
-        let operation = RotaryAngleRows(inverseFrequencies: frequencies, output: output)
+        let operation = RotaryAngleRows(
+            inverseFrequencies: frequencies, near: workspace.nearAngles(frequencies), output: output)
         func angles(_ positions: [Int]) -> [[Float]] {
             for (row, position) in positions.enumerated() { batch.positions[row] = Int32(position) }
             operation.run(rows: 0..<positions.count, batch: batch)

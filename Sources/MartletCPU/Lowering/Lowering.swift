@@ -56,8 +56,9 @@ struct Lowering {
             append(EmbedRows(table: panel(table), output: try workspace.rows(of: output)), output.rows)
         case .rotaryAngles(let inverseFrequencies, let output):
             append(
-                RotaryAngleRows(inverseFrequencies: inverseFrequencies, output: try workspace.rows(of: output)),
-                output.rows)
+                RotaryAngleRows(
+                    inverseFrequencies: inverseFrequencies, near: workspace.nearAngles(inverseFrequencies),
+                    output: try workspace.rows(of: output)), output.rows)
         case .norm(let input, let weight, let epsilon, let output):
             append(
                 NormRows(

@@ -19,21 +19,28 @@ struct EmbedRows: RowOperation {
 /// A position's angles are those of the multiple of 64 before it plus those of what is left, by the sum's formulas: rows
 /// that follow each other share the first, all steps the second. Positions alone decide how an angle is computed.
 struct RotaryAngleRows: RowOperation {
+    typealias Angle = (cosine: Double, sine: Double)
     private static let nearCount = 64
     /// Of the largest head.
-    private typealias PairAngles = InlineArray<128, (cosine: Double, sine: Double)>
+    private typealias PairAngles = InlineArray<128, Angle>
 
     let name = "rotary angles"
     private let inverseFrequencies: [Double]
-    /// cos and sin of the first positions' angles, `[nearCount][pairs]`.
-    private let near: [(cosine: Double, sine: Double)]
+    private let near: [Angle]
     private let output: TensorRows
 
-    init(inverseFrequencies: [Double], output: TensorRows) {
+    /// - Parameter near: `nearAngles` of the same frequencies.
+    init(inverseFrequencies: [Double], near: [Angle], output: TensorRows) {
         precondition(inverseFrequencies.count <= Int(MARTLET_MAX_HEAD_SIZE) / 2, "a head is larger than the largest")
+        precondition(near.count == Self.nearCount * inverseFrequencies.count, "angles of other frequencies")
         self.inverseFrequencies = inverseFrequencies
+        self.near = near
         self.output = output
-        near = (0..<Self.nearCount).flatMap { position in
+    }
+
+    /// cos and sin of the first positions' angles, `[nearCount][pairs]`.
+    static func nearAngles(_ inverseFrequencies: [Double]) -> [Angle] {
+        (0..<nearCount).flatMap { position in
             inverseFrequencies.map { (cos(Double(position) * $0), sin(Double(position) * $0)) }
         }
     }
