@@ -314,9 +314,10 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
         for (int64_t h = 0; h < kv_heads; h++) {
             uint8_t *keys = cache + table[t / block] / chunk * chunk_bytes, *values = keys + chunk * kv_heads * key_bytes;
             const int64_t place = table[t / block] % chunk * kv_heads + h;
-            kernels->writeCache(k + (t * kv_heads + h) * head_size, v + (t * kv_heads + h) * head_size,
-                                kv_heads * head_size, run, keys + place * key_bytes, values + place * value_bytes,
-                                t % block, head_size, format, 1, 1);
+            kernels->writeKeys(k + (t * kv_heads + h) * head_size, kv_heads * head_size, run, keys + place * key_bytes,
+                               t % block, head_size, format, 1);
+            kernels->writeValues(v + (t * kv_heads + h) * head_size, kv_heads * head_size, run,
+                                 values + place * value_bytes, t % block, head_size, format, 1);
         }
     }
     MartletAttentionLayer layer = {0};
@@ -367,10 +368,9 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     for (int64_t i = 0; i < length * length; i++) bias[i] = -INFINITY;
     for (int64_t d = 0; d < head_size; d++) endless[d] = INFINITY;
     for (int64_t h = 0; h < kv_heads && format != MartletFormatInt16; h++) {
-        uint8_t *keys = cache + table[0] / chunk * chunk_bytes, *values = keys + chunk * kv_heads * key_bytes;
+        uint8_t *values = cache + table[0] / chunk * chunk_bytes + chunk * kv_heads * key_bytes;
         const int64_t place = table[0] % chunk * kv_heads + h;
-        kernels->writeCache(k + h * head_size, endless, 0, 1, keys + place * key_bytes, values + place * value_bytes, 0,
-                            head_size, format, 1, 1);
+        kernels->writeValues(endless, 0, 1, values + place * value_bytes, 0, head_size, format, 1);
     }
     item.bias = bias, item.biasStride = item.biasExtent = length;
     kernels->attend(&layer, &item, 0, kv_heads);

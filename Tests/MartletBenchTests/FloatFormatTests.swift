@@ -59,9 +59,11 @@ import Testing
                 random.normal() * Float(sign: .plus, exponent: .random(in: -26...16, using: &random), significand: 1)
             }
             let value = random.normals(headSize)
-            kernels.writeCache(
-                key, value, 0, 1, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
-                Int64(headSize), MartletFormat(format), scale, scale)
+            kernels.writeKeys(
+                key, 0, 1, cache.pointers(layer: 0).keys, Int64(offset), Int64(headSize), MartletFormat(format), scale)
+            kernels.writeValues(
+                value, 0, 1, cache.pointers(layer: 0).values, Int64(offset), Int64(headSize), MartletFormat(format),
+                scale)
             for element in 0..<headSize {
                 let (keyCode, valueCode) = codes(cache, format, offset: offset, element: element)
                 #expect(format.decode(keyCode) == format.round(key[element] / scale))
@@ -96,10 +98,12 @@ import Testing
         let (keys, values) = (random.normals(stride * blockSize), random.normals(stride * blockSize))
         func write(_ tokens: Range<Int>, to cache: CPUKeyValueCache) {
             let block = cache.pointers(layer: 0)
-            kernels.writeCache(
-                Array(keys[(tokens.lowerBound * stride)...]), Array(values[(tokens.lowerBound * stride)...]),
-                Int64(stride), Int64(tokens.count), block.keys, block.values, Int64(tokens.lowerBound),
-                Int64(headSize), MartletFormat(format), 0.3, 0.3)
+            kernels.writeKeys(
+                Array(keys[(tokens.lowerBound * stride)...]), Int64(stride), Int64(tokens.count), block.keys,
+                Int64(tokens.lowerBound), Int64(headSize), MartletFormat(format), 0.3)
+            kernels.writeValues(
+                Array(values[(tokens.lowerBound * stride)...]), Int64(stride), Int64(tokens.count), block.values,
+                Int64(tokens.lowerBound), Int64(headSize), MartletFormat(format), 0.3)
         }
         let alone = try bytes { for token in 0..<blockSize { write(token..<token + 1, to: $0) } }
         for _ in 0..<40 {

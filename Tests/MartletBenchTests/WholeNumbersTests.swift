@@ -58,9 +58,8 @@ import Testing
             var (key, value) = (random.normals(headSize).map { $0 * scale }, random.normals(headSize))
             if offset == 3 { key = key.map { _ in 0 } }
             if offset == 5 { value[headSize / 2] = .infinity }
-            kernels.writeCache(
-                key, value, 0, 1, cache.pointers(layer: 0).keys, cache.pointers(layer: 0).values, Int64(offset),
-                Int64(headSize), .int16, 1, 1)
+            kernels.writeKeys(key, 0, 1, cache.pointers(layer: 0).keys, Int64(offset), Int64(headSize), .int16, 1)
+            kernels.writeValues(value, 0, 1, cache.pointers(layer: 0).values, Int64(offset), Int64(headSize), .int16, 1)
             let (lane, group) = (offset % 16, offset / 16)
             // Two blocks are a chunk.
             let (keys, values) = (group * keyGroup, 2 * 2 * keyGroup + group * valueGroup)

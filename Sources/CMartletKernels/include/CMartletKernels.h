@@ -215,12 +215,15 @@ typedef struct {
                         const MartletPanels *up, int64_t panelBegin, int64_t panelEnd,
                         const MartletLinearInput *output);
 
-    /// Writes tokens' K and V (`headSize` floats each, `stride` from token to token) of one head into their cache block,
-    /// rounded to `format`; 8-bit formats after a division by their scale, saturating. As int16 the largest magnitude is
-    /// MARTLET_LARGEST_KEY_WORD or MARTLET_LARGEST_VALUE_WORD units; what isn't finite makes its key or value NaN. `keys`
-    /// and `values` point at the head's part of the block, `offset` is the first token's place in the block.
-    void (*writeCache)(const float *key, const float *value, int64_t stride, int64_t tokens, uint8_t *keys, uint8_t *values,
-                       int64_t offset, int64_t headSize, MartletFormat format, float keyScale, float valueScale);
+    /// Writes tokens' K (`headSize` floats each, `stride` from token to token) of one head into their cache block, rounded
+    /// to `format`; 8-bit formats after a division by `scale`, saturating. As int16 the largest magnitude is
+    /// MARTLET_LARGEST_KEY_WORD units, and what isn't finite makes its key NaN. `keys` points at the head's part of the
+    /// block, `offset` is the first token's place in the block.
+    void (*writeKeys)(const float *key, int64_t stride, int64_t tokens, uint8_t *keys, int64_t offset, int64_t headSize,
+                      MartletFormat format, float scale);
+    /// The same for V, with MARTLET_LARGEST_VALUE_WORD.
+    void (*writeValues)(const float *value, int64_t stride, int64_t tokens, uint8_t *values, int64_t offset,
+                        int64_t headSize, MartletFormat format, float scale);
     /// Attention of one work item for the KV heads in a half-open range.
     void (*attend)(const MartletAttentionLayer *layer, const MartletAttentionItem *item, int64_t headBegin,
                    int64_t headEnd);

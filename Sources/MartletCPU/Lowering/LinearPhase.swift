@@ -3,7 +3,8 @@
 import CMartletKernels
 import MartletCompute
 
-/// A linear layer: the panels of all its weights in a row, a panel an item, every row of the batch in each.
+/// A linear layer: the panels of all its weights in a row, a panel an item, every row of the batch in each. Where what
+/// follows takes the output by heads, a head's panels are an item, and whoever has computed a head goes on with it.
 final class LinearPhase: RowwisePhase {
     /// One weight's share, where it lies.
     struct Part {
@@ -14,7 +15,7 @@ final class LinearPhase: RowwisePhase {
         let bias: UnsafePointer<Float>?
         /// Where its first column stands in the output.
         let column: Int
-        /// Where its first panel stands among the items.
+        /// Where its first panel stands among all parts'.
         let firstPanel: Int
         /// The layer's input in the form that the weight is multiplied with.
         let input: MartletLinearInput
@@ -29,10 +30,10 @@ final class LinearPhase: RowwisePhase {
             self.input = input
         }
 
-        /// The weight's own panels among some items.
-        func panels(in items: Range<Int>) -> Range<Int> {
-            let items = items.clamped(to: firstPanel..<firstPanel + panelCount)
-            return items.lowerBound - firstPanel..<items.upperBound - firstPanel
+        /// The weight's own panels among some of all.
+        func panels(in all: Range<Int>) -> Range<Int> {
+            let own = all.clamped(to: firstPanel..<firstPanel + panelCount)
+            return own.lowerBound - firstPanel..<own.upperBound - firstPanel
         }
     }
 
@@ -42,38 +43,53 @@ final class LinearPhase: RowwisePhase {
     let parts: [Part]
     let output: TensorRows
     let accumulates: Bool
+    private let heads: RotateAndWriteCacheRows?
+    private let panelsAnItem: Int
     private let leastPanelsLeft: Int
 
+    /// - Parameter heads: what is done with the output's heads, which end where panels do.
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, parts: [Part], output: TensorRows,
-        accumulates: Bool
+        accumulates: Bool, heads: RotateAndWriteCacheRows? = nil
     ) {
         self.outputName = outputName
         self.kernels = kernels
         self.parts = parts
         self.output = output
         self.accumulates = accumulates
+        self.heads = heads
+        panelsAnItem = heads.map { $0.parameters.heads.headSize / PanelWeight.panelColumns } ?? 1
         leastPanelsLeft = parts.first.map { WeightChunk.leastPanels(of: $0.weight) } ?? 1
         super.init(extent: extent)
     }
 
-    override var name: String { "linear \(outputName)" }
+    override var name: String { "linear \(outputName)" + (heads.map { " + \($0.name)" } ?? "") }
 
-    override var leastItemsLeft: Int { leastPanelsLeft }
+    override var leastItemsLeft: Int { max(1, leastPanelsLeft / panelsAnItem) }
 
     override func itemCount(_ batch: BatchBuffers) -> Int {
-        parts.last.map { $0.firstPanel + $0.panelCount } ?? 0
+        parts.last.map { ($0.firstPanel + $0.panelCount) / panelsAnItem } ?? 0
     }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        run(items, rows: 0..<extent.count(batch))
+        run(items, rows: 0..<extent.count(batch), batch)
     }
 
-    override func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<itemCount(batch), rows: rows) }
+    override func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<itemCount(batch), rows: rows, batch) }
 
-    private func run(_ items: Range<Int>, rows: Range<Int>) {
+    private func run(_ items: Range<Int>, rows: Range<Int>, _ batch: BatchBuffers) {
+        run(panels: panels(of: items), rows: rows)
+        guard let heads else { return }
+        for group in rows.rowGroups { heads.run(rows: group, heads: items, batch: batch) }
+    }
+
+    private func panels(of items: Range<Int>) -> Range<Int> {
+        items.lowerBound * panelsAnItem..<items.upperBound * panelsAnItem
+    }
+
+    private func run(panels all: Range<Int>, rows: Range<Int>) {
         for part in parts {
-            let panels = part.panels(in: items)
+            let panels = part.panels(in: all)
             guard !panels.isEmpty else { continue }
             var (input, weight) = (part.input.from(row: rows.lowerBound), part.weight)
             var destination = MartletLinearOutput(
@@ -87,8 +103,9 @@ final class LinearPhase: RowwisePhase {
 
     override func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool {
         guard WeightPrefetch.pays(rows: extent.count(batch)) else { return false }
-        guard let part = parts.first(where: { !$0.panels(in: items).isEmpty }) else { return false }
-        return WeightPrefetch.step(step, of: part.weight, panels: part.panels(in: items))
+        let panels = panels(of: items)
+        guard let part = parts.first(where: { !$0.panels(in: panels).isEmpty }) else { return false }
+        return WeightPrefetch.step(step, of: part.weight, panels: part.panels(in: panels))
     }
 }
 

@@ -5,11 +5,12 @@ import MartletCompute
 
 /// Turns kernels into phases.
 ///
-/// Three rules make up what the device adds of its own (and a fourth joins what is made of them, see `RowBands`):
+/// These rules make up what the device adds of its own (and another joins what is made of them, see `RowBands`):
 /// 1. before a linear kernel its input is copied row by row into the form that its weights are multiplied with;
 /// 2. neighbouring row operations of one extent become one phase, so that norm + quantise costs one barrier;
 /// 3. gate and up projections, the activation between them and the copy for the layer that reads it become one phase,
-///    where nothing else reads what lies between.
+///    where nothing else reads what lies between;
+/// 4. projections to heads, their rotation and the write to the cache become one phase, where a head is whole panels.
 struct Lowering {
     private let environment: LoweringEnvironment
     private let program: [Kernel]
@@ -27,6 +28,9 @@ struct Lowering {
         while lowering.index < lowering.program.count {
             if let gated = lowering.gatedLinear() {
                 try lowering.append(gated)
+                lowering.index += 2
+            } else if let projections = try lowering.headProjections() {
+                try lowering.append(projections.linear, heads: projections.heads)
                 lowering.index += 2
             } else {
                 try lowering.append(lowering.program[lowering.index])
@@ -67,11 +71,7 @@ struct Lowering {
                     output: try workspace.rows(of: output)), output.rows)
         case .linear(let linear): try append(linear)
         case .rotaryAndCacheWrite(let queryKeyValue, let angles, let parameters, let layer):
-            append(
-                RotateAndWriteCacheRows(
-                    kernels: kernels, queryKeyValue: try workspace.rows(of: queryKeyValue),
-                    angles: try workspace.rows(of: angles), parameters: parameters, cache: cache, layer: layer),
-                queryKeyValue.rows)
+            append(try rotateAndWriteCache(queryKeyValue, angles, parameters, layer: layer), queryKeyValue.rows)
         case .attention(let queryKeyValue, let output, let parameters, let layer):
             let attention = try AttentionLayer(
                 parameters, kernels: kernels, cache: cache, layer: layer,
@@ -114,7 +114,28 @@ struct Lowering {
         }
     }
 
-    private mutating func append(_ linear: LinearKernel) throws(DeviceError) {
+    private func rotateAndWriteCache(
+        _ queryKeyValue: Tensor, _ angles: Tensor, _ parameters: AttentionParameters, layer: Int
+    ) throws(DeviceError) -> RotateAndWriteCacheRows {
+        RotateAndWriteCacheRows(
+            kernels: kernels, queryKeyValue: try workspace.rows(of: queryKeyValue),
+            angles: try workspace.rows(of: angles), parameters: parameters, cache: cache, layer: layer)
+    }
+
+    /// What rule 4 joins: projections to heads that are whole panels, and what is done with each head by itself.
+    private func headProjections() throws(DeviceError) -> (linear: LinearKernel, heads: RotateAndWriteCacheRows)? {
+        guard index + 1 < program.count,
+            case .linear(let linear) = program[index], !linear.accumulates,
+            case .rotaryAndCacheWrite(linear.output, let angles, let parameters, let layer) = program[index + 1],
+            parameters.heads.headSize % PanelWeight.panelColumns == 0,
+            linear.weights.allSatisfy({ $0.rows % parameters.heads.headSize == 0 })
+        else { return nil }
+        return (linear, try rotateAndWriteCache(linear.output, angles, parameters, layer: layer))
+    }
+
+    private mutating func append(
+        _ linear: LinearKernel, heads: RotateAndWriteCacheRows? = nil
+    ) throws(DeviceError) {
         var parts: [LinearPhase.Part] = []
         var (column, firstPanel) = (0, 0)
         for (index, weight) in linear.weights.enumerated() {
@@ -130,7 +151,8 @@ struct Lowering {
         append(
             LinearPhase(
                 outputName: linear.output.name, kernels: kernels, extent: linear.input.rows, parts: parts,
-                output: try workspace.rows(of: linear.output), accumulates: linear.accumulates))
+                output: try workspace.rows(of: linear.output), accumulates: linear.accumulates, heads: heads),
+            kernels: heads == nil ? 1 : 2)
     }
 
     /// Rule 1: the copies of a tensor that these weights read, unless rule 3 has written them.

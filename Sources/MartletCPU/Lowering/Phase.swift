@@ -54,7 +54,7 @@ struct Deal {
     }
 
     func items(of total: Int, chunk: Int, count: Int) -> Range<Int> {
-        guard count == chunkCount else { return slice(of: total, chunk: chunk, count: count) }
+        guard count == chunkCount else { return WorkerPool.share(of: total, worker: chunk, threadCount: count) }
         let (thread, rest) = chunk.quotientAndRemainder(dividingBy: 2)
         let quarters = rest == 0 ? 4 * thread..<4 * thread + 3 : 4 * thread + 3..<4 * thread + 4
         return total * quarters.lowerBound / (4 * threadCount)..<total * quarters.upperBound / (4 * threadCount)
@@ -143,10 +143,16 @@ final class RowsPhase: RowwisePhase {
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) { run(rows: items, batch: batch) }
 
     override func run(rows: Range<Int>, batch: BatchBuffers) {
-        // So few at a time that they stay in the first cache, and so many that coming to an operation costs nothing.
-        for first in stride(from: rows.lowerBound, to: rows.upperBound, by: Int(MARTLET_ROW_GROUP)) {
-            let group = first..<min(first + Int(MARTLET_ROW_GROUP), rows.upperBound)
-            for operation in operations { operation.run(rows: group, batch: batch) }
+        for group in rows.rowGroups { for operation in operations { operation.run(rows: group, batch: batch) } }
+    }
+}
+
+extension Range<Int> {
+    /// Rows in order, so few at a time that they stay in the first cache, and so many that coming to an operation costs
+    /// nothing.
+    var rowGroups: some Sequence<Range<Int>> {
+        stride(from: lowerBound, to: upperBound, by: Int(MARTLET_ROW_GROUP)).lazy.map {
+            $0..<Swift.min($0 + Int(MARTLET_ROW_GROUP), upperBound)
         }
     }
 }

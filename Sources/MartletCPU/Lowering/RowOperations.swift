@@ -135,14 +135,24 @@ struct RotateAndWriteCacheRows: RowOperation {
     let cache: CPUKeyValueCache
     let layer: Int
 
-    func run(rows: Range<Int>, batch: BatchBuffers) {
-        let heads = parameters.heads
-        let rotated = Int64(heads.queryHeads + heads.keyValueHeads)
-        for row in rows {
-            kernels.rotateHeads(
-                queryKeyValue.row(row), rotated, Int64(heads.headSize), angles.row(row), Int64(angles.columns / 2))
+    /// A row's heads: those of q, then k's, then v's.
+    var headCount: Int { parameters.heads.queryHeads + 2 * parameters.heads.keyValueHeads }
+
+    func run(rows: Range<Int>, batch: BatchBuffers) { run(rows: rows, heads: 0..<headCount, batch: batch) }
+
+    /// Some of the rows' heads, each of which needs no other.
+    func run(rows: Range<Int>, heads: Range<Int>, batch: BatchBuffers) {
+        let (headSize, firstValue) = (parameters.heads.headSize, headCount - parameters.heads.keyValueHeads)
+        let rotated = heads.clamped(to: 0..<firstValue)
+        if !rotated.isEmpty {
+            for row in rows {
+                kernels.rotateHeads(
+                    queryKeyValue.row(row) + rotated.lowerBound * headSize, Int64(rotated.count), Int64(headSize),
+                    angles.row(row), Int64(angles.columns / 2))
+            }
         }
-        var first = rows.lowerBound
+        let kept = heads.clamped(to: parameters.heads.queryHeads..<headCount)
+        var first = kept.isEmpty ? rows.upperBound : rows.lowerBound
         while first < rows.upperBound {
             let slot = Int(batch.slotMapping[first])
             var end = first + 1
@@ -152,22 +162,25 @@ struct RotateAndWriteCacheRows: RowOperation {
             {
                 end += 1
             }
-            if slot >= 0 { write(first..<end, at: slot) }
+            if slot >= 0 { for head in kept { write(head, of: first..<end, at: slot) } }
             first = end
         }
     }
 
-    private func write(_ rows: Range<Int>, at slot: Int) {
+    private func write(_ head: Int, of rows: Range<Int>, at slot: Int) {
         let (heads, layout) = (parameters.heads, cache.layout)
-        let (headSize, blockSize) = (heads.headSize, layout.blockSize)
-        let key = queryKeyValue.row(rows.lowerBound) + heads.queryHeads * headSize
-        let value = key + heads.keyValueHeads * headSize
-        for head in 0..<heads.keyValueHeads {
-            let block = cache.pointers(block: slot / blockSize, layer: layer, head: head)
-            kernels.writeCache(
-                key + head * headSize, value + head * headSize, Int64(queryKeyValue.columns), Int64(rows.count),
-                block.keys, block.values, Int64(slot % blockSize), Int64(headSize), MartletFormat(layout.format),
-                parameters.keyScale, parameters.valueScale)
+        let number = (head - heads.queryHeads) % heads.keyValueHeads
+        let block = cache.pointers(block: slot / layout.blockSize, layer: layer, head: number)
+        let (input, stride) = (queryKeyValue.row(rows.lowerBound) + head * heads.headSize, Int64(queryKeyValue.columns))
+        let (place, format) = (Int64(slot % layout.blockSize), MartletFormat(layout.format))
+        if head < heads.queryHeads + heads.keyValueHeads {
+            kernels.writeKeys(
+                input, stride, Int64(rows.count), block.keys, place, Int64(heads.headSize), format,
+                parameters.keyScale)
+        } else {
+            kernels.writeValues(
+                input, stride, Int64(rows.count), block.values, place, Int64(heads.headSize), format,
+                parameters.valueScale)
         }
     }
 }
