@@ -40,7 +40,7 @@ public struct AttentionPlanner: Sendable {
         batch.plan.mergeCount = 0
         batch.plan.partialCount = 0
         var total = 0
-        forEachTile(of: batch) { total += $0.work * heads.keyValueHeads }
+        forEachTile(of: batch) { total += $0.work(on: $0.keys) * heads.keyValueHeads }
         let share = total / (geometry.parallelism * Self.itemsPerWorker)
         forEachTile(of: batch) { append($0, pieces: pieces(of: $0, share: share), to: batch) }
         let rows = batch.tokenCount
@@ -58,8 +58,11 @@ public struct AttentionPlanner: Sendable {
         var rows: Range<Int>
         var isDecode: Bool
         var segments: Range<Int>
-        /// Rows times keys.
-        var work: Int
+        /// All between the first and the last that some row sees.
+        var keys: Range<Int>
+
+        /// Rows times those of some keys that lie there.
+        func work(on some: Range<Int>) -> Int { rows.count * max(keys.clamped(to: some).count, 1) }
     }
 
     private func forEachTile(of batch: BatchBuffers, _ body: (Tile) -> Void) {
@@ -76,8 +79,7 @@ public struct AttentionPlanner: Sendable {
                 let end = max((keys.upperBound + geometry.segmentLength - 1) / geometry.segmentLength, firstSegment + 1)
                 body(
                     Tile(
-                        sequence: sequence, rows: rows, isDecode: isDecode, segments: firstSegment..<end,
-                        work: rows.count * max(keys.count, 1)))
+                        sequence: sequence, rows: rows, isDecode: isDecode, segments: firstSegment..<end, keys: keys))
             }
         }
     }
@@ -97,11 +99,13 @@ public struct AttentionPlanner: Sendable {
     /// How many items a tile becomes.
     private func pieces(of tile: Tile, share: Int) -> Int {
         guard splits, geometry.parallelism > 1, share > 0 else { return 1 }
-        return min(tile.segments.count, (work(of: tile) + share - 1) / share)
+        return min(tile.segments.count, (work(of: tile, on: tile.keys) + share - 1) / share)
     }
 
     /// Of one claim: a decode's covers all KV heads, a prefill's one.
-    private func work(of tile: Tile) -> Int { tile.work * (tile.isDecode ? heads.keyValueHeads : 1) }
+    private func work(of tile: Tile, on keys: Range<Int>) -> Int {
+        tile.work(on: keys) * (tile.isDecode ? heads.keyValueHeads : 1)
+    }
 
     private func append(_ tile: Tile, pieces: Int, to batch: BatchBuffers) {
         let segments = tile.segments
@@ -116,7 +120,7 @@ public struct AttentionPlanner: Sendable {
                 sequence: Int32(tile.sequence), firstRow: Int32(tile.rows.lowerBound),
                 rowCount: Int32(tile.rows.count), firstSegment: Int32(begin), segmentCount: Int32(end - begin),
                 firstPartial: Int32(partial), partialStride: Int32(isCut ? segments.count : 0),
-                work: work(of: tile) * (end - begin) / segments.count)
+                work: work(of: tile, on: begin * geometry.segmentLength..<end * geometry.segmentLength))
             if tile.isDecode {
                 batch.plan.decodes[batch.plan.decodeCount] = item
                 batch.plan.decodeCount += 1

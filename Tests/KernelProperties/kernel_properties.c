@@ -333,7 +333,16 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
     item.query = q, item.queryStride = columns, item.output = output, item.outputStride = columns;
     item.blockTable = table, item.rows = length, item.sequenceLength = length;
     item.segmentCount = (length + segment - 1) / segment;
-    kernels->attend(&layer, &item, 0, kv_heads);
+    kernels->attend(&layer, &item, 0, heads);
+    // Heads by themselves, in parts of groups and in several, are what they are together.
+    const int64_t cuts[] = {0, 1, 2, 4, heads};
+    float *apart = calloc((size_t)(length * columns), 4);
+    MartletAttentionItem same = item;
+    same.output = apart;
+    for (int c = 0; c < 4; c++) kernels->attend(&layer, &same, cuts[c], cuts[c + 1]);
+    CHECK(memcmp(apart, output, (size_t)(length * columns) * 4) == 0, "heads of %lld tokens differ from all together",
+          (long long)length);
+    free(apart);
     double *p = malloc((size_t)length * sizeof(double));
     for (int64_t t = 0; t < length; t += 7)
         for (int64_t h = 0; h < heads; h++) {
@@ -358,9 +367,9 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
         MartletAttentionItem part = item;
         part.query = q + (length - 1) * columns, part.rows = 1, part.firstPosition = part.contextLength = length - 1;
         part.firstSegment = s, part.segmentCount = 1, part.partials = partials + s * floats, part.partialStride = 1;
-        kernels->attend(&layer, &part, 0, kv_heads);
+        for (int c = 0; c < 4; c++) kernels->attend(&layer, &part, cuts[c], cuts[c + 1]);
     }
-    kernels->merge(&layer, partials, item.segmentCount, decoded, 0, kv_heads);
+    for (int c = 0; c < 4; c++) kernels->merge(&layer, partials, item.segmentCount, decoded, cuts[c], cuts[c + 1]);
     CHECK(memcmp(decoded, output + (length - 1) * columns, (size_t)columns * 4) == 0,
           "a decode of %lld keys differs from the prefill", (long long)length);
     // Whose scores are all minus infinity has nothing, in one segment or several, be there a value that isn't finite.
@@ -373,7 +382,7 @@ static void check_attention(const MartletKernelTable *kernels, MartletFormat for
         kernels->writeValues(endless, 0, 1, values + place * value_bytes, 0, head_size, format, 1);
     }
     item.bias = bias, item.biasStride = item.biasExtent = length;
-    kernels->attend(&layer, &item, 0, kv_heads);
+    kernels->attend(&layer, &item, 0, heads);
     for (int64_t i = 0; i < length * columns; i++) CHECK(output[i] == 0, "%g of no score", output[i]);
     free(bias), free(endless);
     free(memory), free(table), free(k), free(v), free(q), free(output), free(p), free(partials), free(decoded);

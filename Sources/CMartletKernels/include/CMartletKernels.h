@@ -224,10 +224,10 @@ typedef struct {
     /// The same for V, with MARTLET_LARGEST_VALUE_WORD.
     void (*writeValues)(const float *value, int64_t stride, int64_t tokens, uint8_t *values, int64_t offset,
                         int64_t headSize, MartletFormat format, float scale);
-    /// Attention of one work item for the KV heads in a half-open range.
+    /// Attention of one work item for the query heads in a half-open range.
     void (*attend)(const MartletAttentionLayer *layer, const MartletAttentionItem *item, int64_t headBegin,
                    int64_t headEnd);
-    /// Folds `count` consecutive partials of one query token and writes its output, for a range of KV heads.
+    /// Folds `count` consecutive partials of one query token and writes its output, for a range of query heads.
     void (*merge)(const MartletAttentionLayer *layer, const float *partials, int64_t count, float *output,
                   int64_t headBegin, int64_t headEnd);
 

@@ -3,20 +3,35 @@
 import CMartletKernels
 import MartletCompute
 
+/// What attention writes: its output, and where a linear layer alone reads that, heads' copies for it.
+struct AttentionOutput {
+    let rows: TensorRows
+    let copy: EncodeRows?
+    let headSize: Int
+
+    /// Called by whoever has written some rows' query heads.
+    func encode(rows: Range<Int>, heads: Range<Int>) {
+        copy?.run(rows: rows, columns: heads.lowerBound * headSize..<heads.upperBound * headSize)
+    }
+
+    /// What is named after what is done with heads.
+    func name(_ name: String) -> String { name + (copy.map { " + \($0.name)" } ?? "") }
+}
+
 /// The prefill and the decode launch. No barrier stands between them: their rows are disjoint, and whoever is done
 /// with prefills goes on with decodes. A prefill times a KV head is an item; so is a decode, whose heads lie together in
-/// memory, unless there are so few that threads would have none.
+/// memory, unless there are so few that threads would have none. Few decodes by themselves are dealt by their work.
 final class AttentionPhase: Phase {
     let layer: AttentionLayer
     let queryKeyValue: TensorRows
-    let output: TensorRows
+    let output: AttentionOutput
     let partials: UnsafeMutablePointer<Float>
     let threadCount: Int
     private let banding: RowBanding
 
     init(
-        layer: AttentionLayer, queryKeyValue: TensorRows, output: TensorRows, partials: UnsafeMutablePointer<Float>,
-        threadCount: Int
+        layer: AttentionLayer, queryKeyValue: TensorRows, output: AttentionOutput,
+        partials: UnsafeMutablePointer<Float>, threadCount: Int
     ) {
         self.layer = layer
         self.queryKeyValue = queryKeyValue
@@ -26,31 +41,39 @@ final class AttentionPhase: Phase {
         banding = RowBands.banding(threadCount: threadCount)
     }
 
-    override var name: String { "attention" }
+    override var name: String { output.name("attention") }
 
     override var dealsItemsSingly: Bool { true }
 
+    private var heads: AttentionHeads { layer.parameters.heads }
+
     override func itemCount(_ batch: BatchBuffers) -> Int {
-        batch.plan.prefillCount * layer.parameters.heads.keyValueHeads + batch.plan.decodeCount * decodeParts(batch)
+        if let shares = shares(batch) { return shares.count }
+        return batch.plan.prefillCount * heads.keyValueHeads + batch.plan.decodeCount * decodeParts(batch)
     }
 
     /// Items that a decode's KV heads are dealt to.
     private func decodeParts(_ batch: BatchBuffers) -> Int {
-        batch.plan.decodeCount < threadCount ? layer.parameters.heads.keyValueHeads : 1
+        batch.plan.decodeCount < threadCount ? heads.keyValueHeads : 1
     }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        let heads = layer.parameters.heads.keyValueHeads
-        let prefills = batch.plan.prefillCount * heads
+        if let shares = shares(batch) {
+            for item in items { run(from: shares.start(of: item), to: shares.start(of: item + 1), batch) }
+            return
+        }
+        let keyValueHeads = heads.keyValueHeads
+        let prefills = batch.plan.prefillCount * keyValueHeads
         for item in items {
             let index = place(of: item, among: itemCount(batch), batch)
             if index < prefills {
-                run(batch.plan.prefills[index / heads], batch, heads: index % heads..<index % heads + 1)
+                let head = index % keyValueHeads
+                run(batch.plan.prefills[index / keyValueHeads], batch, keyValueHeads: head..<head + 1)
             } else {
                 let (decode, part) = (index - prefills).quotientAndRemainder(dividingBy: decodeParts(batch))
                 run(
                     batch.plan.decodes[decode], batch,
-                    heads: slice(of: heads, chunk: part, count: decodeParts(batch)))
+                    keyValueHeads: slice(of: keyValueHeads, chunk: part, count: decodeParts(batch)))
             }
         }
     }
@@ -67,29 +90,97 @@ final class AttentionPhase: Phase {
         return (item - share.lowerBound) * threadCount + thread
     }
 
+    /// A share a thread where there are no prefills, and so few decodes that whoever claimed one too many would have the
+    /// others wait.
+    private func shares(_ batch: BatchBuffers) -> DecodeShares? {
+        let count = batch.plan.decodeCount
+        guard batch.plan.prefillCount == 0, count > 0, count < 4 * threadCount else { return nil }
+        return DecodeShares(
+            decodes: UnsafeBufferPointer(rebasing: batch.plan.decodes[..<count]), heads: heads,
+            threadCount: threadCount)
+    }
+
+    private func run(from start: DecodeShares.Place, to end: DecodeShares.Place, _ batch: BatchBuffers) {
+        for decode in start.decode..<min(end.decode + 1, batch.plan.decodeCount) {
+            let first = decode == start.decode ? start.head : 0
+            let last = decode == end.decode ? end.head : heads.queryHeads
+            if first < last { run(batch.plan.decodes[decode], batch, heads: first..<last) }
+        }
+    }
+
+    private func run(_ item: AttentionItem, _ batch: BatchBuffers, keyValueHeads: Range<Int>) {
+        let group = heads.groupSize
+        run(item, batch, heads: keyValueHeads.lowerBound * group..<keyValueHeads.upperBound * group)
+    }
+
     private func run(_ item: AttentionItem, _ batch: BatchBuffers, heads: Range<Int>) {
         guard let blockTables = batch.blockTables.baseAddress else { return }
-        var item = layer.item(
-            item, batch, blockTables: blockTables, query: queryKeyValue, output: output, partials: partials)
+        var kernelItem = layer.item(
+            item, batch, blockTables: blockTables, query: queryKeyValue, output: output.rows, partials: partials)
         layer.withArguments {
-            layer.kernels.attend($0, &item, Int64(heads.lowerBound), Int64(heads.upperBound))
+            layer.kernels.attend($0, &kernelItem, Int64(heads.lowerBound), Int64(heads.upperBound))
         }
+        guard item.firstPartial < 0 else { return }
+        output.encode(rows: Int(item.firstRow)..<Int(item.firstRow + item.rowCount), heads: heads)
+    }
+}
+
+/// Decodes in a row, cut into shares of like work, one a thread.
+///
+/// A share ends where a KV head does, so that no two threads read its keys; of fewer decodes than threads it may end
+/// within the query heads of one, which is cheaper than to wait for a thread that has one KV head more.
+struct DecodeShares {
+    /// A decode and one of its query heads.
+    struct Place: Equatable {
+        var decode: Int
+        var head: Int
+    }
+
+    private let decodes: UnsafeBufferPointer<AttentionItem>
+    private let queryHeads: Int
+    /// Query heads that stay together.
+    private let grain: Int
+    private let work: Int
+    /// How many there are, some of them maybe of nothing.
+    let count: Int
+
+    /// - Parameter decodes: at least one.
+    init(decodes: UnsafeBufferPointer<AttentionItem>, heads: AttentionHeads, threadCount: Int) {
+        self.decodes = decodes
+        queryHeads = heads.queryHeads
+        grain = decodes.count < threadCount ? 1 : heads.groupSize
+        work = decodes.reduce(0) { $0 + $1.work }
+        count = min(threadCount, decodes.count * queryHeads / grain)
+    }
+
+    /// Where a share begins, and the one before it ends.
+    func start(of share: Int) -> Place {
+        var left = work * share / count
+        for (decode, item) in decodes.enumerated() {
+            if left < item.work {
+                let grains = (left * (queryHeads / grain) + item.work / 2) / item.work
+                let head = grains * grain
+                return head < queryHeads ? Place(decode: decode, head: head) : Place(decode: decode + 1, head: 0)
+            }
+            left -= item.work
+        }
+        return Place(decode: decodes.count, head: 0)
     }
 }
 
 /// The merge launch: a row times a KV head an item.
 final class AttentionMergePhase: Phase {
     let layer: AttentionLayer
-    let output: TensorRows
+    let output: AttentionOutput
     let partials: UnsafeMutablePointer<Float>
 
-    init(layer: AttentionLayer, output: TensorRows, partials: UnsafeMutablePointer<Float>) {
+    init(layer: AttentionLayer, output: AttentionOutput, partials: UnsafeMutablePointer<Float>) {
         self.layer = layer
         self.output = output
         self.partials = partials
     }
 
-    override var name: String { "merge attention" }
+    override var name: String { output.name("merge attention") }
 
     /// Folding a head's partials takes less than a microsecond.
     override var leastItemsAChunk: Int { 4 }
@@ -99,15 +190,16 @@ final class AttentionMergePhase: Phase {
     }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        let heads = layer.parameters.heads.keyValueHeads
+        let (keyValueHeads, group) = (layer.parameters.heads.keyValueHeads, layer.parameters.heads.groupSize)
         for index in items {
-            let merge = batch.plan.merges[index / heads]
-            let head = Int64(index % heads)
+            let merge = batch.plan.merges[index / keyValueHeads]
+            let (row, first) = (Int(merge.row), index % keyValueHeads * group)
             layer.withArguments {
                 layer.kernels.merge(
                     $0, partials + Int(merge.firstPartial) * layer.partialFloats, Int64(merge.partialCount),
-                    output.row(Int(merge.row)), head, head + 1)
+                    output.rows.row(row), Int64(first), Int64(first + group))
             }
+            output.encode(rows: row..<row + 1, heads: first..<first + group)
         }
     }
 }

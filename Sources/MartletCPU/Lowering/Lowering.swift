@@ -10,14 +10,15 @@ import MartletCompute
 /// 2. neighbouring row operations of one extent become one phase, so that norm + quantise costs one barrier;
 /// 3. gate and up projections, the activation between them and the copy for the layer that reads it become one phase,
 ///    where nothing else reads what lies between;
-/// 4. projections to heads, their rotation and the write to the cache become one phase, where a head is whole panels.
+/// 4. projections to heads, their rotation and the write to the cache become one phase, where a head is whole panels;
+/// 5. whoever has computed heads of attention's output copies them for the layer that reads it.
 struct Lowering {
     private let environment: LoweringEnvironment
     private let program: [Kernel]
     private var phases: [LoweredPhase] = []
     /// The kernel that is being lowered.
     private var index = 0
-    /// The tensor whose copies rule 3 has already written.
+    /// The tensor whose copies rule 3 or 5 has already written.
     private var encoded: Tensor?
 
     /// Lowers kernels that run one after the other with no host in between.
@@ -76,13 +77,16 @@ struct Lowering {
             let attention = try AttentionLayer(
                 parameters, kernels: kernels, cache: cache, layer: layer,
                 segmentLength: environment.attentionSegmentLength, sinks: parameters.sinks.map(vector))
-            let output = try workspace.rows(of: output)
             let partials = try workspace.partials(floats: attention.partialFloats)
+            let attended = AttentionOutput(
+                rows: try workspace.rows(of: output), copy: try attendedCopy(of: output, parameters),
+                headSize: parameters.heads.headSize)
             append(
                 AttentionPhase(
-                    layer: attention, queryKeyValue: try workspace.rows(of: queryKeyValue), output: output,
+                    layer: attention, queryKeyValue: try workspace.rows(of: queryKeyValue), output: attended,
                     partials: partials, threadCount: environment.threadCount))
-            append(AttentionMergePhase(layer: attention, output: output, partials: partials))
+            append(AttentionMergePhase(layer: attention, output: attended, partials: partials))
+            if attended.copy != nil { encoded = output }
         case .gatedActivation(let input, let output, .silu):
             append(
                 GatedActivationRows(
@@ -155,7 +159,7 @@ struct Lowering {
             kernels: heads == nil ? 1 : 2)
     }
 
-    /// Rule 1: the copies of a tensor that these weights read, unless rule 3 has written them.
+    /// Rule 1: the copies of a tensor that these weights read, unless rule 3 or 5 has written them.
     private mutating func encode(_ tensor: Tensor, for weights: [Weight]) throws(DeviceError) {
         if encoded == tensor {
             encoded = nil
@@ -167,6 +171,24 @@ struct Lowering {
             append(
                 EncodeRows(kernels: kernels, input: try workspace.rows(of: tensor), output: copy), tensor.rows)
         }
+    }
+
+    /// Rule 5: the copy of attention's output for the layer that comes next and reads it, where a head is pairs of blocks.
+    private func attendedCopy(
+        of output: Tensor, _ parameters: AttentionParameters
+    ) throws(DeviceError) -> EncodeRows? {
+        guard index + 1 < program.count, case .linear(let reader) = program[index + 1], reader.input == output,
+            parameters.heads.headSize % (2 * Int(MARTLET_BLOCK_LENGTH)) == 0,
+            let weight = reader.weights.first, isOfOneForm(reader.weights)
+        else { return nil }
+        return EncodeRows(
+            kernels: kernels, input: try workspace.rows(of: output),
+            output: try workspace.linearInput(of: output, for: panel(weight).format))
+    }
+
+    /// Whether one copy of an input serves all.
+    private func isOfOneForm(_ weights: [Weight]) -> Bool {
+        Set(weights.map { panel($0).format.isQuantized }).count == 1
     }
 
     /// What rule 3 joins: gate and up projections of one shape, and the layer that alone reads what becomes of them.
@@ -185,7 +207,7 @@ struct Lowering {
             case .linear(let reader) = program[index + 2], reader.input == activated,
             activated != projections.input, activated.rows == projections.input.rows,
             activated.columns == projections.weights[0].rows,
-            [projections, reader].allSatisfy({ Set($0.weights.map { panel($0).format.isQuantized }).count == 1 }),
+            isOfOneForm(projections.weights), isOfOneForm(reader.weights),
             !isRead(projections.output, from: index + 2), !isRead(activated, from: index + 3)
         else { return nil }
         return GatedLinear(projections: projections, activated: activated, reader: reader)

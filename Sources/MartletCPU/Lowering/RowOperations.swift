@@ -95,11 +95,14 @@ struct EncodeRows: RowOperation {
 
     var name: String { output.format.verb }
 
-    func run(rows: Range<Int>, batch: BatchBuffers) {
+    func run(rows: Range<Int>, batch: BatchBuffers) { run(rows: rows, columns: 0..<input.columns) }
+
+    /// Some columns: pairs of blocks, unless they are the last.
+    func run(rows: Range<Int>, columns: Range<Int>) {
         withUnsafePointer(to: output) {
             kernels.encodeRows(
-                input.row(rows.lowerBound), Int64(input.columns), Int64(rows.lowerBound), Int64(rows.count), 0,
-                Int64(input.columns), $0)
+                input.row(rows.lowerBound) + columns.lowerBound, Int64(input.columns), Int64(rows.lowerBound),
+                Int64(rows.count), Int64(columns.lowerBound), Int64(columns.count), $0)
         }
     }
 }
