@@ -17,6 +17,7 @@ final class CPUWorkspace: Workspace {
     private var partialMemory: [Int: DeviceMemory] = [:]
     private var samplers: [Int: [Sampler]] = [:]
     private var summaryMemory: [String: DeviceMemory] = [:]
+    private var threadMemory: [Int: DeviceMemory] = [:]
     private var nearAngles: [[Double]: [RotaryAngleRows.Angle]] = [:]
 
     init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
@@ -67,6 +68,14 @@ final class CPUWorkspace: Workspace {
         let memory = try DeviceMemory(byteCount: count)
         partialMemory[floats] = memory
         return memory.pointer()
+    }
+
+    /// Room for what threads make for themselves and read at once. Whatever takes as much shares it.
+    func memoryOfThreads(byteCount: Int) throws(DeviceError) -> DeviceMemory {
+        if let found = threadMemory[byteCount] { return found }
+        let memory = try DeviceMemory(byteCount: byteCount)
+        threadMemory[byteCount] = memory
+        return memory
     }
 
     /// Room for what rows of logits come to, slice by slice.

@@ -43,6 +43,7 @@ final class LinearPhase: RowwisePhase {
     let parts: [Part]
     let output: TensorRows
     let accumulates: Bool
+    private let loneRow: LoneRow?
     private let heads: RotateAndWriteCacheRows?
     private let panelsAnItem: Int
     private let leastPanelsLeft: Int
@@ -50,13 +51,14 @@ final class LinearPhase: RowwisePhase {
     /// - Parameter heads: what is done with the output's heads, which end where panels do.
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, parts: [Part], output: TensorRows,
-        accumulates: Bool, heads: RotateAndWriteCacheRows? = nil
+        accumulates: Bool, loneRow: LoneRow? = nil, heads: RotateAndWriteCacheRows? = nil
     ) {
         self.outputName = outputName
         self.kernels = kernels
         self.parts = parts
         self.output = output
         self.accumulates = accumulates
+        self.loneRow = loneRow
         self.heads = heads
         panelsAnItem = heads.map { $0.parameters.heads.headSize / PanelWeight.panelColumns } ?? 1
         leastPanelsLeft = parts.first.map { WeightChunk.leastPanels(of: $0.weight) } ?? 1
@@ -72,13 +74,15 @@ final class LinearPhase: RowwisePhase {
     }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        run(items, rows: 0..<extent.count(batch), batch)
+        run(items, rows: 0..<extent.count(batch), input: loneRow?.input(worker: worker, batch: batch), batch)
     }
 
-    override func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<itemCount(batch), rows: rows, batch) }
+    override func run(rows: Range<Int>, batch: BatchBuffers) {
+        run(0..<itemCount(batch), rows: rows, input: nil, batch)
+    }
 
-    private func run(_ items: Range<Int>, rows: Range<Int>, _ batch: BatchBuffers) {
-        run(panels: panels(of: items), rows: rows)
+    private func run(_ items: Range<Int>, rows: Range<Int>, input: MartletLinearInput?, _ batch: BatchBuffers) {
+        run(panels: panels(of: items), rows: rows, input: input)
         guard let heads else { return }
         for group in rows.rowGroups { heads.run(rows: group, heads: items, batch: batch) }
     }
@@ -87,11 +91,12 @@ final class LinearPhase: RowwisePhase {
         items.lowerBound * panelsAnItem..<items.upperBound * panelsAnItem
     }
 
-    private func run(panels all: Range<Int>, rows: Range<Int>) {
+    /// - Parameter input: instead of the parts' own.
+    private func run(panels all: Range<Int>, rows: Range<Int>, input: MartletLinearInput?) {
         for part in parts {
             let panels = part.panels(in: all)
             guard !panels.isEmpty else { continue }
-            var (input, weight) = (part.input.from(row: rows.lowerBound), part.weight)
+            var (input, weight) = (input ?? part.input.from(row: rows.lowerBound), part.weight)
             var destination = MartletLinearOutput(
                 output: output.row(rows.lowerBound) + part.column, stride: Int64(output.columns),
                 columns: Int64(part.outputs),
@@ -110,12 +115,17 @@ final class LinearPhase: RowwisePhase {
 }
 
 /// Weights that are worth a chunk for whoever is done before others: some microseconds' worth, be it of one row.
-private enum WeightChunk {
+enum WeightChunk {
     private static let bytes = 256 << 10
 
     /// - Parameter weights: a panel of each is an item.
     static func leastPanels(of weights: MartletPanels...) -> Int {
         max(1, bytes / max(1, weights.reduce(0) { $0 + Int($1.panelBytes) }))
+    }
+
+    /// Whether weights are so few that each thread has one chunk of them.
+    static func isOneAThread(_ weights: [PanelWeight], threadCount: Int) -> Bool {
+        weights.reduce(0) { $0 + $1.byteCount } < Deal(threadCount: threadCount).quarterCount * bytes
     }
 }
 
@@ -150,11 +160,12 @@ final class GatedLinearPhase: RowwisePhase {
     let panelCount: Int
     let input: MartletLinearInput
     let output: MartletLinearInput
+    private let loneRow: LoneRow?
     private let leastPanelsLeft: Int
 
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, gate: MartletPanels, up: MartletPanels,
-        panelCount: Int, input: MartletLinearInput, output: MartletLinearInput
+        panelCount: Int, input: MartletLinearInput, loneRow: LoneRow?, output: MartletLinearInput
     ) {
         self.outputName = outputName
         self.kernels = kernels
@@ -162,6 +173,7 @@ final class GatedLinearPhase: RowwisePhase {
         self.up = up
         self.panelCount = panelCount
         self.input = input
+        self.loneRow = loneRow
         self.output = output
         leastPanelsLeft = WeightChunk.leastPanels(of: gate, up)
         super.init(extent: extent)
@@ -176,13 +188,15 @@ final class GatedLinearPhase: RowwisePhase {
     override func itemCount(_ batch: BatchBuffers) -> Int { panelCount }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        run(items, rows: 0..<extent.count(batch))
+        run(items, rows: 0..<extent.count(batch), input: loneRow?.input(worker: worker, batch: batch) ?? input)
     }
 
-    override func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<panelCount, rows: rows) }
+    override func run(rows: Range<Int>, batch: BatchBuffers) {
+        run(0..<panelCount, rows: rows, input: input.from(row: rows.lowerBound))
+    }
 
-    private func run(_ panels: Range<Int>, rows: Range<Int>) {
-        var (input, output) = (input.from(row: rows.lowerBound), output.from(row: rows.lowerBound))
+    private func run(_ panels: Range<Int>, rows: Range<Int>, input: MartletLinearInput) {
+        var (input, output) = (input, output.from(row: rows.lowerBound))
         var (gate, up) = (gate, up)
         kernels.gatedLinear(
             &input, Int64(rows.count), &gate, &up, Int64(panels.lowerBound), Int64(panels.upperBound), &output)

@@ -11,7 +11,8 @@ import MartletCompute
 /// 3. gate and up projections, the activation between them and the copy for the layer that reads it become one phase,
 ///    where nothing else reads what lies between;
 /// 4. projections to heads, their rotation and the write to the cache become one phase, where a head is whole panels;
-/// 5. whoever has computed heads of attention's output copies them for the layer that reads it.
+/// 5. whoever has computed heads of attention's output copies them for the layer that reads it;
+/// 6. of a lone row the norm and the copy before a layer of few weights are left to each thread, see `LoneRow`.
 struct Lowering {
     private let environment: LoweringEnvironment
     private let program: [Kernel]
@@ -65,11 +66,7 @@ struct Lowering {
                     inverseFrequencies: inverseFrequencies, near: workspace.nearAngles(inverseFrequencies),
                     output: try workspace.rows(of: output)), output.rows)
         case .norm(let input, let weight, let epsilon, let output):
-            append(
-                NormRows(
-                    kernels: kernels, input: try workspace.rows(of: input),
-                    weight: UnsafePointer(vector(weight).memory.pointer()), epsilon: epsilon,
-                    output: try workspace.rows(of: output)), output.rows)
+            append(try normRows(input, weight, epsilon, output), output.rows)
         case .linear(let linear): try append(linear)
         case .rotaryAndCacheWrite(let queryKeyValue, let angles, let parameters, let layer):
             append(try rotateAndWriteCache(queryKeyValue, angles, parameters, layer: layer), queryKeyValue.rows)
@@ -155,7 +152,8 @@ struct Lowering {
         append(
             LinearPhase(
                 outputName: linear.output.name, kernels: kernels, extent: linear.input.rows, parts: parts,
-                output: try workspace.rows(of: linear.output), accumulates: linear.accumulates, heads: heads),
+                output: try workspace.rows(of: linear.output), accumulates: linear.accumulates,
+                loneRow: try loneRow(for: linear), heads: heads),
             kernels: heads == nil ? 1 : 2)
     }
 
@@ -171,6 +169,31 @@ struct Lowering {
             append(
                 EncodeRows(kernels: kernels, input: try workspace.rows(of: tensor), output: copy), tensor.rows)
         }
+    }
+
+    /// Rule 6: leaves what has just been appended for a layer to whoever comes to that, if the batch has a lone row.
+    private mutating func loneRow(for linear: LinearKernel) throws(DeviceError) -> LoneRow? {
+        guard index > 0, case .norm(let input, let weight, let epsilon, linear.input) = program[index - 1],
+            let last = phases.last, let rows = last.parts[0].phase as? RowsPhase, rows.extent == linear.input.rows,
+            let packed = linear.weights.first.map(panel), isOfOneForm(linear.weights),
+            WeightChunk.isOneAThread(linear.weights.map(panel), threadCount: environment.threadCount),
+            !isRead(linear.input, from: index + 1)
+        else { return nil }
+        phases[phases.count - 1] = LoweredPhase(
+            RowsPhase(extent: rows.extent, operations: rows.operations, leftOfLoneRow: 2), kernels: last.kernels)
+        return try LoneRow(
+            normRows(input, weight, epsilon, linear.input), extent: rows.extent,
+            copy: try workspace.linearInput(of: linear.input, for: packed.format), workspace: workspace,
+            threadCount: environment.threadCount)
+    }
+
+    private func normRows(
+        _ input: Tensor, _ weight: Weight, _ epsilon: Float, _ output: Tensor
+    ) throws(DeviceError) -> NormRows {
+        NormRows(
+            kernels: kernels, input: try workspace.rows(of: input),
+            weight: UnsafePointer(vector(weight).memory.pointer()), epsilon: epsilon,
+            output: try workspace.rows(of: output))
     }
 
     /// Rule 5: the copy of attention's output for the layer that comes next and reads it, where a head is pairs of blocks.
@@ -231,6 +254,7 @@ struct Lowering {
                 outputName: gated.activated.name, kernels: kernels, extent: gated.activated.rows,
                 gate: gate.panels, up: up.panels, panelCount: gate.panelCount,
                 input: try workspace.linearInput(of: gated.projections.input, for: gate.format),
+                loneRow: try loneRow(for: gated.projections),
                 output: try workspace.linearInput(
                     of: gated.activated, for: panel(gated.reader.weights[0]).format)),
             kernels: 2)

@@ -44,12 +44,14 @@ struct Deal {
 
     /// Chunks of much work.
     var chunkCount: Int { 2 * threadCount }
+    /// Quarters of all threads' items.
+    var quarterCount: Int { 4 * threadCount }
 
     /// - Parameters:
     ///   - least: items that are worth a chunk.
     ///   - leastLeft: items that are worth a chunk for whoever comes first.
     func chunkCount(of total: Int, least: Int, leastLeft: Int) -> Int {
-        if threadCount > 1, total / (4 * threadCount) >= leastLeft { return chunkCount }
+        if threadCount > 1, total / quarterCount >= leastLeft { return chunkCount }
         return min((total + least - 1) / least, threadCount)
     }
 
@@ -57,7 +59,7 @@ struct Deal {
         guard count == chunkCount else { return WorkerPool.share(of: total, worker: chunk, threadCount: count) }
         let (thread, rest) = chunk.quotientAndRemainder(dividingBy: 2)
         let quarters = rest == 0 ? 4 * thread..<4 * thread + 3 : 4 * thread + 3..<4 * thread + 4
-        return total * quarters.lowerBound / (4 * threadCount)..<total * quarters.upperBound / (4 * threadCount)
+        return total * quarters.lowerBound / quarterCount..<total * quarters.upperBound / quarterCount
     }
 }
 
@@ -127,9 +129,12 @@ protocol RowOperation {
 /// Row operations in order, a row an item.
 final class RowsPhase: RowwisePhase {
     let operations: [any RowOperation]
+    /// Those that are done for a lone row: the others are left to whoever reads it.
+    private let operationsOfLoneRow: [any RowOperation]
 
-    init(extent: RowExtent, operations: [any RowOperation]) {
+    init(extent: RowExtent, operations: [any RowOperation], leftOfLoneRow: Int = 0) {
         self.operations = operations
+        operationsOfLoneRow = operations.dropLast(leftOfLoneRow)
         super.init(extent: extent)
     }
 
@@ -138,11 +143,16 @@ final class RowsPhase: RowwisePhase {
     /// A row takes a microsecond or two, about what waking up to a chunk does.
     override var leastItemsAChunk: Int { 2 }
 
-    override func itemCount(_ batch: BatchBuffers) -> Int { extent.count(batch) }
+    private func operations(_ batch: BatchBuffers) -> [any RowOperation] {
+        LoneRow.isThere(extent, batch) ? operationsOfLoneRow : operations
+    }
+
+    override func itemCount(_ batch: BatchBuffers) -> Int { operations(batch).isEmpty ? 0 : extent.count(batch) }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) { run(rows: items, batch: batch) }
 
     override func run(rows: Range<Int>, batch: BatchBuffers) {
+        let operations = operations(batch)
         for group in rows.rowGroups { for operation in operations { operation.run(rows: group, batch: batch) } }
     }
 }

@@ -76,9 +76,11 @@ struct NormRows: RowOperation {
     let output: TensorRows
 
     func run(rows: Range<Int>, batch: BatchBuffers) {
-        for row in rows {
-            kernels.rootMeanSquareNorm(input.row(row), weight, output.row(row), Int64(input.columns), epsilon)
-        }
+        for row in rows { run(row: row, into: output.row(row)) }
+    }
+
+    func run(row: Int, into output: UnsafeMutablePointer<Float>) {
+        kernels.rootMeanSquareNorm(input.row(row), weight, output, Int64(input.columns), epsilon)
     }
 }
 

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import MartletCompute
+
+/// A linear layer's input where the batch has a single row: its norm and copy, which each thread that comes to the layer
+/// makes for itself. That takes less time than to wait for another thread to be done with it.
+final class LoneRow {
+    private let extent: RowExtent
+    private let norm: NormRows
+    private let memory: DeviceMemory
+    private let normedBytes: Int
+    private let bytesAThread: Int
+    private let copy: MartletLinearInput
+
+    /// - Parameters:
+    ///   - norm: what makes the layer's input of the rows of an extent.
+    ///   - copy: what linear layers of many rows read; its form and its columns count.
+    init(_ norm: NormRows, extent: RowExtent, copy: MartletLinearInput, workspace: CPUWorkspace, threadCount: Int)
+        throws(DeviceError)
+    {
+        self.extent = extent
+        self.norm = norm
+        self.copy = copy
+        // No two threads' on a line, nor on two neighbouring ones, which come in pairs.
+        func lines(_ bytes: Int) -> Int { (bytes + 127) / 128 * 128 }
+        normedBytes = lines(norm.output.columns * 4)
+        bytesAThread =
+            normedBytes + lines(Int(martlet_records(copy.format, copy.columns) * martlet_record_bytes(copy.format)))
+        memory = try workspace.memoryOfThreads(byteCount: bytesAThread * threadCount)
+    }
+
+    /// Whether the batch has it.
+    static func isThere(_ extent: RowExtent, _ batch: BatchBuffers) -> Bool { extent.count(batch) == 1 }
+
+    /// Makes a thread's own; nil where there are more rows, which the phase before has made.
+    func input(worker: Int, batch: BatchBuffers) -> MartletLinearInput? {
+        guard Self.isThere(extent, batch) else { return nil }
+        let place = memory.base + worker * bytesAThread
+        let normed = TensorRows(base: place.assumingMemoryBound(to: Float.self), columns: norm.output.columns)
+        var input = copy
+        input.base = (place + normedBytes).assumingMemoryBound(to: UInt8.self)
+        norm.run(row: 0, into: normed.base)
+        EncodeRows(kernels: norm.kernels, input: normed, output: input).run(rows: 0..<1, batch: batch)
+        return input
+    }
+}
