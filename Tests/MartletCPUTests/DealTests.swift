@@ -42,7 +42,9 @@ import Testing
 
     /// Of each thread's run of memory a long part first, then what follows.
     @Test func muchWorkIsLeftForWhoeverComesFirst() {
-        #expect(chunks(of: 1600, Items(), threads: 2) == [0..<600, 600..<800, 800..<1400, 1400..<1600])
+        #expect(
+            chunks(of: 1600, Items(leastItemsLeft: 100), threads: 2)
+                == [0..<600, 600..<700, 700..<800, 800..<1400, 1400..<1500, 1500..<1600])
     }
 
     @Test func littleWorkIsOneChunkAThread() {

@@ -165,7 +165,7 @@ final class GatedLinearPhase: RowwisePhase {
 
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, gate: MartletPanels, up: MartletPanels,
-        panelCount: Int, input: MartletLinearInput, loneRow: LoneRow?, output: MartletLinearInput
+        panelCount: Int, input: MartletLinearInput, loneRow: LoneRow? = nil, output: MartletLinearInput
     ) {
         self.outputName = outputName
         self.kernels = kernels

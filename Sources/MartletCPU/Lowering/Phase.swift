@@ -38,12 +38,12 @@ class Phase {
 }
 
 /// How items are cut into chunks, as the pool deals them to threads: each has one. Only of much work the last quarter
-/// of each thread's items is another, for whoever comes first.
+/// of each thread's items is several more, for whoever comes first.
 struct Deal {
     let threadCount: Int
 
-    /// Chunks of much work.
-    var chunkCount: Int { 2 * threadCount }
+    /// Chunks that a thread's last quarter is cut into at most.
+    private static let mostChunksLeft = 8
     /// Quarters of all threads' items.
     var quarterCount: Int { 4 * threadCount }
 
@@ -51,15 +51,18 @@ struct Deal {
     ///   - least: items that are worth a chunk.
     ///   - leastLeft: items that are worth a chunk for whoever comes first.
     func chunkCount(of total: Int, least: Int, leastLeft: Int) -> Int {
-        if threadCount > 1, total / quarterCount >= leastLeft { return chunkCount }
+        let left = total / quarterCount / leastLeft
+        if threadCount > 1, left > 0 { return threadCount * (1 + min(left, Self.mostChunksLeft)) }
         return min((total + least - 1) / least, threadCount)
     }
 
     func items(of total: Int, chunk: Int, count: Int) -> Range<Int> {
-        guard count == chunkCount else { return WorkerPool.share(of: total, worker: chunk, threadCount: count) }
-        let (thread, rest) = chunk.quotientAndRemainder(dividingBy: 2)
-        let quarters = rest == 0 ? 4 * thread..<4 * thread + 3 : 4 * thread + 3..<4 * thread + 4
-        return total * quarters.lowerBound / quarterCount..<total * quarters.upperBound / quarterCount
+        guard count > threadCount else { return WorkerPool.share(of: total, worker: chunk, threadCount: count) }
+        let left = count / threadCount - 1
+        let (thread, rest) = chunk.quotientAndRemainder(dividingBy: 1 + left)
+        let (first, last) = (total * (4 * thread + 3) / quarterCount, total * (4 * thread + 4) / quarterCount)
+        guard rest > 0 else { return total * 4 * thread / quarterCount..<first }
+        return first + (last - first) * (rest - 1) / left..<first + (last - first) * rest / left
     }
 }
 
