@@ -95,6 +95,9 @@ final class LoweredPhase {
 
     var name: String { parts.map(\.phase.name).joined(separator: " + ") }
 
+    /// Whether there is anything to do for the batch.
+    func hasItems(_ batch: BatchBuffers) -> Bool { phases[0]._withUnsafeGuaranteedRef { $0.itemCount(batch) > 0 } }
+
     func chunkCount(_ batch: BatchBuffers, _ deal: Deal) -> Int {
         phases[0]._withUnsafeGuaranteedRef { $0.chunkCount($0.itemCount(batch), deal) }
     }

@@ -25,7 +25,13 @@ final class Submission: PhasedJob, @unchecked Sendable {
     /// Runs the pieces it holds, and lets go of them.
     func run(_ batch: BatchBuffers, on pool: WorkerPool) {
         guard !pieces.isEmpty else { return }
-        for piece in pieces { phases.append(contentsOf: piece.phases(tokenCount: batch.tokenCount)) }
+        for piece in pieces {
+            // Here, once a step, and not between phases, where all threads wait.
+            for phase in piece.phases(tokenCount: batch.tokenCount)
+            where phase._withUnsafeGuaranteedRef({ $0.hasItems(batch) }) {
+                phases.append(phase)
+            }
+        }
         self.batch = .passUnretained(batch)
         trace?.begin()
         withExtendedLifetime(batch) { pool.run(self) }
