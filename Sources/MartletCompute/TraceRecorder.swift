@@ -23,11 +23,15 @@ public final class TraceRecorder: @unchecked Sendable {
         var values: Values
     }
 
+    /// No two threads' counts are on one cache line, nor on two neighbouring ones, which come in pairs: to take it from each
+    /// other would take longer than what is recorded.
     private final class Lane {
+        private let before = InlineArray<16, UInt64>(repeating: 0)
         let name: String
         let spans: UnsafeMutablePointer<Span>
         var count = 0
         var dropped = 0
+        private let after = InlineArray<16, UInt64>(repeating: 0)
 
         init(name: String, capacity: Int) {
             self.name = name
