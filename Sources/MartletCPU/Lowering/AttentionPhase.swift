@@ -3,7 +3,7 @@
 import CMartletKernels
 import MartletCompute
 
-/// What attention writes: its output, and where a linear layer alone reads that, heads' copies for it.
+/// Attention's output and, where the next kernel is a linear layer that reads it, its copy for that.
 struct AttentionOutput {
     let rows: TensorRows
     let copy: EncodeRows?
@@ -14,7 +14,7 @@ struct AttentionOutput {
         copy?.run(rows: rows, columns: heads.lowerBound * headSize..<heads.upperBound * headSize)
     }
 
-    /// What is named after what is done with heads.
+    /// A phase's, of what it does before.
     func name(_ name: String) -> String { name + (copy.map { " + \($0.name)" } ?? "") }
 }
 
@@ -122,49 +122,6 @@ final class AttentionPhase: Phase {
         }
         guard item.firstPartial < 0 else { return }
         output.encode(rows: Int(item.firstRow)..<Int(item.firstRow + item.rowCount), heads: heads)
-    }
-}
-
-/// Decodes in a row, cut into shares of like work, one a thread.
-///
-/// A share ends where a KV head does, so that no two threads read its keys; of fewer decodes than threads it may end
-/// within the query heads of one, which is cheaper than to wait for a thread that has one KV head more.
-struct DecodeShares {
-    /// A decode and one of its query heads.
-    struct Place: Equatable {
-        var decode: Int
-        var head: Int
-    }
-
-    private let decodes: UnsafeBufferPointer<AttentionItem>
-    private let queryHeads: Int
-    /// Query heads that stay together.
-    private let grain: Int
-    private let work: Int
-    /// How many there are, some of them maybe of nothing.
-    let count: Int
-
-    /// - Parameter decodes: at least one.
-    init(decodes: UnsafeBufferPointer<AttentionItem>, heads: AttentionHeads, threadCount: Int) {
-        self.decodes = decodes
-        queryHeads = heads.queryHeads
-        grain = decodes.count < threadCount ? 1 : heads.groupSize
-        work = decodes.reduce(0) { $0 + $1.work }
-        count = min(threadCount, decodes.count * queryHeads / grain)
-    }
-
-    /// Where a share begins, and the one before it ends.
-    func start(of share: Int) -> Place {
-        var left = work * share / count
-        for (decode, item) in decodes.enumerated() {
-            if left < item.work {
-                let grains = (left * (queryHeads / grain) + item.work / 2) / item.work
-                let head = grains * grain
-                return head < queryHeads ? Place(decode: decode, head: head) : Place(decode: decode + 1, head: 0)
-            }
-            left -= item.work
-        }
-        return Place(decode: decodes.count, head: 0)
     }
 }
 

@@ -100,7 +100,9 @@ private final class PhaseTrace: @unchecked Sendable {
         /// The next thread's is on another cache line, and not on the neighbouring one either.
         private let after = InlineArray<16, UInt64>(repeating: 0)
 
-        init(phase: Int = -1, part: Int = 0, start: UInt64 = 0) { (self.phase, self.part, self.start) = (phase, part, start) }
+        init(phase: Int = -1, part: Int = 0, start: UInt64 = 0) {
+            (self.phase, self.part, self.start) = (phase, part, start)
+        }
     }
 
     private let recorder: TraceRecorder

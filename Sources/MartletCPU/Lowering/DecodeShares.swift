@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+
+/// Decodes in a row, cut into shares of like work, one a thread.
+///
+/// A share ends where a KV head does, so that no two threads read its keys; of fewer decodes than threads it may end
+/// within the query heads of one, which is cheaper than to wait for a thread that has one KV head more.
+struct DecodeShares {
+    /// A decode and one of its query heads.
+    struct Place: Equatable {
+        var decode: Int
+        var head: Int
+    }
+
+    private let decodes: UnsafeBufferPointer<AttentionItem>
+    private let queryHeads: Int
+    /// Query heads that stay together.
+    private let grain: Int
+    private let work: Int
+    /// How many there are, some of them maybe of nothing.
+    let count: Int
+
+    /// - Parameter decodes: at least one.
+    init(decodes: UnsafeBufferPointer<AttentionItem>, heads: AttentionHeads, threadCount: Int) {
+        self.decodes = decodes
+        queryHeads = heads.queryHeads
+        grain = decodes.count < threadCount ? 1 : heads.groupSize
+        work = decodes.reduce(0) { $0 + $1.work }
+        count = min(threadCount, decodes.count * queryHeads / grain)
+    }
+
+    /// Where a share begins, and the one before it ends.
+    func start(of share: Int) -> Place {
+        var left = work * share / count
+        for (decode, item) in decodes.enumerated() {
+            if left < item.work {
+                let grains = (left * (queryHeads / grain) + item.work / 2) / item.work
+                let head = grains * grain
+                return head < queryHeads ? Place(decode: decode, head: head) : Place(decode: decode + 1, head: 0)
+            }
+            left -= item.work
+        }
+        return Place(decode: decodes.count, head: 0)
+    }
+}
