@@ -16,7 +16,7 @@ public struct AttentionItem: Equatable, Sendable {
     /// Negative: the item holds all segments.
     public var firstPartial: Int32
     public var partialStride: Int32
-    /// Keys times rows, times the KV heads that one claim covers: what items are ordered by.
+    /// Keys times rows, times the KV heads of a decode: what items are ordered and dealt by.
     public var work: Int
 
     public init(
@@ -55,7 +55,8 @@ public struct AttentionPlan {
     /// The prefill launch. Each item is run once for every KV head.
     public let prefills: UnsafeMutableBufferPointer<AttentionItem>
     public var prefillCount = 0
-    /// The decode launch. Each item is run for all KV heads together, so that the cache is read in its own order.
+    /// The decode launch. Each item is run for all heads together, or for as many as a thread has of it, so that the cache
+    /// is read in its own order.
     public let decodes: UnsafeMutableBufferPointer<AttentionItem>
     public var decodeCount = 0
     /// The merge launch, after both.

@@ -65,7 +65,8 @@ private struct LinearRun {
         let part = LinearPhase.Part(weight: weight, bias: bias, column: 0, firstPanel: 0, input: encoded)
         let phase = LinearPhase(
             outputName: "output", kernels: kernels, extent: .tokens, parts: [part], output: outputs,
-            accumulates: accumulates)
+            accumulates: accumulates, heads: nil, loneRow: nil,
+            deal: Deal(threadCount: 1))
         return withExtendedLifetime((workspace, weight, bias)) {
             phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
             return rows.indices.map { Array(UnsafeBufferPointer(start: outputs.row($0), count: weight.outputs)) }
@@ -259,7 +260,8 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     let joined = try workspace.linearInput(of: tensor("joined"), for: format)
                     let phase = GatedLinearPhase(
                         outputName: "joined", kernels: kernels, extent: .tokens, gate: gate.panels, up: up.panels,
-                        panelCount: gate.panelCount, input: encoded, output: joined)
+                        panelCount: gate.panelCount, input: encoded, output: joined, loneRow: nil,
+                        deal: Deal(threadCount: 1))
                     phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
 
                     let parts = try [gate, up].map {

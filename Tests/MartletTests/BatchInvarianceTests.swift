@@ -92,8 +92,28 @@ import Testing
         }
     }
 
+    /// Heads of whole panels and pairs of blocks, of which more is done at once, and lone rows: each request by itself,
+    /// whose answers are such rows, is the expectation.
+    @Test(arguments: [ElementType.q4_1, .q8_0, .bfloat16]) func wholeHeadsGiveTheSameBits(_ type: ElementType) throws {
+        var model = TinyModel()
+        (model.contextLength, model.headSize, model.hasBias, model.type) = (1024, 64, true, type)
+        let file = try model.write()
+        let circumstances = Circumstances.all.filter { $0.cache == .off && !$0.isPreempted && $0.budget != 64 }
+        let expected = try Self.targets.map { try serve(circumstances[0], file.path, targets: [$0]).outcomes[0] }
+        for outcome in expected { #expect(outcome.end == .finished) }
+        for var circumstances in circumstances {
+            // More threads than KV heads, and than some phases have items.
+            if circumstances.threads == 2, circumstances.budget == 16 { circumstances.threads = 5 }
+            let outcomes = try serve(circumstances, file.path).outcomes
+            #expect(outcomes == expected, "\(circumstances.testDescription)")
+            guard circumstances.others == 0 else { continue }
+            let alone = try Self.targets.map { try serve(circumstances, file.path, targets: [$0]).outcomes[0] }
+            #expect(alone == expected, "one by one: \(circumstances.testDescription)")
+        }
+    }
+
     private func serve(
-        _ circumstances: Circumstances, _ path: String
+        _ circumstances: Circumstances, _ path: String, targets: [GenerationRequest] = targets
     ) throws -> (
         outcomes: [ManualEngine.Outcome], statistics: SchedulerStatistics,
         steps: (all: Int, full: Int, piecewise: Int)
@@ -107,7 +127,7 @@ import Testing
             $0.numBlocksOverride = 1024
         }
         if circumstances.cache == .warm {
-            for target in Self.targets { _ = try engine.submit(target) }
+            for target in targets { _ = try engine.submit(target) }
             engine.finish()
         }
         // Some before it and some after it, of all lengths; some draw, some end sooner.
@@ -117,7 +137,7 @@ import Testing
             }
         }
         for other in others.prefix(circumstances.others / 2) { _ = try engine.submit(other) }
-        let submissions = try Self.targets.map { try engine.submit($0) }
+        let submissions = try targets.map { try engine.submit($0) }
         for other in others.dropFirst(circumstances.others / 2) { _ = try engine.submit(other) }
         var turns = 0
         var preemptedAnswers = 0

@@ -199,6 +199,8 @@ import Testing
         #expect(body.listing.phases[0].name == "embed + rotary angles + norm + quantize")
         #expect(body.listing.phases[0].kernels == 0...3)
         #expect(body.listing.phases.map(\.name).contains("linear + gated activation + quantize activated"))
+        // Heads of 16 are no whole panels.
+        #expect(body.listing.phases.map(\.name).contains("rotate and write cache"))
         // Each kernel is in some phase, in order.
         let covered = Set(body.listing.phases.flatMap(\.kernels))
         #expect(covered == Set(body.kernels.indices))
@@ -209,5 +211,18 @@ import Testing
         #expect(Set(body.listing.bands.flatMap(\.kernels)) == covered)
         // The head's rows are few.
         #expect(report.entries[1].listing.bands.map(\.name) == report.entries[1].listing.phases.map(\.name))
+    }
+
+    /// Heads of whole panels and pairs of blocks are gone on with by whoever has computed them.
+    @Test func wholeHeadsAreOnePhaseWithWhatFollows() throws {
+        var model = TinyModel()
+        model.headSize = 64
+        let file = try model.write()
+        let names = try ProgramReport(path: file.path).entries[0].listing.phases.map(\.name)
+        #expect(
+            names.prefix(5) == [
+                "embed + rotary angles + norm + quantize", "linear queryKeyValue + rotate and write cache",
+                "attention + quantize", "merge attention + quantize", "linear hidden",
+            ])
     }
 }

@@ -14,7 +14,7 @@ struct AttentionOutput {
         copy?.run(rows: rows, columns: heads.lowerBound * headSize..<heads.upperBound * headSize)
     }
 
-    /// A phase's, of what it does before.
+    /// The name of a phase that does something and then encodes.
     func name(_ name: String) -> String { name + (copy.map { " + \($0.name)" } ?? "") }
 }
 

@@ -25,7 +25,8 @@ final class CPUGraph: ExecutionGraph {
                 if let kernel = run.first, kernel.isAttention {
                     parts.append(try Self.eager(kernel, in: environment))
                 } else {
-                    parts.append(.piece(try GraphPiece(run, in: environment)))
+                    let following = program.kernels[run.endIndex...]
+                    parts.append(.piece(try GraphPiece(run, followedBy: following, in: environment)))
                 }
             }
         }
@@ -48,8 +49,11 @@ struct GraphPiece {
     /// What those two look at, and what it points into.
     private let owned: (phases: [LoweredPhase], environment: LoweringEnvironment)
 
-    init(_ kernels: some Collection<Kernel>, in environment: LoweringEnvironment) throws(DeviceError) {
-        let phases = try Lowering.lower(kernels, in: environment)
+    init(
+        _ kernels: some Collection<Kernel>, followedBy following: some Collection<Kernel> = [],
+        in environment: LoweringEnvironment
+    ) throws(DeviceError) {
+        let phases = try Lowering.lower(kernels, followedBy: following, in: environment)
         let bands = phases.inBands()
         owned = (phases + bands, environment)
         self.phases = phases.map { .passUnretained($0) }

@@ -43,43 +43,47 @@ final class LinearPhase: RowwisePhase {
     let parts: [Part]
     let output: TensorRows
     let accumulates: Bool
-    private let loneRow: LoneRow?
     private let heads: RotateAndWriteCacheRows?
+    private let loneRow: LoneRow?
     private let panelsAnItem: Int
-    private let leastPanelsLeft: Int
+    private let items: Int
+    private let leastLeft: Int
 
-    /// - Parameter heads: what is done with the output's heads, which end where panels do.
+    /// - Parameters:
+    ///   - heads: what is done with the output's heads, which end where panels do.
+    ///   - loneRow: what makes the input of a lone row; taken where a thread has one chunk, and so does it once.
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, parts: [Part], output: TensorRows,
-        accumulates: Bool, loneRow: LoneRow? = nil, heads: RotateAndWriteCacheRows? = nil
+        accumulates: Bool, heads: RotateAndWriteCacheRows?, loneRow: LoneRow?, deal: Deal
     ) {
         self.outputName = outputName
         self.kernels = kernels
         self.parts = parts
         self.output = output
         self.accumulates = accumulates
-        self.loneRow = loneRow
         self.heads = heads
-        panelsAnItem = heads.map { $0.parameters.heads.headSize / PanelWeight.panelColumns } ?? 1
-        leastPanelsLeft = parts.first.map { WeightChunk.leastPanels(of: $0.weight) } ?? 1
+        let panelsAnItem = heads.map { $0.parameters.heads.headSize / PanelWeight.panelColumns } ?? 1
+        self.panelsAnItem = panelsAnItem
+        items = parts.reduce(0) { $0 + $1.panelCount } / panelsAnItem
+        leastLeft = parts.first.map { max(1, WeightChunk.leastPanels(of: $0.weight) / panelsAnItem) } ?? 1
+        self.loneRow = deal.isOneAThread(items, leastLeft: leastLeft) ? loneRow : nil
         super.init(extent: extent)
     }
 
     override var name: String { "linear \(outputName)" + (heads.map { " + \($0.name)" } ?? "") }
 
-    override var leastItemsLeft: Int { max(1, leastPanelsLeft / panelsAnItem) }
+    /// Whether it makes the input of a lone row.
+    var makesLoneRow: Bool { loneRow != nil }
 
-    override func itemCount(_ batch: BatchBuffers) -> Int {
-        parts.last.map { ($0.firstPanel + $0.panelCount) / panelsAnItem } ?? 0
-    }
+    override var leastItemsLeft: Int { leastLeft }
+
+    override func itemCount(_ batch: BatchBuffers) -> Int { items }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         run(items, rows: 0..<extent.count(batch), input: loneRow?.input(worker: worker, batch: batch), batch)
     }
 
-    override func run(rows: Range<Int>, batch: BatchBuffers) {
-        run(0..<itemCount(batch), rows: rows, input: nil, batch)
-    }
+    override func run(rows: Range<Int>, batch: BatchBuffers) { run(0..<items, rows: rows, input: nil, batch) }
 
     private func run(_ items: Range<Int>, rows: Range<Int>, input: MartletLinearInput?, _ batch: BatchBuffers) {
         run(panels: panels(of: items), rows: rows, input: input)
@@ -115,17 +119,12 @@ final class LinearPhase: RowwisePhase {
 }
 
 /// Weights that are worth a chunk for whoever is done before others: some microseconds' worth, be it of one row.
-enum WeightChunk {
+private enum WeightChunk {
     private static let bytes = 256 << 10
 
     /// - Parameter weights: a panel of each is an item.
     static func leastPanels(of weights: MartletPanels...) -> Int {
         max(1, bytes / max(1, weights.reduce(0) { $0 + Int($1.panelBytes) }))
-    }
-
-    /// Whether weights are so few that each thread has one chunk of them.
-    static func isOneAThread(_ weights: [PanelWeight], threadCount: Int) -> Bool {
-        weights.reduce(0) { $0 + $1.byteCount } < Deal(threadCount: threadCount).quarterCount * bytes
     }
 }
 
@@ -163,9 +162,10 @@ final class GatedLinearPhase: RowwisePhase {
     private let loneRow: LoneRow?
     private let leastPanelsLeft: Int
 
+    /// - Parameter loneRow: as of `LinearPhase`.
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, gate: MartletPanels, up: MartletPanels,
-        panelCount: Int, input: MartletLinearInput, loneRow: LoneRow? = nil, output: MartletLinearInput
+        panelCount: Int, input: MartletLinearInput, output: MartletLinearInput, loneRow: LoneRow?, deal: Deal
     ) {
         self.outputName = outputName
         self.kernels = kernels
@@ -173,15 +173,18 @@ final class GatedLinearPhase: RowwisePhase {
         self.up = up
         self.panelCount = panelCount
         self.input = input
-        self.loneRow = loneRow
         self.output = output
         leastPanelsLeft = WeightChunk.leastPanels(of: gate, up)
+        self.loneRow = deal.isOneAThread(panelCount, leastLeft: leastPanelsLeft) ? loneRow : nil
         super.init(extent: extent)
     }
 
     override var name: String {
         "linear + gated activation + \(output.format.verb) \(outputName)"
     }
+
+    /// Whether it makes the input of a lone row.
+    var makesLoneRow: Bool { loneRow != nil }
 
     override var leastItemsLeft: Int { leastPanelsLeft }
 

@@ -22,11 +22,11 @@ final class LoneRow {
         self.extent = extent
         self.norm = norm
         self.copy = copy
-        // No two threads' on a line, nor on two neighbouring ones, which come in pairs.
-        func lines(_ bytes: Int) -> Int { (bytes + 127) / 128 * 128 }
-        normedBytes = lines(norm.output.columns * 4)
-        bytesAThread =
-            normedBytes + lines(Int(martlet_records(copy.format, copy.columns) * martlet_record_bytes(copy.format)))
+        func wholeLines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
+        normedBytes = wholeLines(norm.output.columns * 4)
+        let copyBytes = martlet_records(copy.format, copy.columns) * martlet_record_bytes(copy.format)
+        // A line between two threads' own: lines come in pairs.
+        bytesAThread = normedBytes + wholeLines(Int(copyBytes)) + 64
         memory = try workspace.memoryOfThreads(byteCount: bytesAThread * threadCount)
     }
 

@@ -12,10 +12,12 @@ import MartletCompute
 ///    where nothing else reads what lies between;
 /// 4. projections to heads, their rotation and the write to the cache become one phase, where a head is whole panels;
 /// 5. whoever has computed heads of attention's output copies them for the layer that reads it;
-/// 6. of a lone row the norm and the copy before a layer of few weights are left to each thread, see `LoneRow`.
+/// 6. of a lone row the norm and the copy before a layer that is a chunk a thread are left to each, see `LoneRow`.
 struct Lowering {
     private let environment: LoweringEnvironment
     private let program: [Kernel]
+    /// What the same program runs behind them.
+    private let following: [Kernel]
     private var phases: [LoweredPhase] = []
     /// The kernel that is being lowered.
     private var index = 0
@@ -23,10 +25,13 @@ struct Lowering {
     private var encoded: Tensor?
 
     /// Lowers kernels that run one after the other with no host in between.
+    ///
+    /// - Parameter following: the rest of their program, which may read what they write.
     static func lower(
-        _ kernels: some Collection<Kernel>, in environment: LoweringEnvironment
+        _ kernels: some Collection<Kernel>, followedBy following: some Collection<Kernel> = [],
+        in environment: LoweringEnvironment
     ) throws(DeviceError) -> [LoweredPhase] {
-        var lowering = Lowering(environment: environment, program: Array(kernels))
+        var lowering = Lowering(environment: environment, program: Array(kernels), following: Array(following))
         while lowering.index < lowering.program.count {
             if let gated = lowering.gatedLinear() {
                 try lowering.append(gated)
@@ -47,14 +52,16 @@ struct Lowering {
         }
     }
 
-    private init(environment: LoweringEnvironment, program: [Kernel]) {
+    private init(environment: LoweringEnvironment, program: [Kernel], following: [Kernel]) {
         self.environment = environment
         self.program = program
+        self.following = following
     }
 
     private var kernels: MartletKernelTable { environment.kernels }
     private var workspace: CPUWorkspace { environment.workspace }
     private var cache: CPUKeyValueCache { environment.cache }
+    private var deal: Deal { Deal(threadCount: environment.threadCount) }
 
     private mutating func append(_ kernel: Kernel) throws(DeviceError) {
         switch kernel {
@@ -129,9 +136,19 @@ struct Lowering {
             case .linear(let linear) = program[index], !linear.accumulates,
             case .rotaryAndCacheWrite(linear.output, let angles, let parameters, let layer) = program[index + 1],
             parameters.heads.headSize % PanelWeight.panelColumns == 0,
-            linear.weights.allSatisfy({ $0.rows % parameters.heads.headSize == 0 })
+            linear.weights.allSatisfy({ $0.rows % parameters.heads.headSize == 0 }),
+            dealsEvenly(linear.output.columns, by: parameters.heads.headSize)
         else { return nil }
         return (linear, try rotateAndWriteCache(linear.output, angles, parameters, layer: layer))
+    }
+
+    /// Whether the thread that has the most columns has hardly more of them than if they were dealt panel by panel.
+    private func dealsEvenly(_ columns: Int, by item: Int) -> Bool {
+        func most(by item: Int) -> Int {
+            let items = columns / item
+            return (items + environment.threadCount - 1) / environment.threadCount * item
+        }
+        return most(by: item) * 4 <= most(by: PanelWeight.panelColumns) * 5
     }
 
     private mutating func append(
@@ -149,12 +166,12 @@ struct Lowering {
             firstPanel += packed.panelCount
         }
         try encode(linear.input, for: linear.weights)
-        append(
-            LinearPhase(
-                outputName: linear.output.name, kernels: kernels, extent: linear.input.rows, parts: parts,
-                output: try workspace.rows(of: linear.output), accumulates: linear.accumulates,
-                loneRow: try loneRow(for: linear), heads: heads),
-            kernels: heads == nil ? 1 : 2)
+        let phase = LinearPhase(
+            outputName: linear.output.name, kernels: kernels, extent: linear.input.rows, parts: parts,
+            output: try workspace.rows(of: linear.output), accumulates: linear.accumulates, heads: heads,
+            loneRow: try loneRow(for: linear), deal: deal)
+        if phase.makesLoneRow { leaveLoneRow() }
+        append(phase, kernels: heads == nil ? 1 : 2)
     }
 
     /// Rule 1: the copies of a tensor that these weights read, unless rule 3 or 5 has written them.
@@ -171,20 +188,27 @@ struct Lowering {
         }
     }
 
-    /// Rule 6: leaves what has just been appended for a layer to whoever comes to that, if the batch has a lone row.
-    private mutating func loneRow(for linear: LinearKernel) throws(DeviceError) -> LoneRow? {
+    /// Rule 6: what a layer may do for itself of a lone row, instead of the norm and the copy that were just appended for it.
+    private func loneRow(for linear: LinearKernel) throws(DeviceError) -> LoneRow? {
         guard index > 0, case .norm(let input, let weight, let epsilon, linear.input) = program[index - 1],
-            let last = phases.last, let rows = last.parts[0].phase as? RowsPhase, rows.extent == linear.input.rows,
-            let packed = linear.weights.first.map(panel), isOfOneForm(linear.weights),
-            WeightChunk.isOneAThread(linear.weights.map(panel), threadCount: environment.threadCount),
-            !isRead(linear.input, from: index + 1)
+            linear.output != input, let rows = phases.last?.parts[0].phase as? RowsPhase,
+            rows.extent == linear.input.rows, let packed = linear.weights.first.map(panel),
+            isOfOneForm(linear.weights), !isRead(linear.input, from: index + 1)
         else { return nil }
-        phases[phases.count - 1] = LoweredPhase(
-            RowsPhase(extent: rows.extent, operations: rows.operations, leftOfLoneRow: 2), kernels: last.kernels)
         return try LoneRow(
             normRows(input, weight, epsilon, linear.input), extent: rows.extent,
             copy: try workspace.linearInput(of: linear.input, for: packed.format), workspace: workspace,
             threadCount: environment.threadCount)
+    }
+
+    /// Has the norm and the copy that were appended last done of several rows alone.
+    private mutating func leaveLoneRow() {
+        guard let last = phases.popLast(), let rows = last.parts[0].phase as? RowsPhase else {
+            preconditionFailure("a layer's norm is a phase of rows")
+        }
+        phases.append(
+            LoweredPhase(
+                RowsPhase(extent: rows.extent, operations: rows.operations, leftOfLoneRow: 2), kernels: last.kernels))
     }
 
     private func normRows(
@@ -237,9 +261,9 @@ struct Lowering {
     }
 
     /// Whether some kernel from there on reads what a tensor holds now, before another writes it anew. Programs read no
-    /// activations of each other but hidden states and the last attention's output, and rule 3 joins neither.
+    /// activations of each other but hidden states and the last attention's output, which are no rule's to leave out.
     private func isRead(_ tensor: Tensor, from start: Int) -> Bool {
-        for kernel in program[min(start, program.count)...] {
+        for kernel in program[min(start, program.count)...] + following {
             if kernel.inputs.contains(tensor) { return true }
             if kernel.output == tensor { return false }
         }
@@ -249,15 +273,14 @@ struct Lowering {
     private mutating func append(_ gated: GatedLinear) throws(DeviceError) {
         let (gate, up) = (panel(gated.projections.weights[0]), panel(gated.projections.weights[1]))
         try encode(gated.projections.input, for: gated.projections.weights)
-        append(
-            GatedLinearPhase(
-                outputName: gated.activated.name, kernels: kernels, extent: gated.activated.rows,
-                gate: gate.panels, up: up.panels, panelCount: gate.panelCount,
-                input: try workspace.linearInput(of: gated.projections.input, for: gate.format),
-                loneRow: try loneRow(for: gated.projections),
-                output: try workspace.linearInput(
-                    of: gated.activated, for: panel(gated.reader.weights[0]).format)),
-            kernels: 2)
+        let phase = GatedLinearPhase(
+            outputName: gated.activated.name, kernels: kernels, extent: gated.activated.rows, gate: gate.panels,
+            up: up.panels, panelCount: gate.panelCount,
+            input: try workspace.linearInput(of: gated.projections.input, for: gate.format),
+            output: try workspace.linearInput(of: gated.activated, for: panel(gated.reader.weights[0]).format),
+            loneRow: try loneRow(for: gated.projections), deal: deal)
+        if phase.makesLoneRow { leaveLoneRow() }
+        append(phase, kernels: 2)
         encoded = gated.activated
     }
 

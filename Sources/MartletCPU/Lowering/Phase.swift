@@ -45,7 +45,12 @@ struct Deal {
     /// Chunks that a thread's last quarter is cut into at most.
     private static let mostChunksLeft = 8
     /// Quarters of all threads' items.
-    var quarterCount: Int { 4 * threadCount }
+    private var quarterCount: Int { 4 * threadCount }
+
+    /// Whether each thread has one chunk at most.
+    func isOneAThread(_ total: Int, leastLeft: Int) -> Bool {
+        chunkCount(of: total, least: 1, leastLeft: leastLeft) <= threadCount
+    }
 
     /// - Parameters:
     ///   - least: items that are worth a chunk.

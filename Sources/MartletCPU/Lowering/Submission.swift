@@ -54,8 +54,8 @@ final class Submission: PhasedJob, @unchecked Sendable {
 
     func chunkCount(phase: Int) -> Int { withPhase(phase) { $0.chunkCount($1, deal) } ?? 0 }
 
-    /// Phases that a thread looks ahead for one that reads weights: a norm, a cache write, attention and its merge may
-    /// stand before it.
+    /// Phases that a thread looks ahead for one that reads weights: a norm, rotation, attention and its merge may stand
+    /// before it.
     private static let lookahead = 4
 
     func prepare(for phase: Int, worker: Int, step: Int) -> Bool {
@@ -94,14 +94,16 @@ final class Submission: PhasedJob, @unchecked Sendable {
 /// Unchecked because each thread uses its own entry.
 private final class PhaseTrace: @unchecked Sendable {
     private struct Open {
-        var phase = -1
-        var part = 0
-        var start: UInt64 = 0
+        var phase: Int
+        var part: Int
+        var start: UInt64
         /// The next thread's is on another cache line, and not on the neighbouring one either.
         private let after = InlineArray<16, UInt64>(repeating: 0)
 
         init(phase: Int = -1, part: Int = 0, start: UInt64 = 0) {
-            (self.phase, self.part, self.start) = (phase, part, start)
+            self.phase = phase
+            self.part = part
+            self.start = start
         }
     }
 
