@@ -35,7 +35,7 @@ final class DeviceMemory: @unchecked Sendable {
     }
 
     static let hugePage = 2 << 20
-    private static let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    fileprivate static let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     /// `MADV_POPULATE_WRITE`, which the C library's headers may be too old for.
     private static let populateWrite: CInt = 23
 
@@ -69,27 +69,31 @@ final class DeviceMemory: @unchecked Sendable {
     }
 }
 
-/// Memory from the system, touched only as it is used; from the start of a huge page on if it holds one.
+/// Memory from the system, touched only as it is used; from the start of a huge page on if it holds one. It ends with the
+/// page of its last byte: in a huge page there each large matrix would have half of one that nobody uses.
 ///
 /// Sendable because it only owns the bytes.
 private final class Mapping: @unchecked Sendable {
     let base: UnsafeMutableRawPointer
-    private let start: UnsafeMutableRawPointer
     private let length: Int
-    private static let hugePage = DeviceMemory.hugePage
 
     init?(byteCount: Int) {
-        let isHuge = byteCount >= Self.hugePage
-        let (length, overflow) = byteCount.addingReportingOverflow(isHuge ? Self.hugePage : 0)
-        guard !overflow,
-            let start = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+        let (hugePage, page) = (DeviceMemory.hugePage, DeviceMemory.page)
+        let isHuge = byteCount >= hugePage
+        let (whole, overflow) = byteCount.addingReportingOverflow(page - 1)
+        let length = whole / page * page
+        let (room, roomOverflow) = length.addingReportingOverflow(isHuge ? hugePage - page : 0)
+        guard !overflow, !roomOverflow,
+            let start = mmap(nil, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
             start != MAP_FAILED
         else { return nil }
-        if isHuge { madvise(start, length, MADV_HUGEPAGE) }
-        self.start = start
+        base = isHuge ? start.alignedUp(toMultipleOf: hugePage) : start
         self.length = length
-        base = isHuge ? start.alignedUp(toMultipleOf: Self.hugePage) : start
+        let before = start.distance(to: base)
+        if before > 0 { munmap(start, before) }
+        if room > before + length { munmap(base + length, room - before - length) }
+        if isHuge { madvise(base, length, MADV_HUGEPAGE) }
     }
 
-    deinit { munmap(start, length) }
+    deinit { munmap(base, length) }
 }
