@@ -94,7 +94,7 @@ let package = Package(
             resources: [.copy("Fixtures")]),
         .testTarget(name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "MartletTestSupport"]),
         .testTarget(
-            name: "MartletTextTests", dependencies: ["MartletText", "MartletTestSupport"],
+            name: "MartletTextTests", dependencies: ["MartletText", "MartletTestSupport", "MartletFuzz"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "MartletModelsTests", dependencies: ["MartletModels", "MartletTestSupport"]),
         .testTarget(
@@ -109,6 +109,12 @@ let package = Package(
             dependencies: [
                 "MartletServer", "Martlet", "MartletTestSupport", .product(name: "Logging", package: "swift-log"),
             ]),
+        .target(name: "MartletFuzz", dependencies: ["MartletText"], path: "Tests/Fuzz/Sources"),
+        .executableTarget(
+            name: "fuzz",
+            dependencies: [
+                "MartletFuzz", "MartletText", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], path: "Tests/Fuzz/Command"),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(
             name: "MartletTests",

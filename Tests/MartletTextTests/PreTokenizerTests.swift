@@ -36,7 +36,7 @@ enum Fixtures {
 
 @Suite struct PreTokenizerTests {
     private func words(_ text: String, _ scanner: PreTokenizer) -> [String] {
-        let classified = ClassifiedText(text[...])
+        let classified = ClassifiedText(Array(text.utf8)[...])
         var result: [String] = []
         scanner.forEachWord(in: classified) { result.append(String(decoding: classified.bytes[$0], as: UTF8.self)) }
         return result

@@ -74,7 +74,8 @@ struct AnswerAssembler {
         samples[sample].last = event.time
         // What ends an answer is no part of it.
         if request.stopTokens.contains(event.token), !request.includesStopString { return }
-        let text = samples[sample].detokenizer.append(tokenizer.bytes(of: event.token))
+        let isSpelled = request.spelledStops[event.token] != nil
+        let text = samples[sample].detokenizer.append(tokenizer.bytes(of: event.token, includingSpecials: isSpelled))
         guard request.minTokens == 0 || samples[sample].count > request.minTokens else {
             piece.text += samples[sample].matcher.pass(text)
             return
@@ -104,7 +105,9 @@ struct AnswerAssembler {
         piece.text += samples[sample].matcher.finish()
         let last = samples[sample].lastToken
         let isModels = tokenizer.endTokens.contains(last)
-        end(&piece, reason, reason == .stop && !isModels ? .token(last) : nil, channel)
+        let stop: GenerationSummary.StopReason? =
+            request.spelledStops[last].map { .string($0) } ?? (isModels ? nil : .token(last))
+        end(&piece, reason, reason == .stop ? stop : nil, channel)
     }
 
     private mutating func end(

@@ -86,11 +86,14 @@ public final class Engine: Sendable {
         try submit(validator.validate(request))
     }
 
-    /// Continues a text. Control tokens that it spells are taken for text.
+    /// Continues a text.
+    ///
+    /// - Parameter parsingSpecials: whether control tokens that the text spells, such as `<|im_end|>`, become those tokens,
+    ///   as a prompt written for the model means them. Pass false for text from a stranger.
     public func generate(
-        _ prompt: String, sampling: SamplingParameters = SamplingParameters()
+        _ prompt: String, parsingSpecials: Bool = true, sampling: SamplingParameters = SamplingParameters()
     ) throws -> GenerationStream {
-        let tokens = model.tokenizer.encode(prompt, addingBOS: true)
+        let tokens = model.tokenizer.encode(prompt, parsingSpecials: parsingSpecials, addingBOS: true)
         return try generate(GenerationRequest(promptTokens: tokens, sampling: sampling))
     }
 

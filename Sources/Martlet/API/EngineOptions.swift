@@ -55,6 +55,8 @@ public struct EngineOptions: Sendable {
 
     /// A chat template in place of the file's own: Jinja.
     public var chatTemplate: String?
+    /// Tokens that end an answer, beside those that the model file names.
+    public var endTokens: [Int32] = []
     /// What rendering a conversation may take at most.
     public var templateBudget = TemplateBudget()
 

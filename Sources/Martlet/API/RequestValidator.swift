@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletCompute
+package import MartletText
 
 /// Turns what users ask for into what the engine serves, or says what is wrong with it.
 package struct RequestValidator: Sendable {
@@ -10,12 +11,23 @@ package struct RequestValidator: Sendable {
     package let vocabularySize: Int
     /// The model's own.
     package let endTokens: Set<Int32>
+    /// nil where there is no text.
+    private let tokenizer: Tokenizer?
 
     package init(limits: RequestLimits, maxModelLength: Int, vocabularySize: Int, endTokens: Set<Int32>) {
         self.limits = limits
         self.maxModelLength = maxModelLength
         self.vocabularySize = vocabularySize
         self.endTokens = endTokens
+        tokenizer = nil
+    }
+
+    package init(limits: RequestLimits, maxModelLength: Int, vocabularySize: Int, tokenizer: Tokenizer) {
+        self.limits = limits
+        self.maxModelLength = maxModelLength
+        self.vocabularySize = vocabularySize
+        self.tokenizer = tokenizer
+        endTokens = tokenizer.endTokens
     }
 
     /// - Parameter firstScoredPosition: where scoring begins in prompts whose logprobs are asked for.
@@ -39,7 +51,8 @@ package struct RequestValidator: Sendable {
         try require(
             sampling.minTokens >= 0 && sampling.minTokens <= maxTokens, "min_tokens",
             "must be between 0 and max_tokens (\(maxTokens) here)")
-        let stopTokens = try stopTokens(of: sampling)
+        let spelledStops = try spelledStops(of: sampling)
+        let stopTokens = try stopTokens(of: sampling).union(spelledStops.keys)
         // Until then not even those of the model that the request ignores.
         let earlyTokens = sampling.minTokens > 0 ? stopTokens.union(endTokens) : []
         let allowed = sampling.allowedTokenIDs.map(Set.init)
@@ -48,7 +61,7 @@ package struct RequestValidator: Sendable {
             try require(!usable.isEmpty, "allowed_token_ids", "leaves no token before min_tokens is reached")
         }
         return ValidatedRequest(
-            request, maxTokens: maxTokens, stopTokens: stopTokens, earlyTokens: earlyTokens,
+            request, maxTokens: maxTokens, stopTokens: stopTokens, spelledStops: spelledStops, earlyTokens: earlyTokens,
             scoredPositions: sampling.promptLogprobs == nil
                 ? 0..<0 : firstScoredPosition..<max(firstScoredPosition, request.promptTokens.count - 1),
             allowedTokens: allowed.map(mask), row: row(sampling))
@@ -125,6 +138,19 @@ package struct RequestValidator: Sendable {
         try require(
             request.cacheSalt.map { (1...limits.cacheSaltBytes).contains($0.utf8.count) } ?? true, "cache_salt",
             "must be 1 to \(limits.cacheSaltBytes) bytes")
+    }
+
+    /// Control tokens that a stop string spells: their text is no part of an answer's, so that the string would never be
+    /// found there.
+    private func spelledStops(of sampling: SamplingParameters) throws(EngineError) -> [Int32: String] {
+        var spelled: [Int32: String] = [:]
+        for stop in sampling.stop {
+            guard let tokenizer, let token = tokenizer.specialToken(spelledBy: stop),
+                tokenizer.bytes(of: token).isEmpty
+            else { continue }
+            spelled[token] = stop
+        }
+        return spelled
     }
 
     private func stopTokens(of sampling: SamplingParameters) throws(EngineError) -> Set<Int32> {

@@ -13,6 +13,8 @@ package final class ValidatedRequest: Sendable {
     package let minTokens: Int
     /// Tokens that end the answer.
     package let stopTokens: Set<Int32>
+    /// Of those, the ones that a stop string spells, with that string.
+    let spelledStops: [Int32: String]
     /// Tokens that can't be drawn before there are `minTokens`.
     let earlyTokens: Set<Int32>
     let stopStrings: [[UInt8]]
@@ -29,7 +31,8 @@ package final class ValidatedRequest: Sendable {
     private let row: SamplingRow
 
     init(
-        _ request: GenerationRequest, maxTokens: Int, stopTokens: Set<Int32>, earlyTokens: Set<Int32>,
+        _ request: GenerationRequest, maxTokens: Int, stopTokens: Set<Int32>, spelledStops: [Int32: String],
+        earlyTokens: Set<Int32>,
         scoredPositions: Range<Int>, allowedTokens: [UInt64]?, row: SamplingRow
     ) {
         let sampling = request.sampling
@@ -40,6 +43,7 @@ package final class ValidatedRequest: Sendable {
         self.maxTokens = maxTokens
         minTokens = sampling.minTokens
         self.stopTokens = stopTokens
+        self.spelledStops = spelledStops
         self.earlyTokens = earlyTokens
         stopStrings = sampling.stop.map { Array($0.utf8) }
         includesStopString = sampling.includesStopString

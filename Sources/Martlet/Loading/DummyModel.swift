@@ -64,7 +64,7 @@ struct DummyModel: ModelSource {
         try words?.tokenizer() ?? Tokenizer(bytesAndFillersUpTo: configuration.vocabularySize)
     }
 
-    func chatTemplate() throws -> ChatTemplate? { try words?.chatTemplate() }
+    func chatTemplateSource() throws -> String? { try words?.chatTemplateSource() }
 
     var weightBytes: Int { weights.reduce(0) { $0 + byteCount($1) } }
 

@@ -24,9 +24,7 @@ struct GGUFModel: ModelSource {
     var matrixType: ElementType { blueprint.matrixType }
     func tokenizer() throws -> Tokenizer { try Tokenizer(of: file) }
 
-    func chatTemplate() throws -> ChatTemplate? {
-        try file.contents.string("tokenizer.chat_template").map { try ChatTemplate($0) }
-    }
+    func chatTemplateSource() throws -> String? { try file.contents.string("tokenizer.chat_template") }
 
     var weightBytes: Int { (blueprint.matrices + blueprint.vectors).reduce(0) { $0 + $1.tensor.range.count } }
 

@@ -12,8 +12,10 @@ public struct LoadedModel: Sendable {
     /// How most of the matrices are stored in the file.
     public let matrixType: ElementType
     public let tokenizer: Tokenizer
-    /// nil where the file has none.
+    /// nil where the file has none, or one that can't be read.
     public let chatTemplate: ChatTemplate?
+    /// Why the file's chat template can't be read; nil where it can, or where there is none.
+    public let chatTemplateFault: TemplateError?
     /// Tokens of prompt and answer together, as requests are held to them.
     public let maxModelLength: Int
     /// How steps are run: what was asked for, or what the device can do of it.
@@ -43,7 +45,11 @@ public struct LoadedModel: Sendable {
     /// - Parameter deadline: when to give a text up that takes too long; nil for never.
     public func tokens(of messages: [ChatMessage], until deadline: ContinuousClock.Instant? = nil) throws -> [Int32] {
         guard let chatTemplate else {
-            throw EngineError(.noChatTemplate, "the model has no chat template; send it a plain prompt")
+            throw EngineError(
+                .noChatTemplate,
+                chatTemplateFault.map {
+                    "the model's \($0), so conversations can't be answered; give another template, or send a plain prompt"
+                } ?? "the model has no chat template; send it a plain prompt")
         }
         return try ChatPrompt(template: chatTemplate, tokenizer: tokenizer).tokens(
             of: messages, until: deadline)

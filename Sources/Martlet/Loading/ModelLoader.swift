@@ -32,9 +32,8 @@ struct ModelLoader {
         let configuration = source.configuration
         try options.validate(contextLength: configuration.contextLength)
 
-        let tokenizer = try source.tokenizer()
-        var chatTemplate = try options.chatTemplate.map { try ChatTemplate($0) } ?? source.chatTemplate()
-        chatTemplate?.budget = options.templateBudget
+        let tokenizer = try source.tokenizer().addingEndTokens(Set(options.endTokens))
+        let (chatTemplate, chatTemplateFault) = try chatTemplate(of: source)
         let weights = try source.packWeights(on: device, progress: progress)
 
         let cache = try CacheSizing(options: options, configuration: configuration).layout(on: device)
@@ -61,7 +60,8 @@ struct ModelLoader {
             capacity: capacity, trace: options.trace.map { EngineTrace($0) })
         let model = LoadedModel(
             name: source.name, configuration: configuration, matrixType: source.matrixType, tokenizer: tokenizer,
-            chatTemplate: chatTemplate, maxModelLength: cache.maxModelLength, graphMode: graphMode,
+            chatTemplate: chatTemplate, chatTemplateFault: chatTemplateFault, maxModelLength: cache.maxModelLength,
+            graphMode: graphMode,
             deviceName: device.name, weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
             linearBytes: source.programs.linearWeights.reduce(0) { $0 + (weights[$1.name]?.byteCount ?? 0) },
             cacheBytes: try device.byteCount(of: cache.layout), cacheBlocks: cache.layout.blockCount,
@@ -73,13 +73,33 @@ struct ModelLoader {
             model: model,
             validator: RequestValidator(
                 limits: options.limits, maxModelLength: cache.maxModelLength,
-                vocabularySize: configuration.vocabularySize, endTokens: tokenizer.endTokens),
+                vocabularySize: configuration.vocabularySize, tokenizer: tokenizer),
             scheduler: Scheduler(
                 configuration: steps,
                 pool: BlockPool(
                     blockCount: cache.layout.blockCount, blockSize: options.blockSize,
                     cachesPrefixes: options.enablePrefixCaching)),
             runner: runner)
+    }
+
+    /// The chat template that was asked for, or the model's own. What is wrong with the model's own disables it alone,
+    /// and is said.
+    private func chatTemplate(of source: any ModelSource) throws -> (ChatTemplate?, TemplateError?) {
+        var template: ChatTemplate?
+        if let given = options.chatTemplate {
+            template = try ChatTemplate(given, budget: options.templateBudget)
+        } else if let own = try source.chatTemplateSource() {
+            do throws(TemplateError) {
+                template = try ChatTemplate(own, budget: options.templateBudget)
+            } catch {
+                options.logger.warning("the model's \(error); conversations are refused, plain prompts are answered")
+                return (nil, error)
+            }
+        }
+        for error in template?.missing ?? [] {
+            options.logger.warning("\(error); conversations that need it are refused")
+        }
+        return (template, nil)
     }
 
     /// A step's buffers grow with the product of sequences and context, and must fit.

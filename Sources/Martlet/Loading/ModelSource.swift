@@ -22,8 +22,8 @@ protocol ModelSource {
     /// How most of the matrices are stored.
     var matrixType: ElementType { get }
     func tokenizer() throws -> Tokenizer
-    /// nil where there is none.
-    func chatTemplate() throws -> ChatTemplate?
+    /// The model's own chat template; nil where there is none.
+    func chatTemplateSource() throws -> String?
     /// The weights that the programs name, each lent for the time of a call. A vector is a matrix of one row.
     func forEachWeight(_ body: (_ weight: Weight, _ isMatrix: Bool, _ tensor: HostTensor) throws -> Void) throws
     /// Bytes of all those, for showing how far one has got.

@@ -20,6 +20,9 @@ extension Tokenizer {
             }
             return token
         }
+        // Ends of turns and of messages end an answer, too. Some files list several ends.
+        var endTokens = try Set([token("eot_token_id"), token("eom_token_id")].compactMap { $0 })
+        if let list = try header.array("\(prefix).eos_token_ids") { endTokens.formUnion(try file.integers(list)) }
         let spellings = try header.required(header.array("\(prefix).tokens"), "\(prefix).tokens")
         let merges = try header.required(header.array("\(prefix).merges"), "\(prefix).merges")
         let kinds = try header.array("\(prefix).token_type")
@@ -29,6 +32,6 @@ extension Tokenizer {
             vocabulary: vocabulary, merges: file.strings(merges),
             preTokenizer: PreTokenizer(named: header.string("\(prefix).pre") ?? "gpt-2"),
             bosToken: token("bos_token_id"), eosToken: token("eos_token_id"),
-            addsBOS: header.bool("\(prefix).add_bos_token"))
+            endTokens: endTokens, addsBOS: header.bool("\(prefix).add_bos_token"))
     }
 }

@@ -38,9 +38,9 @@ public final class GGUFFile {
         return result
     }
 
-    /// The elements of an int32 array.
+    /// The elements of an int32 or uint32 array, those beyond int32 as negative numbers.
     public func integers(_ array: GGUFArray) throws(CheckpointError) -> [Int32] {
-        guard array.elementType == .int32 else {
+        guard array.elementType == .int32 || array.elementType == .uint32 else {
             throw CheckpointError(.wrongMetadataType, "expected an array of int32, found \(array.elementType)")
         }
         var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))

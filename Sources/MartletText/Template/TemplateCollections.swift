@@ -4,11 +4,22 @@ import OrderedCollections
 
 /// A list that knows how deep it nests, so that a limit can be kept before anything recurses into it.
 public struct TemplateList: RandomAccessCollection, ExpressibleByArrayLiteral, Sendable {
-    private let items: [TemplateValue]
+    /// What Python calls it. It decides how the list is shown and whether it equals another one.
+    enum Kind: Equatable, Sendable {
+        case list
+        case tuple
+        case range(start: Int, end: Int, step: Int)
+        /// What `keys`, `values` and `items` of a mapping return, by the name that it is shown with.
+        case view(String)
+    }
+
+    let items: [TemplateValue]
+    let kind: Kind
     let depth: Int
 
-    init(_ items: [TemplateValue]) {
+    init(_ items: [TemplateValue], kind: Kind = .list) {
         self.items = items
+        self.kind = kind
         depth = 1 + (items.lazy.map(\.depth).max() ?? 0)
     }
 
@@ -19,28 +30,63 @@ public struct TemplateList: RandomAccessCollection, ExpressibleByArrayLiteral, S
     public subscript(position: Int) -> TemplateValue { items[position] }
 }
 
-/// A mapping from names, in order of insertion, that knows how deep it nests.
+/// A mapping from texts, in order of insertion, that knows how deep it nests.
 public struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Sendable {
-    private let items: OrderedDictionary<String, TemplateValue>
+    private let items: OrderedDictionary<PromptText, TemplateValue>
     let depth: Int
 
-    init(_ items: OrderedDictionary<String, TemplateValue>) {
+    init(_ items: OrderedDictionary<PromptText, TemplateValue>) {
         self.items = items
         depth = 1 + (items.values.lazy.map(\.depth).max() ?? 0)
     }
 
-    /// Of entries with the same key the last one stands.
-    public init(dictionaryLiteral elements: (String, TemplateValue)...) {
+    /// Of entries with the same key the last one counts.
+    public init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
         self.init(OrderedDictionary(elements) { $1 })
     }
 
     public var startIndex: Int { 0 }
     public var endIndex: Int { items.count }
     public func index(after index: Int) -> Int { index + 1 }
-    public subscript(position: Int) -> (key: String, value: TemplateValue) {
+    public subscript(position: Int) -> (key: PromptText, value: TemplateValue) {
         let element = items.elements[position]
         return (element.key, element.value)
     }
 
-    subscript(key: String) -> TemplateValue? { items[key] }
+    subscript(key: PromptText) -> TemplateValue? { items[key] }
+}
+
+/// The variable `loop` of one turn of a loop.
+public final class TemplateLoop: Sendable {
+    let index: Int
+    let count: Int
+    let previous: TemplateValue
+    let next: TemplateValue
+    let depth: Int
+
+    init(index: Int, of items: [TemplateValue]) {
+        self.index = index
+        count = items.count
+        previous = index > 0 ? items[index - 1] : .undefined("there is no previous item")
+        next = index + 1 < items.count ? items[index + 1] : .undefined("there is no next item")
+        depth = 1 + max(previous.depth, next.depth)
+    }
+
+    func attribute(_ name: PromptText) -> TemplateValue? {
+        switch name.string {
+        case "index": .integer(index + 1)
+        case "index0": .integer(index)
+        case "revindex": .integer(count - index)
+        case "revindex0": .integer(count - index - 1)
+        case "first": .bool(index == 0)
+        case "last": .bool(index == count - 1)
+        case "length": .integer(count)
+        // How deep a recursive loop recurses, which none does here.
+        case "depth": .integer(1)
+        case "depth0": .integer(0)
+        case "previtem": previous
+        case "nextitem": next
+        default: nil
+        }
+    }
 }

@@ -3,7 +3,7 @@
 /// Why a template can't be parsed or rendered.
 public struct TemplateError: Error, Equatable, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable {
-        private enum Name { case syntax, unsupported, type, undefined, budgetExceeded, raised }
+        private enum Name { case syntax, unsupported, type, undefined, budgetExceeded, timedOut, raised }
         private let name: Name
         private init(_ name: Name) { self.name = name }
 
@@ -13,13 +13,15 @@ public struct TemplateError: Error, Equatable, Sendable, CustomStringConvertible
         public static let type = Code(.type)
         public static let undefined = Code(.undefined)
         public static let budgetExceeded = Code(.budgetExceeded)
+        /// Rendering took longer than it was given.
+        public static let timedOut = Code(.timedOut)
         /// The template itself called `raise_exception`.
         public static let raised = Code(.raised)
     }
 
     public let code: Code
     public let message: String
-    /// Counted from 1; 0 where the place isn't known.
+    /// Counted from 1; 0 where it isn't known.
     public let line: Int
 
     public init(_ code: Code, _ message: String, line: Int) {
@@ -36,7 +38,8 @@ public struct TemplateError: Error, Equatable, Sendable, CustomStringConvertible
 /// What rendering may cost. Templates come from files that strangers wrote.
 public struct TemplateBudget: Sendable {
     public var sourceBytes = 1 << 20
-    /// Expressions and statements evaluated.
+    /// Expressions and statements evaluated. An operation that reads a value counts one more for each 256 bytes of text
+    /// and each 16 items that it reads.
     public var steps = 1_000_000
     /// Bytes of all strings made on the way, and of the output.
     public var bytes = 4 << 20

@@ -2,106 +2,211 @@
 
 import OrderedCollections
 
+/// Items that can be read once, and why there are no more.
+struct TemplateIterator {
+    var items: ArraySlice<TemplateValue>
+    var fault: TemplateError?
+}
+
 /// Runs statements over a context, within a budget.
-struct TemplateEvaluator {
+///
+/// A class, because evaluating an operand changes the tables and budgets that the operation around it goes on with.
+final class TemplateEvaluator {
     private enum Flow { case next, breakLoop, continueLoop }
 
     let budget: TemplateBudget
+    private let deadline: ContinuousClock.Instant?
     private var stepsLeft: Int
     private var bytesLeft: Int
+    /// Steps since the clock was read.
+    private var unwatchedSteps = 0
     private var scopes: [[String: TemplateValue]]
-    var namespaces: [OrderedDictionary<String, TemplateValue>] = []
-    private(set) var output = ""
+    var namespaces: [OrderedDictionary<PromptText, TemplateValue>] = []
+    /// What is left of each iterator.
+    var iterators: [TemplateIterator] = []
+    private(set) var output = PromptText()
     /// Seconds since 1970 for `strftime_now`.
     let now: Int
+    /// The line of what is evaluated, for error messages.
+    var line = 0
 
-    init(context: [String: TemplateValue], budget: TemplateBudget, now: Int) {
+    init(
+        context: [String: TemplateValue], budget: TemplateBudget, now: Int, deadline: ContinuousClock.Instant? = nil
+    ) {
         self.budget = budget
         self.now = now
+        self.deadline = deadline
         stepsLeft = budget.steps
         bytesLeft = budget.bytes
         scopes = [context]
     }
 
-    mutating func run(_ statements: [TemplateStatement]) throws(TemplateError) {
-        _ = try execute(statements)
+    func run(_ statements: [TemplateStatement]) throws(TemplateError) { _ = try execute(statements) }
+
+    func fault(_ code: TemplateError.Code, _ message: String) -> TemplateError {
+        TemplateError(code, message, line: line)
     }
 
     // MARK: Budget
 
-    mutating func step(line: Int) throws(TemplateError) {
-        stepsLeft -= 1
-        guard stepsLeft >= 0 else {
-            throw TemplateError(.budgetExceeded, "more than \(budget.steps) steps", line: line)
-        }
+    func step(_ count: Int = 1) throws(TemplateError) {
+        stepsLeft -= count
+        unwatchedSteps += count
+        guard stepsLeft >= 0 else { throw fault(.budgetExceeded, "more than \(budget.steps) steps") }
+        guard unwatchedSteps >= 1024, let deadline else { return }
+        unwatchedSteps = 0
+        guard ContinuousClock.now < deadline else { throw fault(.timedOut, "rendering takes too long") }
     }
 
-    /// Accounts for a string or list about to be made.
-    mutating func spend(_ bytes: Int, line: Int) throws(TemplateError) {
+    /// What is done with each byte of a text that is read.
+    enum ReadingCost: Int {
+        /// It is compared or copied.
+        case bytes = 1
+        /// It is hashed, or characters are told apart by their numbers.
+        case characters = 8
+        /// Characters are looked up, or made into texts of their own.
+        case properties = 64
+    }
+
+    /// Accounts for reading bytes of text.
+    func read(bytes: Int, by cost: ReadingCost = .bytes) throws(TemplateError) {
+        let (product, overflow) = bytes.multipliedReportingOverflow(by: cost.rawValue)
+        try step(1 + (overflow ? Int.max : product) / 256)
+    }
+
+    /// Accounts for reading items of a list or mapping.
+    func read(items: Int) throws(TemplateError) { try step(1 + items / 16) }
+
+    /// Accounts for memory of a string or list about to be made.
+    func spend(_ bytes: Int) throws(TemplateError) {
         let (left, overflow) = bytesLeft.subtractingReportingOverflow(bytes)
-        guard !overflow, left >= 0 else {
-            throw textExceeded(line)
-        }
+        guard !overflow, left >= 0 else { throw textExceeded }
         bytesLeft = left
     }
 
-    /// Accounts for looking through that many bytes at once.
-    mutating func scan(_ bytes: Int, line: Int) throws(TemplateError) {
-        stepsLeft -= bytes / 256
-        try step(line: line)
+    /// The same of several pieces of a size.
+    func spend(_ count: Int, times size: Int) throws(TemplateError) {
+        let (bytes, overflow) = count.multipliedReportingOverflow(by: size)
+        try spend(overflow ? Int.max : bytes)
     }
 
-    /// Accounts for a list or mapping that was made, and keeps it from nesting too deep to be walked or freed.
-    func admitted(_ value: TemplateValue, line: Int) throws(TemplateError) -> TemplateValue {
+    private var textExceeded: TemplateError { fault(.budgetExceeded, "more than \(budget.bytes) bytes of text") }
+
+    /// Keeps a list or mapping that was made from nesting too deep to be walked or freed.
+    func admitted(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
         guard value.depth <= budget.depth else {
-            throw TemplateError(.budgetExceeded, "a value nests more than \(budget.depth) deep", line: line)
+            throw fault(.budgetExceeded, "a value nests more than \(budget.depth) deep")
         }
         return value
     }
 
+    // MARK: Making values
+
     /// A value as text, within what is left of the budget.
-    func text(of value: TemplateValue, line: Int) throws(TemplateError) -> String {
-        guard let text = value.text(limit: bytesLeft) else { throw textExceeded(line) }
+    func text(of value: TemplateValue) throws(TemplateError) -> PromptText {
+        guard let text = value.text(limit: bytesLeft) else { throw textExceeded }
+        if case .string = value { try step() } else { try read(bytes: text.count, by: .properties) }
         return text
     }
 
-    func json(of value: TemplateValue, indent: Int?, line: Int) throws(TemplateError) -> String {
-        guard let text = value.json(indent: indent, limit: bytesLeft) else { throw textExceeded(line) }
-        return text
-    }
-
-    private func textExceeded(_ line: Int) -> TemplateError {
-        TemplateError(.budgetExceeded, "more than \(budget.bytes) bytes of text", line: line)
+    func string(_ value: PromptText) throws(TemplateError) -> TemplateValue {
+        try spend(value.count)
+        try read(bytes: value.count)
+        return .string(value)
     }
 
     /// A list, accounted for. Every list that evaluation makes is made here.
-    mutating func list(_ items: [TemplateValue], line: Int) throws(TemplateError) -> TemplateValue {
-        try spend(items.count * 16, line: line)
-        return .list(TemplateList(items))
+    func list(_ items: [TemplateValue], kind: TemplateList.Kind = .list) throws(TemplateError) -> TemplateValue {
+        try spend(items.count, times: 16)
+        try read(items: items.count)
+        return try admitted(.list(TemplateList(items, kind: kind)))
+    }
+
+    func list(_ pieces: [PromptText]) throws(TemplateError) -> TemplateValue {
+        for piece in pieces { try spend(piece.count) }
+        return try list(pieces.map { .string($0) })
+    }
+
+    func mapping(_ items: OrderedDictionary<PromptText, TemplateValue>) throws(TemplateError) -> TemplateValue {
+        try spend(items.count, times: 32)
+        try read(items: items.count)
+        return try admitted(.dictionary(TemplateMapping(items)))
+    }
+
+    /// Items that can be read once.
+    func iterator(_ items: [TemplateValue]) throws(TemplateError) -> TemplateValue {
+        try iterator { (add) throws(TemplateError) in
+            for item in items { add(item) }
+        }
+    }
+
+    /// The items that `body` adds. Jinja makes them as they are read, so what is wrong with one is said where it is.
+    func iterator(
+        _ body: ((TemplateValue) -> Void) throws(TemplateError) -> Void
+    ) throws(TemplateError) -> TemplateValue {
+        var items: [TemplateValue] = []
+        var fault: TemplateError?
+        do throws(TemplateError) { try body { items.append($0) } } catch {
+            guard error.code == .type || error.code == .undefined else { throw error }
+            fault = error
+        }
+        _ = try list(items)
+        try spend(64)
+        iterators.append(TemplateIterator(items: items[...], fault: fault))
+        return .iterator(iterators.count - 1)
+    }
+
+    /// The next item of an iterator; nil behind the last one.
+    func next(of iterator: Int) throws(TemplateError) -> TemplateValue? {
+        if let item = iterators[iterator].items.popFirst() { return item }
+        if let fault = iterators[iterator].fault {
+            iterators[iterator].fault = nil
+            throw fault
+        }
+        return nil
+    }
+
+    func namespace(
+        _ attributes: OrderedDictionary<PromptText, TemplateValue>
+    ) throws(TemplateError) -> TemplateValue {
+        try spend(64 + attributes.count * 32)
+        namespaces.append(attributes)
+        return .namespace(namespaces.count - 1)
+    }
+
+    func json(of value: TemplateValue, _ configure: (inout TemplateJSON) -> Void) throws(TemplateError) -> PromptText {
+        var writer = TemplateJSON(limit: bytesLeft)
+        configure(&writer)
+        do {
+            guard try writer.write(value) else { throw textExceeded }
+        } catch let error as TemplateJSON.NotSerializable {
+            throw fault(.type, "\(error.typeName) has no JSON")
+        } catch {
+            throw textExceeded
+        }
+        try read(bytes: writer.text.count, by: .properties)
+        return writer.text
     }
 
     /// A mapping's entries as pairs.
-    mutating func pairs(of items: TemplateMapping, line: Int) throws(TemplateError) -> TemplateValue {
-        // The pairs' own elements; the list of them is spent as any other.
-        try spend(items.count * 32, line: line)
-        return try list(items.map { .list([.string($0.key), $0.value]) }, line: line)
+    func pairs(of items: TemplateMapping) throws(TemplateError) -> [TemplateValue] {
+        try spend(items.count, times: 48)
+        try read(items: items.count)
+        return items.map { .list(TemplateList([.string($0.key), $0.value], kind: .tuple)) }
     }
 
-    /// The texts with a separator between, spent as they are joined.
-    mutating func join(_ items: [TemplateValue], by separator: String, line: Int) throws(TemplateError) -> TemplateValue
-    {
-        var result = ""
+    /// Texts with a separator between, spent as they are joined.
+    func join(_ items: [TemplateValue], by separator: PromptText) throws(TemplateError) -> TemplateValue {
+        var result = PromptText()
         for (index, item) in items.enumerated() {
-            let piece = (index > 0 ? separator : "") + (try text(of: item, line: line))
-            try spend(piece.utf8.count, line: line)
-            result += piece
+            let piece = try text(of: item)
+            let bytes = piece.count + (index > 0 ? separator.count : 0)
+            try spend(bytes)
+            try read(bytes: bytes)
+            if index > 0 { result.append(separator) }
+            result.append(piece)
         }
         return .string(result)
-    }
-
-    mutating func string(_ value: String, line: Int) throws(TemplateError) -> TemplateValue {
-        try spend(value.utf8.count, line: line)
-        return .string(value)
     }
 
     // MARK: Names
@@ -113,56 +218,55 @@ struct TemplateEvaluator {
         return nil
     }
 
-    private mutating func assign(_ name: String, _ value: TemplateValue) {
-        scopes[scopes.count - 1][name] = value
-    }
+    private func assign(_ name: String, _ value: TemplateValue) { scopes[scopes.count - 1][name] = value }
 
-    private mutating func assign(_ names: [String], _ value: TemplateValue, line: Int) throws(TemplateError) {
+    private func assign(_ names: [String], _ value: TemplateValue) throws(TemplateError) {
         if names.count == 1 { return assign(names[0], value) }
-        guard case .list(let items) = value, items.count == names.count else {
-            throw TemplateError(.type, "can't unpack \(value.typeName) into \(names.count) names", line: line)
+        let items = try iterate(value)
+        guard items.count == names.count else {
+            throw fault(.type, "can't unpack \(items.count) values into \(names.count) names")
         }
         for (name, item) in zip(names, items) { assign(name, item) }
     }
 
     // MARK: Statements
 
-    private mutating func execute(_ statements: [TemplateStatement]) throws(TemplateError) -> Flow {
+    private func execute(_ statements: [TemplateStatement]) throws(TemplateError) -> Flow {
         for statement in statements {
-            try step(line: statement.line)
+            line = statement.line
+            try step()
             let flow = try execute(statement)
             if flow != .next { return flow }
         }
         return .next
     }
 
-    private mutating func execute(_ statement: TemplateStatement) throws(TemplateError) -> Flow {
-        let line = statement.line
+    private func execute(_ statement: TemplateStatement) throws(TemplateError) -> Flow {
         switch statement.kind {
-        case .text(let text): try write(text, line: line)
-        case .output(let expression):
-            let value = try evaluate(expression)
-            try write(text(of: value, line: line), line: line)
+        case .text(let text): try write(PromptText(text))
+        case .output(let expression): try write(text(of: evaluate(expression)))
         case .branch(let branches, let otherwise):
             for branch in branches where try evaluate(branch.condition).isTrue { return try execute(branch.body) }
             return try execute(otherwise)
         case .loop(let names, let sequence, let filter, let body, let otherwise):
-            let items = try iterate(evaluate(sequence), line: line)
-            return try loop(names, items, filter, body, otherwise, line: line)
-        case .assign(let names, let expression): try assign(names, evaluate(expression), line: line)
+            let items = try iterate(evaluate(sequence))
+            return try loop(names, items, filter, body, otherwise)
+        case .assign(let names, let expression): try assign(names, evaluate(expression))
         case .assignAttribute(let name, let attribute, let expression):
-            guard case .namespace(let index)? = lookUp(name) else {
-                throw TemplateError(.type, "\(name) is not a namespace", line: line)
-            }
-            namespaces[index][attribute] = try evaluate(expression)
-        case .capture(let name, let body):
+            let value = try evaluate(expression)
+            guard case .namespace(let index)? = lookUp(name) else { throw fault(.type, "\(name) is not a namespace") }
+            try spend(32)
+            namespaces[index][attribute] = value
+        case .capture(let name, let body, let filters):
             let outside = output
-            output = ""
+            output = PromptText()
             scopes.append([:])
             let flow = try execute(body)
             scopes.removeLast()
-            assign(name, .string(output))
+            var value = TemplateValue.string(output)
             output = outside
+            for (filter, arguments) in filters { value = try applyFilter(filter, to: value, evaluate(arguments)) }
+            assign(name, value)
             return flow
         case .breakLoop: return .breakLoop
         case .continueLoop: return .continueLoop
@@ -170,14 +274,15 @@ struct TemplateEvaluator {
         return .next
     }
 
-    private mutating func write(_ text: String, line: Int) throws(TemplateError) {
-        try spend(text.utf8.count, line: line)
-        output += text
+    private func write(_ text: PromptText) throws(TemplateError) {
+        try spend(text.count)
+        try read(bytes: text.count)
+        output.append(text)
     }
 
-    private mutating func loop(
+    private func loop(
         _ names: [String], _ all: [TemplateValue], _ filter: TemplateExpression?, _ body: [TemplateStatement],
-        _ otherwise: [TemplateStatement], line: Int
+        _ otherwise: [TemplateStatement]
     ) throws(TemplateError) -> Flow {
         scopes.append([:])
         defer { scopes.removeLast() }
@@ -185,42 +290,49 @@ struct TemplateEvaluator {
         if let filter {
             items = []
             for item in all {
-                try assign(names, item, line: line)
+                try assign(names, item)
                 if try evaluate(filter).isTrue { items.append(item) }
             }
         }
-        for (index, item) in items.enumerated() {
-            try step(line: line)
+        var hasCompletedTurn = false
+        for index in items.indices {
+            try step()
             scopes[scopes.count - 1].removeAll(keepingCapacity: true)
-            assign("loop", Self.loopVariable(index, items))
-            try assign(names, item, line: line)
-            if try execute(body) == .breakLoop { break }
+            assign("loop", .loop(TemplateLoop(index: index, of: items)))
+            try assign(names, items[index])
+            let flow = try execute(body)
+            if flow == .breakLoop { break }
+            if flow == .next { hasCompletedTurn = true }
         }
+        // As in Jinja, turns that break or continue don't count.
+        if hasCompletedTurn { return .next }
         // A break in the else belongs to a loop around this one.
-        return items.isEmpty ? try execute(otherwise) : .next
+        scopes[scopes.count - 1].removeAll()
+        return try execute(otherwise)
     }
 
-    private static func loopVariable(_ index: Int, _ items: [TemplateValue]) -> TemplateValue {
-        let count = items.count
-        return .dictionary([
-            "index": .integer(index + 1), "index0": .integer(index),
-            "revindex": .integer(count - index), "revindex0": .integer(count - index - 1),
-            "first": .bool(index == 0), "last": .bool(index == count - 1), "length": .integer(count),
-            "previtem": index > 0 ? items[index - 1] : .undefined("previtem"),
-            "nextitem": index + 1 < count ? items[index + 1] : .undefined("nextitem"),
-        ])
-    }
-
-    /// What a loop over the value visits.
-    mutating func iterate(_ value: TemplateValue, line: Int) throws(TemplateError) -> [TemplateValue] {
+    /// What a loop over the value visits. An iterator has nothing left after that.
+    func iterate(_ value: TemplateValue) throws(TemplateError) -> [TemplateValue] {
         switch value {
-        case .list(let items): return Array(items)
-        case .dictionary(let items): return items.map { .string($0.key) }
+        case .list(let items):
+            try read(items: items.count)
+            return items.items
+        case .dictionary(let items):
+            try spend(items.count, times: 16)
+            try read(items: items.count)
+            return items.map { .string($0.key) }
         case .undefined: return []
         case .string(let text):
-            try spend(text.utf8.count, line: line)
-            return text.unicodeScalars.map { .string(String(Character($0))) }
-        default: throw TemplateError(.type, "can't loop over \(value.typeName)", line: line)
+            try spend(text.count, times: 16)
+            try read(bytes: text.count, by: .properties)
+            return text.elements.map { .string(text.text(of: $0)) }
+        case .iterator(let index):
+            let items = Array(iterators[index].items)
+            iterators[index].items = []
+            try read(items: items.count)
+            if let fault = iterators[index].fault { throw fault }
+            return items
+        default: throw fault(.type, "can't loop over \(value.typeName)")
         }
     }
 }

@@ -7,16 +7,22 @@ extension TemplateParser {
         try nested { (parser) throws(TemplateError) in try parser.parseConditional() }
     }
 
-    mutating func parseWithoutConditional() throws(TemplateError) -> TemplateExpression { try parseOr() }
-
-    /// An expression, or several with commas between as a list.
-    mutating func parseTuple() throws(TemplateError) -> TemplateExpression {
+    /// An expression, or several with commas between as a tuple.
+    mutating func parseTuple(withConditional: Bool = true) throws(TemplateError) -> TemplateExpression {
         let start = line
-        let first = try parseExpression()
+        func parseItem(_ parser: inout TemplateParser) throws(TemplateError) -> TemplateExpression {
+            guard !withConditional else { return try parser.parseExpression() }
+            return try parser.nested { (parser) throws(TemplateError) in try parser.parseOr() }
+        }
+        let first = try parseItem(&self)
         guard current == .symbol(",") else { return first }
         var items = [first]
-        while accept(","), current != .statementEnd { items.append(try parseExpression()) }
-        return try TemplateExpression(kind: .list(items), line: start)
+        while accept(","), !endsTuple { items.append(try parseItem(&self)) }
+        return try TemplateExpression(kind: .list(items, isTuple: true), line: start)
+    }
+
+    private var endsTuple: Bool {
+        [.statementEnd, .outputEnd, .symbol(")"), .name("recursive"), .symbol(":")].contains(current)
     }
 
     private mutating func parseConditional() throws(TemplateError) -> TemplateExpression {
@@ -62,9 +68,9 @@ extension TemplateParser {
                 rest.append((symbol, try parseSum()))
             } else if acceptName("in") {
                 rest.append(("in", try parseSum()))
-            } else if current == .name("not") {
+            } else if current == .name("not"), next == .name("in") {
                 advance()
-                try expect(.name("in"), "in")
+                advance()
                 rest.append(("not in", try parseSum()))
             } else {
                 break
@@ -107,17 +113,19 @@ extension TemplateParser {
             let operand = try nested { (parser) throws(TemplateError) in try parser.parseUnary(withFilters: false) }
             expression = try TemplateExpression(kind: .negative(operand), line: start)
         } else if accept("+") {
-            expression = try nested { (parser) throws(TemplateError) in try parser.parseUnary(withFilters: false) }
+            let operand = try nested { (parser) throws(TemplateError) in try parser.parseUnary(withFilters: false) }
+            expression = try TemplateExpression(kind: .positive(operand), line: start)
         } else {
-            expression = try parsePostfix()
+            expression = try parsePostfix(of: parsePrimary(), line: start)
         }
         while withFilters {
             if accept("|") {
-                let name = try expectAnyName("a filter")
-                let arguments = accept("(") ? try parseArguments() : TemplateArguments()
+                let (name, arguments) = try parseFilterName()
                 expression = try TemplateExpression(kind: .filter(expression, name, arguments), line: start)
             } else if acceptName("is") {
                 expression = try parseTest(of: expression, line: start)
+            } else if accept("(") {
+                expression = try parseCall(of: expression, line: start)
             } else {
                 break
             }
@@ -125,9 +133,10 @@ extension TemplateParser {
         return expression
     }
 
-    private mutating func parsePostfix() throws(TemplateError) -> TemplateExpression {
-        let start = line
-        var expression = try parsePrimary()
+    private mutating func parsePostfix(
+        of primary: TemplateExpression, line start: Int
+    ) throws(TemplateError) -> TemplateExpression {
+        var expression = primary
         while true {
             if accept(".") {
                 if case .integer(let number) = current {
@@ -136,35 +145,74 @@ extension TemplateParser {
                     expression = try TemplateExpression(kind: .index(expression, index), line: start)
                 } else {
                     let name = try expectAnyName("an attribute")
-                    expression = try TemplateExpression(kind: .attribute(expression, name), line: start)
+                    expression = try TemplateExpression(kind: .attribute(expression, PromptText(name)), line: start)
                 }
             } else if accept("[") {
                 expression = try parseSubscript(of: expression, line: start)
             } else if accept("(") {
-                expression = try TemplateExpression(kind: .call(expression, parseArguments()), line: start)
+                expression = try parseCall(of: expression, line: start)
             } else {
                 return expression
             }
         }
     }
 
+    /// After the opening parenthesis.
+    private mutating func parseCall(
+        of callee: TemplateExpression, line start: Int
+    ) throws(TemplateError) -> TemplateExpression {
+        switch callee.kind {
+        case .name(let name) where TemplateFunctions.all[name] == nil:
+            note(missing: "the function \(name) is not supported", line: start)
+        case .attribute(_, let name) where !TemplateMethods.names.contains(name):
+            note(missing: "the method \(name.string) is not supported", line: start)
+        default: break
+        }
+        return try TemplateExpression(kind: .call(callee, parseArguments()), line: start)
+    }
+
+    /// A filter's name and its arguments, after the bar.
+    mutating func parseFilterName() throws(TemplateError) -> (name: String, TemplateArguments) {
+        let start = line
+        let name = try parseDottedName("a filter")
+        let arguments = accept("(") ? try parseArguments() : TemplateArguments()
+        if TemplateFilters.all[name] == nil { note(missing: "the filter \(name) is not supported", line: start) }
+        for case .literal(.string(let mapped)) in arguments.positional.prefix(1).map(\.kind)
+        where name == "map" && TemplateFilters.all[mapped.string] == nil {
+            note(missing: "the filter \(mapped.string) is not supported", line: start)
+        }
+        return (name, arguments)
+    }
+
+    private mutating func parseDottedName(_ what: String) throws(TemplateError) -> String {
+        var name = try expectAnyName(what)
+        while accept(".") { name += "." + (try expectAnyName(what)) }
+        return name
+    }
+
     private mutating func parseTest(
         of expression: TemplateExpression, line start: Int
     ) throws(TemplateError) -> TemplateExpression {
         let negated = acceptName("not")
-        let name = try expectAnyName("a test")
+        let name = try parseDottedName("a test")
         var arguments = TemplateArguments()
         if accept("(") {
             arguments = try parseArguments()
         } else {
             // `x is divisibleby 3`: one argument may stand bare.
             switch current {
-            case .string, .integer, .float, .symbol("["), .symbol("{"): arguments.positional = [try parsePostfix()]
-            case .name(let next) where !["and", "or", "not", "is", "in", "if", "else"].contains(next):
-                arguments.positional = [try parsePostfix()]
+            case .name("else"), .name("or"), .name("and"): break
+            case .name("is"): throw TemplateError(.syntax, "tests can't be chained with is", line: line)
+            case .string, .integer, .float, .symbol("["), .symbol("{"), .symbol("("), .name:
+                let argumentLine = line
+                let argument = try nested { (parser) throws(TemplateError) in
+                    try parser.parsePostfix(of: parser.parsePrimary(), line: argumentLine)
+                }
+                arguments.positional = [argument]
             default: break
             }
         }
+        if TemplateTests.all[name] == nil { note(missing: "the test \(name) is not supported", line: start) }
         return try TemplateExpression(kind: .test(expression, name, arguments, negated: negated), line: start)
     }
 
@@ -175,6 +223,9 @@ extension TemplateParser {
             parser.current == .symbol(":") || parser.current == .symbol("]") ? nil : try parser.parseExpression()
         }
         let first = try parsePart(&self)
+        if current == .symbol(",") {
+            throw TemplateError(.unsupported, "a subscript of several values is not supported", line: start)
+        }
         if accept(":") {
             let second = try parsePart(&self)
             let step = accept(":") ? try parsePart(&self) : nil
@@ -190,14 +241,21 @@ extension TemplateParser {
     private mutating func parseArguments() throws(TemplateError) -> TemplateArguments {
         var arguments = TemplateArguments()
         while !accept(")") {
-            let value = try parseExpression()
-            if case .name(let name) = value.kind, accept("=") {
+            if current == .symbol("*") || current == .symbol("**") {
+                throw TemplateError(.unsupported, "arguments with * are not supported", line: line)
+            }
+            if case .name(let name) = current, next == .symbol("=") {
+                advance()
+                advance()
+                guard !arguments.named.contains(where: { $0.name == name }) else {
+                    throw TemplateError(.syntax, "the argument \(name) is given twice", line: line)
+                }
                 arguments.named.append((name, try parseExpression()))
             } else {
                 guard arguments.named.isEmpty else {
                     throw TemplateError(.syntax, "a positional argument after a named one", line: line)
                 }
-                arguments.positional.append(value)
+                arguments.positional.append(try parseExpression())
             }
             if !accept(",") {
                 try expect(.symbol(")"), ")")
@@ -221,7 +279,7 @@ extension TemplateParser {
                 text += more
                 advance()
             }
-            return try literal(.string(text))
+            return try literal(.string(PromptText(text)))
         case .integer(let number): return try literal(.integer(number))
         case .float(let number): return try literal(.float(number))
         case .name("true"), .name("True"): return try literal(.bool(true))
@@ -229,17 +287,15 @@ extension TemplateParser {
         case .name("none"), .name("None"): return try literal(.none)
         case .name(let name): return try TemplateExpression(kind: .name(name), line: start)
         case .symbol("("):
-            if accept(")") { return try TemplateExpression(kind: .list([]), line: start) }
-            let first = try parseExpression()
-            guard current == .symbol(",") else {
-                try expect(.symbol(")"), ")")
-                return first
-            }
-            return try TemplateExpression(kind: .list(parseItems(after: first, until: ")")), line: start)
+            if accept(")") { return try TemplateExpression(kind: .list([], isTuple: true), line: start) }
+            let inner = try parseTuple()
+            try expect(.symbol(")"), ")")
+            return inner
         case .symbol("["):
-            if accept("]") { return try TemplateExpression(kind: .list([]), line: start) }
+            if accept("]") { return try TemplateExpression(kind: .list([], isTuple: false), line: start) }
             let first = try parseExpression()
-            return try TemplateExpression(kind: .list(parseItems(after: first, until: "]")), line: start)
+            return try TemplateExpression(
+                kind: .list(parseItems(after: first, until: "]"), isTuple: false), line: start)
         case .symbol("{"): return try parseDictionary(line: start)
         default: throw TemplateError(.syntax, "expected an expression", line: start)
         }

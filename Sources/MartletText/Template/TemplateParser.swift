@@ -7,14 +7,18 @@ struct TemplateParser {
     private let maximumDepth: Int
     private var depth = 0
     private var loopDepth = 0
+    /// Names that the template uses and the interpreter doesn't have, each with its line, in order of appearance.
+    private(set) var missing: [TemplateError] = []
 
-    static func parse(_ tokens: [LocatedToken], maximumDepth: Int) throws(TemplateError) -> [TemplateStatement] {
+    static func parse(
+        _ tokens: [LocatedToken], maximumDepth: Int
+    ) throws(TemplateError) -> (statements: [TemplateStatement], missing: [TemplateError]) {
         var parser = TemplateParser(tokens: tokens, maximumDepth: maximumDepth)
         let (statements, terminator) = try parser.parseBody(until: [])
         if let terminator {
             throw TemplateError(.syntax, "\(terminator) has nothing to end", line: parser.line)
         }
-        return statements
+        return (statements, parser.missing)
     }
 
     private init(tokens: [LocatedToken], maximumDepth: Int) {
@@ -24,6 +28,9 @@ struct TemplateParser {
 
     var line: Int { tokens[min(index, tokens.count - 1)].line }
     var current: TemplateToken { index < tokens.count ? tokens[index].token : .end }
+
+    /// The token behind the current one.
+    var next: TemplateToken { index + 1 < tokens.count ? tokens[index + 1].token : .end }
 
     mutating func advance() { index += 1 }
 
@@ -48,6 +55,18 @@ struct TemplateParser {
         guard case .name(let name) = current else { throw TemplateError(.syntax, "expected \(what)", line: line) }
         advance()
         return name
+    }
+
+    /// Notes a filter, test, function or method that the interpreter doesn't have.
+    mutating func note(missing message: String, line: Int) {
+        let error = TemplateError(.unsupported, message, line: line)
+        if missing.count < 64, !missing.contains(where: { $0.message == message }) { missing.append(error) }
+    }
+
+    /// The end of a statement that has a body, in front of which Jinja permits a colon.
+    private mutating func expectBody() throws(TemplateError) {
+        _ = accept(":")
+        try expect(.statementEnd, "%}")
     }
 
     /// Runs `body` one level deeper; the limit keeps recursion off the end of the stack.
@@ -76,7 +95,7 @@ struct TemplateParser {
                 statements.append(TemplateStatement(kind: .text(text), line: start))
             case .outputStart:
                 advance()
-                let expression = try parseExpression()
+                let expression = try parseTuple()
                 try expect(.outputEnd, "}}")
                 statements.append(TemplateStatement(kind: .output(expression), line: start))
             case .statementStart:
@@ -107,7 +126,7 @@ struct TemplateParser {
         case "set": return try parseSet()
         case "generation":
             // Marks an answer for training; it renders as its body.
-            try expect(.statementEnd, "%}")
+            try expectBody()
             let (body, _) = try parseClosedBody(of: keyword, until: ["endgeneration"])
             try expect(.statementEnd, "%}")
             let always = try TemplateExpression(kind: .literal(.bool(true)), line: line)
@@ -125,14 +144,14 @@ struct TemplateParser {
     private mutating func parseIf() throws(TemplateError) -> TemplateStatement.Kind {
         var branches: [(TemplateExpression, [TemplateStatement])] = []
         while true {
-            let condition = try parseExpression()
-            try expect(.statementEnd, "%}")
+            let condition = try parseTuple(withConditional: false)
+            try expectBody()
             let (body, terminator) = try parseClosedBody(of: "if", until: ["elif", "else", "endif"])
             branches.append((condition, body))
             switch terminator {
             case "elif": continue
             case "else":
-                try expect(.statementEnd, "%}")
+                try expectBody()
                 let (otherwise, _) = try parseClosedBody(of: "else", until: ["endif"])
                 try expect(.statementEnd, "%}")
                 return .branch(branches, otherwise: otherwise)
@@ -147,21 +166,21 @@ struct TemplateParser {
         let names = try parseTargets()
         try expect(.name("in"), "in")
         // A conditional expression here would swallow the loop's own filter.
-        let sequence = try parseWithoutConditional()
+        let sequence = try parseTuple(withConditional: false)
         let filter = acceptName("if") ? try parseExpression() : nil
         if acceptName("recursive") {
             throw TemplateError(.unsupported, "recursive loops are not supported", line: line)
         }
-        try expect(.statementEnd, "%}")
+        try expectBody()
         loopDepth += 1
         let (body, terminator) = try parseClosedBody(of: "for", until: ["else", "endfor"])
         loopDepth -= 1
-        try expect(.statementEnd, "%}")
         var otherwise: [TemplateStatement] = []
         if terminator == "else" {
+            try expectBody()
             (otherwise, _) = try parseClosedBody(of: "else", until: ["endfor"])
-            try expect(.statementEnd, "%}")
         }
+        try expect(.statementEnd, "%}")
         return .loop(names: names, over: sequence, filter: filter, body: body, otherwise: otherwise)
     }
 
@@ -169,10 +188,12 @@ struct TemplateParser {
         let names = try parseTargets()
         if names.count == 1, accept(".") {
             let attribute = try expectAnyName("an attribute")
-            try expect(.symbol("="), "=")
+            guard accept("=") else {
+                throw TemplateError(.unsupported, "set blocks of an attribute are not supported", line: line)
+            }
             let value = try parseTuple()
             try expect(.statementEnd, "%}")
-            return .assignAttribute(of: names[0], attribute: attribute, value)
+            return .assignAttribute(of: names[0], attribute: PromptText(attribute), value)
         }
         if accept("=") {
             let value = try parseTuple()
@@ -180,21 +201,33 @@ struct TemplateParser {
             return .assign(names: names, value)
         }
         guard names.count == 1 else { throw TemplateError(.syntax, "expected =", line: line) }
-        guard current == .statementEnd else {
-            throw TemplateError(.unsupported, "filters on a set block are not supported", line: line)
-        }
-        advance()
+        var filters: [(name: String, TemplateArguments)] = []
+        while accept("|") { filters.append(try parseFilterName()) }
+        try expectBody()
         let (body, _) = try parseClosedBody(of: "set", until: ["endset"])
         try expect(.statementEnd, "%}")
-        return .capture(name: names[0], body: body)
+        return .capture(name: names[0], body: body, filters: filters)
     }
 
     /// `name`, `name, name` or either in parentheses.
     private mutating func parseTargets() throws(TemplateError) -> [String] {
         let parenthesised = accept("(")
-        var names = [try expectAnyName("a name")]
-        while accept(",") { names.append(try expectAnyName("a name")) }
+        var names = [try parseTarget()]
+        while accept(","), current != .name("in"), current != .symbol("="), current != .symbol(")") {
+            names.append(try parseTarget())
+        }
         if parenthesised { try expect(.symbol(")"), ")") }
         return names
+    }
+
+    private mutating func parseTarget() throws(TemplateError) -> String {
+        if current == .symbol("(") {
+            throw TemplateError(.unsupported, "targets in targets are not supported", line: line)
+        }
+        let name = try expectAnyName("a name")
+        guard !["true", "false", "none", "True", "False", "None"].contains(name) else {
+            throw TemplateError(.syntax, "can't assign to \(name)", line: line)
+        }
+        return name
     }
 }

@@ -5,9 +5,9 @@ struct TemplateExpression: Sendable {
     indirect enum Kind: Sendable {
         case literal(TemplateValue)
         case name(String)
-        case list([TemplateExpression])
+        case list([TemplateExpression], isTuple: Bool)
         case dictionary([(key: TemplateExpression, value: TemplateExpression)])
-        case attribute(TemplateExpression, String)
+        case attribute(TemplateExpression, PromptText)
         case index(TemplateExpression, TemplateExpression)
         case slice(TemplateExpression, from: TemplateExpression?, to: TemplateExpression?, step: TemplateExpression?)
         case call(TemplateExpression, TemplateArguments)
@@ -15,6 +15,7 @@ struct TemplateExpression: Sendable {
         case test(TemplateExpression, String, TemplateArguments, negated: Bool)
         case not(TemplateExpression)
         case negative(TemplateExpression)
+        case positive(TemplateExpression)
         case binary(TemplateExpression, String, TemplateExpression)
         case and(TemplateExpression, TemplateExpression)
         case or(TemplateExpression, TemplateExpression)
@@ -30,11 +31,11 @@ struct TemplateExpression: Sendable {
     let line: Int
     private let depth: Int
 
-    /// Throws where the nesting would endanger the stack of whoever walks or frees it.
+    /// Throws where the nesting would endanger the stack of a thread that evaluates or frees it.
     init(kind: Kind, line: Int) throws(TemplateError) {
         self.kind = kind
         self.line = line
-        depth = 1 + (kind.operands.map(\.depth).max() ?? 0)
+        depth = 1 + (kind.operands.lazy.map(\.depth).max() ?? 0)
         guard depth <= Self.maximumDepth else {
             throw TemplateError(.budgetExceeded, "an expression nests more than \(Self.maximumDepth) deep", line: line)
         }
@@ -45,9 +46,9 @@ extension TemplateExpression.Kind {
     fileprivate var operands: [TemplateExpression] {
         switch self {
         case .literal, .name: []
-        case .list(let items): items
+        case .list(let items, _): items
         case .dictionary(let items): items.flatMap { [$0.key, $0.value] }
-        case .attribute(let base, _), .not(let base), .negative(let base): [base]
+        case .attribute(let base, _), .not(let base), .negative(let base), .positive(let base): [base]
         case .index(let base, let index): [base, index]
         case .slice(let base, let from, let to, let step): [base] + [from, to, step].compactMap { $0 }
         case .call(let base, let arguments), .filter(let base, _, let arguments), .test(let base, _, let arguments, _):
@@ -75,9 +76,9 @@ struct TemplateStatement: Sendable {
             otherwise: [TemplateStatement])
         case assign(names: [String], TemplateExpression)
         /// `{% set namespace.attribute = value %}`
-        case assignAttribute(of: String, attribute: String, TemplateExpression)
-        /// `{% set name %}…{% endset %}`
-        case capture(name: String, body: [TemplateStatement])
+        case assignAttribute(of: String, attribute: PromptText, TemplateExpression)
+        /// `{% set name | filter %}…{% endset %}`
+        case capture(name: String, body: [TemplateStatement], filters: [(name: String, TemplateArguments)])
         case breakLoop
         case continueLoop
     }

@@ -71,12 +71,13 @@ struct ClassifiedText {
 
     var count: Int { classes.count }
 
-    init(_ text: Substring) {
-        bytes = Array(text.utf8)
+    /// - Parameter utf8: whole characters.
+    init(_ utf8: ArraySlice<UInt8>) {
+        bytes = Array(utf8)
         offsets.reserveCapacity(bytes.count + 1)
         classes.reserveCapacity(bytes.count)
         var offset = 0
-        for scalar in text.unicodeScalars {
+        for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
             offsets.append(offset)
             classes.append(Self.classify(scalar))
             offset += UTF8.width(scalar)

@@ -1,45 +1,115 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Finds special tokens in text: leftmost first, of those the longest.
+///
+/// Control tokens, and all that end an answer, are found only in bytes that no user wrote. User-defined tokens are found
+/// everywhere, as Hugging Face's tokenizers find them.
 struct SpecialTokens: Sendable {
-    /// Candidates by their first byte, longest first.
-    private var byFirstByte: [[(bytes: [UInt8], id: Int32)]]
-
-    init(_ vocabulary: Vocabulary, kinds: Set<TokenKind>, except excluded: Set<Int32> = []) {
-        byFirstByte = Array(repeating: [], count: 256)
-        for (id, kind) in vocabulary.kinds.enumerated() where kinds.contains(kind) && !excluded.contains(Int32(id)) {
-            guard let first = vocabulary.bytes[id].first else { continue }
-            byFirstByte[Int(first)].append((vocabulary.bytes[id], Int32(id)))
-        }
-        for byte in byFirstByte.indices { byFirstByte[byte].sort { $0.bytes.count > $1.bytes.count } }
+    private struct Node {
+        /// The token that ends here; -1 for none.
+        var token: Int32 = -1
+        /// Whether text from a user may become it.
+        var isOpen = false
     }
 
-    enum Piece {
-        case text(Substring)
+    /// A trie of the tokens' bytes; node 0 is its root.
+    private var nodes = [Node()]
+    /// `[256]`: the root's child by a byte; 0 for none.
+    private var firstChildren = [Int32](repeating: 0, count: 256)
+    /// The child of any other node by `node * 256 + byte`.
+    private var children: [Int: Int32] = [:]
+
+    /// - Parameter guarded: tokens that text from a user never becomes, whatever their kind.
+    init(_ vocabulary: Vocabulary, guarded: Set<Int32>) {
+        for (id, kind) in vocabulary.kinds.enumerated() {
+            guard kind == .control || kind == .userDefined || kind == .unknown else { continue }
+            add(vocabulary.bytes[id], Int32(id), isOpen: kind == .userDefined && !guarded.contains(Int32(id)))
+        }
+    }
+
+    private mutating func add(_ bytes: [UInt8], _ token: Int32, isOpen: Bool) {
+        var node = 0
+        for byte in bytes {
+            if let child = child(of: node, by: byte) {
+                node = child
+                continue
+            }
+            nodes.append(Node())
+            let child = nodes.count - 1
+            if node == 0 {
+                firstChildren[Int(byte)] = Int32(child)
+            } else {
+                children[node * 256 + Int(byte)] = Int32(child)
+            }
+            node = child
+        }
+        // Of tokens with the same bytes the first one counts. An empty token is never found.
+        guard node != 0, nodes[node].token < 0 else { return }
+        nodes[node] = Node(token: token, isOpen: isOpen)
+    }
+
+    private func child(of node: Int, by byte: UInt8) -> Int? {
+        guard node == 0 else { return children[node * 256 + Int(byte)].map(Int.init) }
+        let child = Int(firstChildren[Int(byte)])
+        return child == 0 ? nil : child
+    }
+
+    /// The token whose bytes are all of `bytes`.
+    func token(of bytes: [UInt8]) -> Int32? {
+        var node = 0
+        for byte in bytes {
+            guard let child = child(of: node, by: byte) else { return nil }
+            node = child
+        }
+        return nodes[node].token < 0 ? nil : nodes[node].token
+    }
+
+    enum Piece: Equatable {
+        /// Bytes of the text.
+        case text(Range<Int>)
         case special(Int32)
     }
 
-    /// - Complexity: O(n) times the length of the tokens that begin alike.
-    func split(_ text: String) -> [Piece] {
+    /// The text cut at its special tokens.
+    ///
+    /// - Parameter isOver: asked now and then with the bytes that were looked at since; true gives up.
+    /// - Returns: nil where that was given up.
+    /// - Complexity: O(n) times the length of the longest beginning of a token that the text repeats.
+    func split(_ text: PromptText, unless isOver: (Int) -> Bool) -> [Piece]? {
         var pieces: [Piece] = []
-        let utf8 = text.utf8
-        var start = utf8.startIndex
-        var index = start
-        while index < utf8.endIndex {
-            guard
-                let (bytes, id) = byFirstByte[Int(utf8[index])].first(where: {
-                    utf8[index...].starts(with: $0.bytes)
-                })
-            else {
-                utf8.formIndex(after: &index)
+        var (start, index, looked) = (0, 0, 0)
+        var userIndex = 0
+        let (bytes, userRanges) = (text.bytes, text.userRanges)
+        while index < bytes.count {
+            if looked >= 4096 {
+                if isOver(looked) { return nil }
+                looked = 0
+            }
+            looked += 1
+            guard firstChildren[Int(bytes[index])] != 0 else {
+                index += 1
                 continue
             }
-            if start < index { pieces.append(.text(text[start..<index])) }
-            pieces.append(.special(id))
-            index = utf8.index(index, offsetBy: bytes.count)
+            while userIndex < userRanges.count, userRanges[userIndex].upperBound <= index { userIndex += 1 }
+            // Bytes up to here are the template's alone.
+            let ownEnd = userIndex < userRanges.count ? max(index, userRanges[userIndex].lowerBound) : bytes.count
+            var (node, end) = (0, index)
+            var found: (token: Int32, end: Int)?
+            while end < bytes.count, let child = child(of: node, by: bytes[end]) {
+                (node, end) = (child, end + 1)
+                if nodes[node].token >= 0, nodes[node].isOpen || end <= ownEnd { found = (nodes[node].token, end) }
+            }
+            looked += end - index
+            guard let found else {
+                index += 1
+                continue
+            }
+            if start < index { pieces.append(.text(start..<index)) }
+            pieces.append(.special(found.token))
+            index = found.end
             start = index
         }
-        if start < utf8.endIndex { pieces.append(.text(text[start...])) }
+        if start < bytes.count { pieces.append(.text(start..<bytes.count)) }
         return pieces
     }
 }

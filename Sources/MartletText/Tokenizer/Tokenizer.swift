@@ -11,17 +11,17 @@ public struct Tokenizer: Sendable {
     /// Whether a text begins with BOS.
     public let addsBOS: Bool
     private let merges: BytePairMerges
-    private let allSpecials: SpecialTokens
-    private let userDefined: SpecialTokens
+    private let specials: SpecialTokens
 
     /// - Parameters:
     ///   - merges: UTF-8 of `left right`, by rank.
+    ///   - endTokens: tokens that end an answer beside EOS and those that are known by their text.
     ///   - addsBOS: nil where the file doesn't say.
     public init(
         vocabulary: Vocabulary, merges rules: [[UInt8]], preTokenizer: PreTokenizer, bosToken: Int32?,
-        eosToken: Int32?, addsBOS: Bool?
+        eosToken: Int32?, endTokens: Set<Int32> = [], addsBOS: Bool?
     ) throws(TokenizerError) {
-        for token in [bosToken, eosToken].compactMap({ $0 }) where !vocabulary.contains(token) {
+        for token in endTokens.union([bosToken, eosToken].compactMap { $0 }) where !vocabulary.contains(token) {
             throw TokenizerError(.invalidVocabulary, "special token \(token) is not in the vocabulary")
         }
         self.vocabulary = vocabulary
@@ -30,32 +30,47 @@ public struct Tokenizer: Sendable {
         self.eosToken = eosToken
         self.addsBOS = (addsBOS ?? preTokenizer.addsBOSByDefault) && bosToken != nil
         merges = try BytePairMerges(rules: rules, vocabulary: vocabulary)
-        allSpecials = SpecialTokens(vocabulary, kinds: [.control, .userDefined, .unknown])
-        let endings = ["<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<|endoftext|>", "<|eom_id|>"]
-        var endTokens = Set(eosToken.map { [$0] } ?? [])
-        for (id, kind) in vocabulary.kinds.enumerated() where kind == .control || kind == .userDefined {
-            if endings.contains(String(decoding: vocabulary.bytes[id], as: UTF8.self)) { endTokens.insert(Int32(id)) }
-        }
-        self.endTokens = endTokens
+        self.endTokens = endTokens.union(eosToken.map { [$0] } ?? []).union(EndTokens.known(in: vocabulary))
         // Some files call even the tokens that end an answer user-defined; text must not become those.
-        userDefined = SpecialTokens(vocabulary, kinds: [.userDefined], except: endTokens)
+        specials = SpecialTokens(vocabulary, guarded: self.endTokens)
+    }
+
+    /// The same tokenizer with more tokens that end an answer.
+    public func addingEndTokens(_ tokens: Set<Int32>) throws(TokenizerError) -> Tokenizer {
+        for token in tokens where !vocabulary.contains(token) {
+            throw TokenizerError(.invalidVocabulary, "the end token \(token) is not in the vocabulary")
+        }
+        return Tokenizer(self, endTokens: endTokens.union(tokens))
+    }
+
+    private init(_ other: Tokenizer, endTokens: Set<Int32>) {
+        vocabulary = other.vocabulary
+        preTokenizer = other.preTokenizer
+        bosToken = other.bosToken
+        eosToken = other.eosToken
+        addsBOS = other.addsBOS
+        merges = other.merges
+        self.endTokens = endTokens
+        specials = SpecialTokens(vocabulary, guarded: endTokens)
     }
 
     /// - Parameters:
-    ///   - parsingSpecials: whether `<|im_end|>` in the text becomes that token. Never for text from a user.
+    ///   - parsingSpecials: whether `<|im_end|>` in the text becomes that token. Never for a message from a user.
+    ///     User-defined tokens are found in either case.
     ///   - addingBOS: whether BOS is put before it, where the model wants one at all.
     /// - Complexity: O(n log n) in the text's bytes.
     public func encode(_ text: String, parsingSpecials: Bool = false, addingBOS: Bool = false) -> [Int32] {
-        encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) { _ in false } ?? []
+        encode(parsingSpecials ? PromptText(text) : PromptText(user: text), addingBOS: addingBOS) { _ in false } ?? []
     }
 
-    /// The same, given up once the deadline has passed: hostile texts take longest.
+    /// The same of a text that knows which of its bytes a user wrote, given up once the deadline has passed: hostile
+    /// texts take longest.
     public func encode(
-        _ text: String, parsingSpecials: Bool = false, addingBOS: Bool = false,
-        until deadline: ContinuousClock.Instant
+        _ text: PromptText, addingBOS: Bool = false, until deadline: ContinuousClock.Instant? = nil
     ) throws(TokenizerError) -> [Int32] {
         var unwatched = 0
-        let tokens = encode(text, parsingSpecials: parsingSpecials, addingBOS: addingBOS) { bytes in
+        let tokens = encode(text, addingBOS: addingBOS) { bytes in
+            guard let deadline else { return false }
             unwatched += bytes
             guard unwatched >= 1024 else { return false }
             unwatched = 0
@@ -65,18 +80,18 @@ public struct Tokenizer: Sendable {
         return tokens
     }
 
-    /// - Parameter isOver: asked before each word, with its bytes; true gives the text up, and the result is nil.
-    private func encode(
-        _ text: String, parsingSpecials: Bool, addingBOS: Bool, unless isOver: (Int) -> Bool
-    ) -> [Int32]? {
+    /// - Parameter isOver: asked now and then, with bytes that were read since; true gives the text up, and the result
+    ///   is nil.
+    private func encode(_ text: PromptText, addingBOS: Bool, unless isOver: (Int) -> Bool) -> [Int32]? {
+        guard let pieces = specials.split(text, unless: isOver) else { return nil }
         var tokens: [Int32] = []
         if addingBOS, addsBOS, let bosToken { tokens.append(bosToken) }
         var hasStopped = false
-        for piece in (parsingSpecials ? allSpecials : userDefined).split(text) where !hasStopped {
+        for piece in pieces where !hasStopped {
             switch piece {
             case .special(let id): tokens.append(id)
-            case .text(let text):
-                let classified = ClassifiedText(text)
+            case .text(let range):
+                let classified = ClassifiedText(text.bytes[range])
                 preTokenizer.forEachWord(in: classified) { range in
                     hasStopped = hasStopped || isOver(range.count)
                     if !hasStopped { encode(word: classified.bytes[range], into: &tokens) }
@@ -86,12 +101,8 @@ public struct Tokenizer: Sendable {
         return hasStopped ? nil : tokens
     }
 
-    /// Whether `encode` would find a special token in the text if it parsed them.
-    public func spellsSpecialToken(_ text: String) -> Bool {
-        allSpecials.split(text).contains { piece in
-            if case .special = piece { true } else { false }
-        }
-    }
+    /// The special token that a text spells, all of it.
+    public func specialToken(spelledBy text: String) -> Int32? { specials.token(of: Array(text.utf8)) }
 
     private func encode(word: ArraySlice<UInt8>, into tokens: inout [Int32]) {
         if preTokenizer.takesWholeWords, let id = vocabulary.id(of: Array(word)) {

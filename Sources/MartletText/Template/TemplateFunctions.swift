@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import OrderedCollections
+
+/// Global functions.
+enum TemplateFunctions {
+    typealias Body = @Sendable (TemplateEvaluator, EvaluatedArguments) throws(TemplateError) -> TemplateValue
+
+    /// Functions by name. Those of Jinja that aren't here are undefined names.
+    static let all: [String: Body] = [
+        "raise_exception": { (evaluator, arguments) throws(TemplateError) in
+            let bound = try evaluator.bind(arguments, .init(["message"], required: 1), "raise_exception")
+            let message = try evaluator.text(of: bound[0] ?? .none)
+            throw evaluator.fault(.raised, message.string)
+        },
+        "range": { (evaluator, arguments) throws(TemplateError) in
+            let signature = TemplateSignature(["start", "stop", "step"], required: 1, takesNames: false)
+            return try evaluator.range(evaluator.bind(arguments, signature, "range"))
+        },
+        "namespace": { (evaluator, arguments) throws(TemplateError) in
+            try evaluator.namespace(evaluator.entries(arguments, of: "namespace"))
+        },
+        "dict": { (evaluator, arguments) throws(TemplateError) in
+            try evaluator.mapping(evaluator.entries(arguments, of: "dict"))
+        },
+        "strftime_now": { (evaluator, arguments) throws(TemplateError) in
+            let bound = try evaluator.bind(arguments, .init(["format"], required: 1), "strftime_now")
+            return try evaluator.formatTime(bound.requiredText(0))
+        },
+    ]
+}
+
+extension TemplateEvaluator {
+    func bind(
+        _ arguments: EvaluatedArguments, _ signature: TemplateSignature, _ owner: String
+    ) throws(TemplateError) -> BoundArguments {
+        try BoundArguments(arguments, to: signature, of: owner, line: line)
+    }
+
+    func call(
+        _ callee: TemplateExpression, _ arguments: TemplateArguments
+    ) throws(TemplateError) -> TemplateValue {
+        switch callee.kind {
+        case .name(let name) where lookUp(name) == nil:
+            guard let function = TemplateFunctions.all[name] else {
+                throw fault(.unsupported, "the function \(name) is not supported")
+            }
+            let evaluated = try evaluate(arguments)
+            line = callee.line
+            return try function(self, evaluated)
+        case .attribute(let base, let name):
+            let value = try evaluate(base)
+            let evaluated = try evaluate(arguments)
+            line = callee.line
+            return try callMethod(name, of: value, evaluated)
+        default:
+            let value = try evaluate(callee)
+            if case .undefined(let name) = value { throw fault(.undefined, "\(name) is undefined and can't be called") }
+            if case .function(let name) = value, let function = TemplateFunctions.all[name] {
+                return try function(self, evaluate(arguments))
+            }
+            throw fault(.type, "\(value.typeName) can't be called")
+        }
+    }
+
+    fileprivate func range(_ bound: BoundArguments) throws(TemplateError) -> TemplateValue {
+        let first = try bound.integer(0) ?? 0
+        let second = try bound.integer(1)
+        let (start, end) = second.map { (first, $0) } ?? (0, first)
+        let step = try bound.integer(2) ?? 1
+        guard step != 0 else { throw fault(.type, "a range's step can't be 0") }
+        let values = stride(from: start, to: end, by: step).prefix(budget.rangeLength + 1)
+        let items = values.map { TemplateValue.integer($0) }
+        guard items.count <= budget.rangeLength else {
+            throw fault(.budgetExceeded, "a range of more than \(budget.rangeLength)")
+        }
+        return try list(items, kind: .range(start: start, end: end, step: step))
+    }
+
+    /// The entries that `dict` and `namespace` take: those of a mapping, and named arguments.
+    fileprivate func entries(
+        _ arguments: EvaluatedArguments, of owner: String
+    ) throws(TemplateError) -> OrderedDictionary<PromptText, TemplateValue> {
+        var entries: OrderedDictionary<PromptText, TemplateValue> = [:]
+        guard arguments.positional.count <= 1 else { throw fault(.type, "\(owner) takes at most 1 argument") }
+        if let first = arguments.positional.first {
+            guard case .dictionary(let items) = first else {
+                throw fault(.unsupported, "\(owner) of \(first.typeName) is not supported")
+            }
+            try read(items: items.count)
+            for (key, value) in items { entries[key] = value }
+        }
+        for (name, value) in arguments.named { entries[PromptText(name)] = value }
+        return entries
+    }
+
+    /// The local time, as C's `strftime` writes it.
+    fileprivate func formatTime(_ format: PromptText) throws(TemplateError) -> TemplateValue {
+        guard format.count <= 1024, !format.bytes.contains(0) else {
+            throw fault(.unsupported, "strftime_now takes a format of at most 1024 bytes without NUL")
+        }
+        guard !format.isEmpty else { return .string(format) }
+        var seconds = time_t(now)
+        var parts = tm()
+        localtime_r(&seconds, &parts)
+        // One more character tells an empty result from one that doesn't fit.
+        var buffer = [CChar](repeating: 0, count: 1 << 16)
+        let count = strftime(&buffer, buffer.count, format.string + "x", &parts)
+        guard count > 0 else { throw fault(.type, "strftime_now: the format's result is too long") }
+        let text = String(decoding: buffer.prefix(count - 1).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        return try string(format.userRanges.isEmpty ? PromptText(text) : PromptText(user: text))
+    }
+}
