@@ -27,7 +27,7 @@ public struct EventStreamParser {
         for byte in bytes {
             guard byte == UInt8(ascii: "\n") else {
                 // Nobody's event is longer; what is, is read as nothing.
-                if line.count < 64 << 20 { line.append(byte) }
+                if line.count < 1 << 20 { line.append(byte) }
                 continue
             }
             if let event = Self.event(line) { events.append(event) }
@@ -59,8 +59,10 @@ public struct EventStreamParser {
             let event = try? JSONDecoder().decode(Event.self, from: Data(line.dropFirst(prefix.count)))
         else { return nil }
         var result = AnswerEvent()
-        result.completionTokens = event.usage?.completion_tokens
-        result.promptTokens = event.usage?.prompt_tokens
+        // Counts are summed up later.
+        func count(_ value: Int?) -> Int? { value.flatMap { (0...1 << 32).contains($0) ? $0 : nil } }
+        result.completionTokens = count(event.usage?.completion_tokens)
+        result.promptTokens = count(event.usage?.prompt_tokens)
         result.error = event.error.map { $0.message ?? "an error without a message" }
         if let choice = event.choices?.first {
             // A chat's first event brings a role and no token.

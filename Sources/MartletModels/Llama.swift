@@ -68,7 +68,7 @@ public enum Llama {
         // Before scaling types there was a key of its own for the linear factor.
         let legacy = "\(architecture).rope.scale_linear"
         let legacyFactor = try header.float(legacy)
-        let type = try header.string("\(prefix).type") ?? (legacyFactor == nil ? "none" : "linear")
+        let type = try header.name("\(prefix).type") ?? (legacyFactor == nil ? "none" : "linear")
         if let tensor = header.tensor(named: ropeFactors) {
             guard type == "none" || type == "llama3" else {
                 throw CheckpointError(.unsupportedModel, "rope scaling \(type) beside \(ropeFactors) is not supported")

@@ -14,7 +14,7 @@ public struct ModelBlueprint: Sendable {
     /// Finds the family by `general.architecture`, and checks every tensor's presence and shape.
     public init(of file: GGUFFile) throws(CheckpointError) {
         let header = file.contents
-        let architecture = try header.required(header.string("general.architecture"), "general.architecture")
+        let architecture = try header.required(header.name("general.architecture"), "general.architecture")
         switch architecture {
         case Llama.architecture: configuration = try Llama.configuration(of: file)
         default:

@@ -6,7 +6,6 @@ import HummingbirdTLS
 import Logging
 public import Martlet
 import NIOCore
-import NIOSSL
 import ServiceLifecycle
 
 /// Serves an engine over HTTP, as OpenAI's clients and vLLM's users expect it.
@@ -37,9 +36,11 @@ public final class MartletServer: Sendable {
         onReady: @escaping @Sendable (Engine, Int?) -> Void = { _, _ in }
     ) async throws {
         if let fault = configuration.limits.fault { throw ConfigurationError(description: fault) }
+        let socket = try configuration.address.claim()
+        defer { withExtendedLifetime(socket) {} }
         let (listening, isListening) = AsyncStream<Int?>.makeStream()
         let application = try Application(
-            router: router(), server: channel(), configuration: applicationConfiguration,
+            responder: routes, server: channel(), configuration: applicationConfiguration,
             onServerRunning: { isListening.yield($0.localAddress?.port) }, logger: quietLogger)
         let group = ServiceGroup(
             configuration: .init(services: [.init(service: application)], logger: quietLogger))
@@ -50,6 +51,8 @@ public final class MartletServer: Sendable {
                     try await group.run()
                 } catch let error as IOError {
                     throw ConfigurationError(cannotListenAt: configuration.address, error)
+                } catch let error as SocketAddressError {
+                    throw ConfigurationError(cannotResolve: configuration.address, error)
                 }
             }
             tasks.addTask { [self] in
@@ -80,36 +83,20 @@ public final class MartletServer: Sendable {
         stop.yield()
     }
 
-    private func router() -> Router<ServerContext> {
-        let router = Router(context: ServerContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(
-            middleware: RequestLog(
-                metrics: state.metrics, logsAccess: configuration.logsAccess, logger: configuration.logger))
-        router.add(middleware: APIKeys<ServerContext>(configuration.apiKeys))
-        for route in Route.all(state) {
-            router.on(RouterPath(route.path), method: route.method) { request, context in
-                try await route.respond(request, context)
-            }
-        }
-        return router
+    private var routes: RouteTable {
+        RouteTable(
+            Route.all(state),
+            log: RequestLog(
+                metrics: state.metrics, logsAccess: configuration.logsAccess, logger: configuration.logger),
+            keys: APIKeys(configuration.apiKeys), hosts: AllowedHosts(configuration))
     }
 
     private func channel() throws -> HTTPServerBuilder {
         let limits = configuration.limits
-        let http = HTTPServerBuilder.http1(
-            configuration: .init(
-                additionalChannelHandlers: [ConnectionGuard(limits: limits)],
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: limits.headerFieldBytes, maxHeaderListSize: limits.headerListBytes,
-                    maxHeaderFieldCount: limits.headerFields)))
+        let registry = ConnectionRegistry(limit: limits.connections)
+        let http = HTTPServerBuilder { ServerConnection(responder: $0, limits: limits, registry: registry) }
         guard let tls = configuration.tls else { return http }
-        let certificates = try NIOSSLCertificate.fromPEMFile(tls.certificate).map {
-            NIOSSLCertificateSource.certificate($0)
-        }
-        let key = try NIOSSLPrivateKey(file: tls.key, format: .pem)
-        return try .tls(
-            http,
-            tlsConfiguration: .makeServerConfiguration(certificateChain: certificates, privateKey: .privateKey(key)))
+        return try .tls(http, tlsConfiguration: tls.configuration())
     }
 
     private var applicationConfiguration: ApplicationConfiguration {
@@ -121,7 +108,7 @@ public final class MartletServer: Sendable {
         return ApplicationConfiguration(
             address: address, serverName: "martlet",
             availableConnectionsDelegate: MaximumAvailableConnections(
-                configuration.limits.connections, logger: quietLogger))
+                configuration.limits.connections + ConnectionRegistry.reserve, logger: quietLogger))
     }
 
     /// For the libraries below: of a connection nobody wants to hear, and what ends the server is thrown.

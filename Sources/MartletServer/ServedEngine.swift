@@ -44,9 +44,12 @@ struct PromptTokens: Sendable {
     }
 
     /// A text's tokens, unless it is hopelessly long or takes too long.
-    func tokens(of text: String, addingBOS: Bool) throws -> [Int32] {
+    ///
+    /// - Parameter parsingSpecials: whether control tokens that it spells become those tokens.
+    func tokens(of text: String, addingBOS: Bool, parsingSpecials: Bool) throws -> [Int32] {
         try require(text.utf8.count, fitsIn: engine.model.maxModelLength, "prompt")
-        return try engine.model.tokenizer.encode(text, addingBOS: addingBOS, until: deadline)
+        let prompt = parsingSpecials ? PromptText(text) : PromptText(user: text)
+        return try engine.model.tokenizer.encode(prompt, addingBOS: addingBOS, until: deadline)
     }
 
     func tokens(of messages: [ChatMessage]) throws -> [Int32] {

@@ -4,6 +4,7 @@ import Glibc
 public import Logging
 public import Martlet
 import NIOCore
+import NIOSSL
 
 /// How a server is reached and what it allows.
 public struct ServerConfiguration: Sendable {
@@ -33,10 +34,17 @@ public struct ServerConfiguration: Sendable {
     public var address = Address.tcp(host: "127.0.0.1", port: 8000)
     /// nil for plain HTTP.
     public var tls: TLS?
+    /// Names beside this machine's own that requests may call a server on loopback without keys by; `*` permits all.
+    public var allowedHosts: [String] = []
     /// Any of these lets a client in; empty lets all in.
     public var apiKeys: [String] = []
     /// The names that requests may call the model by; the first is what answers call it.
     public var modelNames: [String]
+    /// Whether a request may call the model by any name.
+    public var acceptsAnyModelName = false
+    /// Whether control tokens that plain prompts spell, such as `<|im_end|>`, become those tokens, where a request doesn't
+    /// say. Messages of chats never do.
+    public var parsesSpecials = true
     /// What clients may ask for.
     public var limits = ServerLimits()
     /// How answers are drawn where a request doesn't say.
@@ -64,7 +72,42 @@ public struct ConfigurationError: Error, CustomStringConvertible {
     public let description: String
 }
 
+extension ServerConfiguration.TLS {
+    /// For NIOSSL: TLS 1.2 and later.
+    func configuration() throws -> TLSConfiguration {
+        func check(_ path: String, _ what: String) throws(ConfigurationError) {
+            guard access(path, R_OK) == 0 else {
+                throw ConfigurationError(
+                    description: "can't read the \(what) \(path): \(String(cString: strerror(errno)))")
+            }
+        }
+        try check(certificate, "certificate")
+        try check(key, "certificate's key")
+        let chain: [NIOSSLCertificate]
+        do { chain = try NIOSSLCertificate.fromPEMFile(certificate) } catch {
+            throw ConfigurationError(description: "\(certificate) holds no certificate in PEM form")
+        }
+        let privateKey: NIOSSLPrivateKey
+        do { privateKey = try NIOSSLPrivateKey(file: key, format: .pem) } catch {
+            throw ConfigurationError(description: "\(key) holds no private key in PEM form, or one with a passphrase")
+        }
+        var configuration = TLSConfiguration.makeServerConfiguration(
+            certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
+        configuration.minimumTLSVersion = .tlsv12
+        configuration.applicationProtocols = ["http/1.1"]
+        return configuration
+    }
+}
+
 extension ConfigurationError {
+    init(cannotResolve address: ServerConfiguration.Address, _ error: SocketAddressError) {
+        switch address {
+        case .tcp(let host, let port):
+            self.init(description: "can't listen at \(host):\(port): there is no address of the name \(host)")
+        case .unix(let path): self.init(description: "can't listen at \(path): \(error)")
+        }
+    }
+
     init(cannotListenAt address: ServerConfiguration.Address, _ error: IOError) {
         let (place, other) =
             switch address {

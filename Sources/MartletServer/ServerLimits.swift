@@ -11,6 +11,10 @@ public struct ServerLimits: Equatable, Sendable {
     public var promptsPerRequest = 256
     /// Logprobs that one answer over HTTP holds, those of its prompts in each of its samples among them.
     public var logprobEntries = 1 << 20
+    /// Logprobs of all answers over HTTP that are being made at a time.
+    public var totalLogprobEntries = 4 << 20
+    /// Bytes of the prompts that one answer repeats, in each of its samples.
+    public var echoBytes = 64 << 20
 
     /// Bytes of a request's body.
     public var bodyBytes = 4 << 20
@@ -51,11 +55,13 @@ public struct ServerLimits: Equatable, Sendable {
             ("max-queued-prompt-tokens", "\(request.queuedPromptTokens)"), ("max-n", "\(request.samples)"),
             ("max-prompts", "\(promptsPerRequest)"), ("max-logprobs", "\(request.logprobs)"),
             ("max-logprob-entries", "\(logprobEntries)"),
+            ("max-total-logprob-entries", "\(totalLogprobEntries)"), ("max-echo-bytes", "\(echoBytes)"),
             ("max-stop-strings", "\(request.stopStrings)"), ("max-stop-bytes", "\(request.stopStringBytes)"),
             ("max-stop-tokens", "\(request.stopTokens)"), ("max-bad-words", "\(request.badWords)"),
             ("max-bad-word-tokens", "\(request.badWordTokens)"), ("max-cache-salt-bytes", "\(request.cacheSaltBytes)"),
             ("max-logit-bias", "\(request.logitBiases)"), ("max-template-steps", "\(templateSteps)"),
             ("max-template-bytes", "\(templateBytes)"), ("stream-buffer-bytes", "\(request.unreadBytes)"),
+            ("max-unread-bytes", "\(request.totalUnreadBytes)"),
             ("stall-timeout", "\(stallSeconds)"), ("request-timeout", requestSeconds.map { "\($0)" } ?? "none"),
             ("keep-alive-interval", "\(keepAliveSeconds)"), ("tokenize-timeout", "\(tokenizeSeconds)"),
             ("drain-timeout", "\(drainSeconds)"),
@@ -68,8 +74,8 @@ public struct ServerLimits: Equatable, Sendable {
             ("read-timeout", readSeconds), ("stall-timeout", stallSeconds), ("request-timeout", requestSeconds ?? 1),
             ("keep-alive-interval", keepAliveSeconds), ("tokenize-timeout", tokenizeSeconds),
         ]
-        for (name, value) in seconds where !(value > 0 && value <= 86_400) {
-            return "\(name) must be more than 0 seconds and at most a day"
+        for (name, value) in seconds where !(value >= 0.01 && value <= 86_400) {
+            return "\(name) must be 0.01 seconds to a day"
         }
         guard drainSeconds >= 0 && drainSeconds <= 86_400 else { return "drain-timeout must be 0 seconds to a day" }
         let counts = [
@@ -84,9 +90,12 @@ public struct ServerLimits: Equatable, Sendable {
         }
         guard (1...256).contains(jsonDepth) else { return "max-json-depth must be between 1 and 256" }
         // An answer's text, many bytes an entry, must still be one buffer.
-        guard (0...1 << 24).contains(logprobEntries) else {
-            return "max-logprob-entries must be between 0 and \(1 << 24)"
+        for (name, value) in [
+            ("max-logprob-entries", logprobEntries), ("max-total-logprob-entries", totalLogprobEntries),
+        ] where !(0...1 << 24).contains(value) {
+            return "\(name) must be between 0 and \(1 << 24)"
         }
+        guard (0...1 << 30).contains(echoBytes) else { return "max-echo-bytes must be between 0 and \(1 << 30)" }
         return nil
     }
 
@@ -101,6 +110,7 @@ public struct ServerLimits: Equatable, Sendable {
     public func apply(to options: inout EngineOptions) {
         options.limits = request
         options.limits.promptLogprobEntries = logprobEntries
+        options.limits.unreadSeconds = stallSeconds
         options.templateBudget = templateBudget
     }
 }

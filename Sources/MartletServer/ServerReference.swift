@@ -20,9 +20,9 @@ public enum ServerReference {
         text += """
 
             Bodies are JSON objects in UTF-8 with `Content-Type: application/json`; no key may be there twice, values nest no
-            deeper than `--max-json-depth`. A field that is null counts as absent. Unknown fields are passed over, as vLLM
-            does it, but for those that ask for something which this server can't do: see below. Every answer has an
-            `X-Request-Id`, the client's own if it sent one.
+            deeper than `--max-json-depth`. A field that is null counts as absent. A field that asks for something which this
+            server can't do, or that it doesn't know, is refused by its name: see below. Every answer has an `X-Request-Id`,
+            the client's own if it sent one.
 
             With API keys (`--api-key`, or `MARTLET_API_KEY`) every route but `/health` wants `Authorization: Bearer KEY`, or
             basic authentication with the key for a password, which browsers ask for when they open the page. `/health` is for
@@ -37,9 +37,11 @@ public enum ServerReference {
         text += """
             ## Not supported
 
-            What asks for something that this server can't do is refused with 400 and `"code": "unsupported_parameter"`. So are
-            messages with `tool_calls` or of the role `tool`, and parts of messages that are no text. Accepted, because they ask
-            for nothing, are null and:
+            What asks for something that this server can't do is refused with 400 and `"code": "unsupported_parameter"`, an
+            unknown field with `"unknown_parameter"`. So are messages with `tool_calls` or of the role `tool`, and parts of
+            messages that are no text. Accepted, because they can't change an answer, are
+            \(UnsupportedFields.harmless.sorted().map { "`\($0)`" }.joined(separator: ", ")); because they ask for nothing, null
+            and:
 
             | field | value |
             |---|---|

@@ -9,13 +9,17 @@ import Synchronization
 final class ServerState: Sendable {
     let served = ServedEngine()
     let metrics: ServerMetrics
-    let text = TextWorker()
+    let text: TextPool
     let limits: ServerLimits
+    let logprobs: LogprobBudget
     let modelNames: [String]
     let version: String
     /// Seconds since 1970 when the server began.
     let created = Int(Date().timeIntervalSince1970)
     let logsRequests: Bool
+    /// Whether control tokens that plain prompts spell become those tokens, where a request doesn't say.
+    let parsesSpecials: Bool
+    private let acceptsAnyModelName: Bool
     private let seed: UInt64?
     private let seededRequests = Atomic<UInt64>(0)
     /// How answers are drawn where a request doesn't say.
@@ -23,9 +27,14 @@ final class ServerState: Sendable {
 
     init(_ configuration: ServerConfiguration) {
         limits = configuration.limits
+        logprobs = LogprobBudget(limit: configuration.limits.totalLogprobEntries)
         modelNames = configuration.modelNames
         version = configuration.version
         logsRequests = configuration.logsRequests
+        parsesSpecials = configuration.parsesSpecials
+        acceptsAnyModelName = configuration.acceptsAnyModelName
+        text = TextPool(
+            queueLimit: configuration.limits.request.queuedRequests, seconds: configuration.limits.tokenizeSeconds)
         seed = configuration.seed
         sampling = configuration.defaultSampling
         metrics = ServerMetrics(maxModelLength: 1 << 20)
@@ -36,7 +45,9 @@ final class ServerState: Sendable {
     /// - Parameter asked: the request's; nil for any.
     func servedName(_ asked: String?) throws(ServerError) -> String {
         let name = asked ?? modelNames.first ?? ""
-        guard modelNames.contains(name) else {
+        if acceptsAnyModelName { return name }
+        // A long name is none of ours, and may take long to compare.
+        guard name.utf8.count <= 1024, modelNames.contains(name) else {
             let names = modelNames.joined(separator: ", ")
             throw ServerError(
                 .notFound, "the model \(name.prefix(256).debugDescription) is not served here; \(names) is",

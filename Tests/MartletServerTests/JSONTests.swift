@@ -18,7 +18,11 @@ import Testing
                 == [0, 0, 12, -7, .integer(.max), .integer(.min)])
         #expect(
             try parse("[0.5, 1e3, -2.5E-1, 9223372036854775808]")
-                == [.number(0.5), .number(1000), .number(-0.25), .number(9223372036854775808)])
+                == [.number(0.5), .number(1000), .number(-0.25), .unsigned(9223372036854775808)])
+        #expect(
+            try parse("[18446744073709551615, 18446744073709551616]") == [
+                .unsigned(.max), .number(18446744073709551616),
+            ])
         #expect(try parse(#"{"b": [], "a": {}, "": ""}"#) == ["b": [], "a": [:], "": ""])
         #expect(
             try parse(#""\"\\\/\b\f\n\r\té\u00e9\ud83d\ude00\u0000""#) == .string("\"\\/\u{8}\u{c}\n\r\té\u{e9}😀\0"))

@@ -94,6 +94,16 @@ final class RawClient: Sendable {
         return String(decoding: all, as: UTF8.self)
     }
 
+    /// All that comes up to and including a text, or until the server closes.
+    func receiveUntil(_ end: String) async throws -> String {
+        var all: [UInt8] = []
+        while !String(decoding: all, as: UTF8.self).hasSuffix(end), case let bytes = try await receive(), !bytes.isEmpty
+        {
+            all += bytes
+        }
+        return String(decoding: all, as: UTF8.self)
+    }
+
     /// One whole answer, of a known length or in chunks.
     func answer() async throws -> Answer {
         var (bytes, answer) = ([UInt8](), Answer())
@@ -150,10 +160,10 @@ final class RawClient: Sendable {
     func closeSending() { shutdown(socket, Int32(SHUT_WR)) }
 
     static func post(_ path: String, _ body: String, headers: String = "Content-Type: application/json\r\n") -> String {
-        "POST \(path) HTTP/1.1\r\nHost: x\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        "POST \(path) HTTP/1.1\r\nHost: 127.0.0.1\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
     }
 
     static func get(_ path: String, headers: String = "") -> String {
-        "GET \(path) HTTP/1.1\r\nHost: x\r\n\(headers)\r\n"
+        "GET \(path) HTTP/1.1\r\nHost: 127.0.0.1\r\n\(headers)\r\n"
     }
 }

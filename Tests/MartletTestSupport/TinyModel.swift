@@ -16,6 +16,7 @@ public struct TinyModel: Sendable {
     public var hasOutput = false
     public var hasBias = false
     public var seed: UInt64 = 1
+    public var template = Self.chatTemplate
 
     public init() {}
 
@@ -67,7 +68,7 @@ public struct TinyModel: Sendable {
         writer.add("tokenizer.ggml.token_type", Self.vocabulary.types)
         writer.add("tokenizer.ggml.merges", Self.vocabulary.merges)
         writer.add("tokenizer.ggml.eos_token_id", UInt32(vocabularySize - 1))
-        writer.add("tokenizer.chat_template", Self.chatTemplate)
+        writer.add("tokenizer.chat_template", template)
         addTensors(to: &writer)
         return writer
     }

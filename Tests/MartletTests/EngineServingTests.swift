@@ -107,8 +107,8 @@ private final class ScriptedRunner: StepRunner {
     /// Whoever doesn't read is cut off; his neighbour reads on.
     @Test func slowReadersAreCutOff() throws {
         let engine = ManualEngine(try loaded())
-        let slow = try engine.submit(.random(10, answer: 200), unreadBytes: 0)
-        let other = try engine.submit(.random(10, seed: 2, answer: 200), unreadBytes: 0)
+        let slow = try engine.submit(.random(10, answer: 200), unreadBytes: 0, patience: .zero)
+        let other = try engine.submit(.random(10, seed: 2, answer: 200), unreadBytes: 0, patience: .zero)
         repeat {
             engine.turn()
             other.read()
@@ -123,7 +123,7 @@ private final class ScriptedRunner: StepRunner {
     @Test func noAnswerIsCutOffSilently() throws {
         for length in 1...10 {
             let engine = ManualEngine(try loaded())
-            let submission = try engine.submit(.random(10, answer: length), unreadBytes: 0)
+            let submission = try engine.submit(.random(10, answer: length), unreadBytes: 0, patience: .zero)
             engine.finish()
             let outcome = submission.read()
             // The end takes a place as well.

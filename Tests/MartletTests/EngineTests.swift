@@ -293,14 +293,17 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
 }
 
 @Suite struct ChatPromptTests {
-    /// A template that cuts a message may cut off a mark: then nothing says any more whose words are whose.
+    /// Whatever a template cuts off a message, what is left is the user's.
     @Test func templatesThatCutMessagesCannotBeForged() async throws {
         let file = try TinyModel().write()
         let tokenizer = try Tokenizer(of: GGUFFile(path: file.path))
         let template = try ChatTemplate("{% for m in messages %}{{ m.content.split('#')[-1] }}{% endfor %}")
         let prompt = ChatPrompt(template: template, tokenizer: tokenizer)
-        #expect(throws: EngineError.self) { try prompt.tokens(of: [.user("a#<|im_start|>"), .user("b")]) }
-        #expect(throws: EngineError.self) { try prompt.tokens(of: [.user("<|im_start|>#b"), .user("<|im_end|>")]) }
+        func specials(_ messages: [ChatMessage]) throws -> Int {
+            try prompt.tokens(of: messages).count { tokenizer.vocabulary.kinds[Int($0)] == .control }
+        }
+        #expect(try specials([.user("a#<|im_start|>"), .user("b")]) == 0)
+        #expect(try specials([.user("<|im_start|>#<|im"), .user("_end|>")]) == 0)
         #expect(try tokenizer.decode(prompt.tokens(of: [.user("a#b")])) == "b")
     }
 }

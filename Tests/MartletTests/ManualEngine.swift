@@ -78,11 +78,15 @@ final class ManualEngine {
             scheduler: loaded.scheduler, runner: runner ?? loaded.runner, mailbox: mailbox, counters: counters)
     }
 
-    func submit(_ request: GenerationRequest, unreadBytes: Int = 1 << 20) throws -> Submission {
+    func submit(
+        _ request: GenerationRequest, unreadBytes: Int = 1 << 20, patience: Duration = .seconds(30),
+        budget: UnreadBudget = UnreadBudget(limit: 1 << 30)
+    ) throws -> Submission {
         requestCount += 1
         let id = RequestID(requestCount)
         let validated = try validator.validate(request)
-        let channel = TokenChannel(for: validated, unreadBytes: unreadBytes)
+        let channel = TokenChannel(
+            for: validated, unreadBytes: unreadBytes, budget: budget, patience: patience)
         counters.requests.wrappingAdd(1, ordering: .relaxed)
         mailbox.post(.add(id, validated, channel))
         return Submission(id: id, request: validated, channel: channel)

@@ -22,6 +22,7 @@ public final class Engine: Sendable {
     private let counters: EngineCounters
     private let watchdog: Watchdog
     private let lifetime: EngineLifetime
+    private let unread: UnreadBudget
     private let nextID = Atomic<UInt64>(0)
 
     private init(
@@ -34,6 +35,7 @@ public final class Engine: Sendable {
         self.counters = counters
         self.lifetime = lifetime
         self.watchdog = watchdog
+        unread = UnreadBudget(limit: validator.limits.totalUnreadBytes)
     }
 
     deinit { mailbox.post(.stop) }
@@ -146,7 +148,9 @@ public final class Engine: Sendable {
             )
         }
         let id = RequestID(nextID.wrappingAdd(1, ordering: .relaxed).newValue)
-        let channel = TokenChannel(for: request, unreadBytes: limits.unreadBytes)
+        let channel = TokenChannel(
+            for: request, unreadBytes: limits.unreadBytes, budget: unread,
+            patience: .seconds(limits.unreadSeconds))
         watchdog.watch(channel, of: id)
         guard mailbox.post(.add(id, request, channel)) else {
             withdraw()

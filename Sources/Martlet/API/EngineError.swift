@@ -51,7 +51,7 @@ extension EngineError {
     init?(of end: ChannelEnd, detail: String) {
         switch end {
         case .open, .finished, .cancelled: return nil
-        case .slowReader: self.init(.slowReader, "the answer was not read while it was generated; it was cut off")
+        case .slowReader: self.init(.slowReader, "too much of the answer was left unread for too long; it was cut off")
         case .notFinite: self.init(.notFinite, "the model's logits are not finite; is the file damaged?")
         case .nothingAllowed:
             self.init(

@@ -6,8 +6,9 @@ import Synchronization
 /// A request's answers as they are generated.
 ///
 /// It is read once. Letting go of it, or cancelling the task that reads it, ends the request within a step; the reader
-/// that was cancelled sees the stream end, without a summary. Who leaves
-/// more unread than `RequestLimits.unreadBytes` is cut off with an error: the engine never waits for a reader.
+/// that was cancelled sees the stream end, without a summary. A reader that leaves more unread than
+/// `RequestLimits.unreadBytes` and takes nothing for `unreadSeconds` is cut off with an error: the engine never waits for
+/// a reader.
 public struct GenerationStream: AsyncSequence, Sendable {
     public typealias Element = GenerationPiece
     public typealias Failure = any Error

@@ -21,14 +21,18 @@ public struct RequestLimits: Equatable, Sendable {
     /// Tokens of their prompts, all together.
     public var queuedPromptTokens = 1 << 24
     public var cacheSaltBytes = 256
-    /// Bytes of an answer that nobody has read yet; whoever lets more pile up is cut off.
+    /// Bytes of an answer that nobody has read yet, beyond which its reader is behind.
     public var unreadBytes = 256 << 10
+    /// Seconds that a reader that is behind may take nothing, before it is cut off; 0 cuts it off at once.
+    public var unreadSeconds = 30.0
+    /// Bytes kept for all readers that are behind. Where they don't suffice, readers are cut off.
+    public var totalUnreadBytes = 512 << 20
 
     public init() {}
 
     /// Entries of one sequence in a step's table of biases: its own, its bad words' last tokens, and the tokens that may
-    /// not end it yet.
-    func biasesPerSequence(endTokens: Int) -> Int { logitBiases + badWords + stopTokens + endTokens }
+    /// not end it yet, those that a stop string spells among them.
+    func biasesPerSequence(endTokens: Int) -> Int { logitBiases + badWords + stopTokens + stopStrings + endTokens }
 
     /// What each may be: what is set aside for it must be possible to set aside. 0 forbids.
     var ranges: [(name: String, value: Int, range: ClosedRange<Int>)] {
@@ -40,7 +44,7 @@ public struct RequestLimits: Equatable, Sendable {
             ("bad_word_tokens", badWordTokens, 1...1 << 12), ("queued_requests", queuedRequests, 1...1 << 20),
             ("queued_prompt_tokens", queuedPromptTokens, 1...1 << 32),
             ("cache_salt_bytes", cacheSaltBytes, 1...1 << 16),
-            ("unread_bytes", unreadBytes, 1...1 << 30),
+            ("unread_bytes", unreadBytes, 1...1 << 30), ("total_unread_bytes", totalUnreadBytes, 0...1 << 40),
         ]
     }
 }

@@ -51,8 +51,9 @@ package struct RequestValidator: Sendable {
         try require(
             sampling.minTokens >= 0 && sampling.minTokens <= maxTokens, "min_tokens",
             "must be between 0 and max_tokens (\(maxTokens) here)")
-        let spelledStops = try spelledStops(of: sampling)
-        let stopTokens = try stopTokens(of: sampling).union(spelledStops.keys)
+        let listedStops = try stopTokens(of: sampling)
+        let spelledStops = spelledStops(of: sampling)
+        let stopTokens = listedStops.union(spelledStops.keys)
         // Until then not even those of the model that the request ignores.
         let earlyTokens = sampling.minTokens > 0 ? stopTokens.union(endTokens) : []
         let allowed = sampling.allowedTokenIDs.map(Set.init)
@@ -142,7 +143,7 @@ package struct RequestValidator: Sendable {
 
     /// Control tokens that a stop string spells: their text is no part of an answer's, so that the string would never be
     /// found there.
-    private func spelledStops(of sampling: SamplingParameters) throws(EngineError) -> [Int32: String] {
+    private func spelledStops(of sampling: SamplingParameters) -> [Int32: String] {
         var spelled: [Int32: String] = [:]
         for stop in sampling.stop {
             guard let tokenizer, let token = tokenizer.specialToken(spelledBy: stop),

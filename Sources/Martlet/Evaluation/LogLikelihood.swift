@@ -13,7 +13,9 @@ public struct LogLikelihood: Equatable, Sendable {
     public static func of(
         _ continuation: String, behind context: String, on engine: Engine
     ) async throws -> LogLikelihood {
-        let kept = String(context.reversed().drop(while: \.isWhitespace).reversed())
+        var scalars = context.unicodeScalars[...]
+        while let last = scalars.last, last.properties.isWhitespace { scalars.removeLast() }
+        let kept = String(scalars)
         let tokenizer = engine.model.tokenizer
         let all = tokenizer.encode(context + continuation)
         let first = tokenizer.encode(kept).count

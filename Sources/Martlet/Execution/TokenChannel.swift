@@ -35,20 +35,105 @@ enum ChannelEnd: UInt8 {
     case stopped
 }
 
-/// What a request's reader hasn't read yet: a ring that the engine's thread writes and one task reads.
-///
-/// The writer never waits: a full ring says so. Whoever closes a channel first, from any thread, decides how it ends.
+/// Bytes that all channels of an engine hold for readers that have fallen behind.
+final class UnreadBudget: Sendable {
+    private let limit: Int
+    private let held = Atomic<Int>(0)
+
+    init(limit: Int) { self.limit = limit }
+
+    /// False where there is no room for so much more.
+    func take(_ bytes: Int) -> Bool {
+        guard held.wrappingAdd(bytes, ordering: .relaxed).newValue > limit else { return true }
+        give(bytes)
+        return false
+    }
+
+    func give(_ bytes: Int) { held.wrappingSubtract(bytes, ordering: .relaxed) }
+}
+
+/// Events that one thread writes and one task reads.
 ///
 /// Unchecked because it owns the ring's memory: entries before `written` belong to the reader, the others to the writer,
-/// and the two counts order their accesses. `waiter` belongs to whoever sets `isWaiting` from true to false.
-final class TokenChannel: @unchecked Sendable {
-    private let capacity: Int
-    /// Likeliest tokens kept with each event.
+/// and the two counts order their accesses.
+private final class EventRing: @unchecked Sendable {
+    let capacity: Int
     private let topStride: Int
     private let events: UnsafeMutablePointer<TokenEvent>
     private let top: UnsafeMutablePointer<TokenLogprob>
     private let written = Atomic<Int>(0)
     private let read = Atomic<Int>(0)
+    /// Where the writer went on once this one was full. It never comes back.
+    let next = AtomicLazyReference<EventRing>()
+    /// What it takes of the budget.
+    private let bytes: Int
+    private let budget: UnreadBudget?
+
+    /// - Parameter budget: from which its memory was taken; nil for none.
+    init(capacity: Int, topStride: Int, bytes: Int, budget: UnreadBudget?) {
+        self.capacity = capacity
+        self.topStride = topStride
+        self.bytes = bytes
+        self.budget = budget
+        events = .allocate(capacity: capacity)
+        top = .allocate(capacity: max(1, capacity * topStride))
+    }
+
+    deinit {
+        events.deallocate()
+        top.deallocate()
+        budget?.give(bytes)
+    }
+
+    /// False where there is no room.
+    func push(_ event: TokenEvent, top likeliest: ArraySlice<TokenLogprob>) -> Bool {
+        let index = written.load(ordering: .relaxed)
+        guard index - read.load(ordering: .acquiring) < capacity else { return false }
+        (events + index % capacity).initialize(to: event)
+        let first = top + index % capacity * topStride
+        for offset in 0..<topStride {
+            let index = likeliest.startIndex + offset
+            first[offset] = index < likeliest.endIndex ? likeliest[index] : TokenLogprob(token: -1, logprob: 0)
+        }
+        written.store(index + 1, ordering: .sequentiallyConsistent)
+        return true
+    }
+
+    var isEmpty: Bool { written.load(ordering: .sequentiallyConsistent) == read.load(ordering: .relaxed) }
+
+    func peek() -> TokenEvent? {
+        let index = read.load(ordering: .relaxed)
+        return index < written.load(ordering: .acquiring) ? events[index % capacity] : nil
+    }
+
+    func take() -> [TokenLogprob] {
+        let index = read.load(ordering: .relaxed)
+        let likeliest = Array(UnsafeBufferPointer(start: top + index % capacity * topStride, count: topStride))
+        read.store(index + 1, ordering: .releasing)
+        return likeliest.filter { $0.token >= 0 }
+    }
+}
+
+/// What a request's reader hasn't read yet: a ring that the engine's thread writes and one task reads, and larger ones
+/// behind it while the reader is behind.
+///
+/// The writer never waits. A reader that takes nothing for a time while it is behind is cut off; one that takes
+/// something, however slowly, is not. The first thread that closes a channel decides how it ends.
+///
+/// Unchecked because `tail` and what follows it belong to the writer, `head` to the reader, and `waiter` to the thread
+/// that sets `isWaiting` from true to false.
+final class TokenChannel: @unchecked Sendable {
+    /// Likeliest tokens kept with each event.
+    private let topStride: Int
+    private var head: EventRing
+    private var tail: EventRing
+    private let first: EventRing
+    private let budget: UnreadBudget
+    /// How long a reader that is behind may take nothing.
+    private let patience: Duration
+    private let taken = Atomic<Int>(0)
+    private var takenBefore = -1
+    private var lastProgress = ContinuousClock.now
     private let endCode = Atomic<UInt8>(ChannelEnd.open.rawValue)
     private let isWaiting = Atomic<Bool>(false)
     private var waiter: UnsafeContinuation<Void, Never>?
@@ -59,34 +144,59 @@ final class TokenChannel: @unchecked Sendable {
     private let queueNanoseconds = Atomic<Int>(-1)
     private let failure = Mutex("")
 
-    /// Has room for all the prompt's scores, and for what `unreadBytes` hold of the answers, or for two steps.
-    init(for request: ValidatedRequest, unreadBytes: Int) {
+    /// Has room for all the prompt's scores, and for what `unreadBytes` hold of the answers, or for two steps, before its
+    /// reader counts as behind.
+    ///
+    /// - Parameters:
+    ///   - budget: what rings for readers that are behind are taken from.
+    ///   - patience: how long a reader that is behind may take nothing.
+    init(for request: ValidatedRequest, unreadBytes: Int, budget: UnreadBudget, patience: Duration) {
         topStride = max(request.answerLogprobs, request.promptLogprobs)
         let eventBytes = MemoryLayout<TokenEvent>.stride + topStride * MemoryLayout<TokenLogprob>.stride
         let events = request.sampleCount * (request.maxTokens + 1)
-        capacity = request.scoredPositions.count + max(4 * request.sampleCount, min(events, unreadBytes / eventBytes))
-        self.events = .allocate(capacity: capacity)
-        top = .allocate(capacity: max(1, capacity * topStride))
+        let capacity =
+            request.scoredPositions.count + max(4 * request.sampleCount, min(events, unreadBytes / eventBytes))
+        first = EventRing(capacity: capacity, topStride: topStride, bytes: 0, budget: nil)
+        head = first
+        tail = first
+        self.budget = budget
+        self.patience = patience
     }
 
-    deinit {
-        events.deallocate()
-        top.deallocate()
-    }
-
-    /// Adds an event. False where there is no room for it.
+    /// Adds an event. False where the reader has taken nothing for too long, or where there is no memory left for it.
     func push(_ event: TokenEvent, top likeliest: ArraySlice<TokenLogprob> = []) -> Bool {
-        let place = written.load(ordering: .relaxed)
-        guard place - read.load(ordering: .acquiring) < capacity else { return false }
-        (events + place % capacity).initialize(to: event)
-        let first = top + place % capacity * topStride
-        for offset in 0..<topStride {
-            let index = likeliest.startIndex + offset
-            first[offset] = index < likeliest.endIndex ? likeliest[index] : TokenLogprob(token: -1, logprob: 0)
+        let isFull = !tail.push(event, top: likeliest)
+        if isFull || tail !== first {
+            guard hasPatience(at: event.time) else { return false }
         }
-        written.store(place + 1, ordering: .sequentiallyConsistent)
+        if isFull {
+            guard let ring = grow() else { return false }
+            _ = ring.push(event, top: likeliest)
+        }
         wake()
         return true
+    }
+
+    private func hasPatience(at now: ContinuousClock.Instant) -> Bool {
+        guard patience > .zero else { return false }
+        let taken = taken.load(ordering: .relaxed)
+        guard taken == takenBefore else {
+            takenBefore = taken
+            lastProgress = now
+            return true
+        }
+        return now - lastProgress <= patience
+    }
+
+    /// A ring twice as large as the full one; nil where there is no memory left for it.
+    private func grow() -> EventRing? {
+        let capacity = tail.capacity * 2
+        let bytes = capacity * (MemoryLayout<TokenEvent>.stride + topStride * MemoryLayout<TokenLogprob>.stride)
+        guard budget.take(bytes) else { return nil }
+        let ring = EventRing(capacity: capacity, topStride: topStride, bytes: bytes, budget: budget)
+        _ = tail.next.storeIfNil(ring)
+        tail = ring
+        return ring
     }
 
     /// Ends the channel, unless it has ended. What was written before can still be read.
@@ -119,16 +229,19 @@ final class TokenChannel: @unchecked Sendable {
 
     /// The next event, for the reader alone.
     func peek() -> TokenEvent? {
-        let place = read.load(ordering: .relaxed)
-        return place < written.load(ordering: .acquiring) ? events[place % capacity] : nil
+        if let event = head.peek() { return event }
+        // The writer left the ring before it linked the next one: what it wrote to it is there to be seen now.
+        while let next = head.next.load() {
+            if let event = head.peek() { return event }
+            head = next
+        }
+        return head.peek()
     }
 
     /// The likeliest tokens of the event that `peek` returns, and forgets the event.
     func take() -> [TokenLogprob] {
-        let place = read.load(ordering: .relaxed)
-        let likeliest = Array(UnsafeBufferPointer(start: top + place % capacity * topStride, count: topStride))
-        read.store(place + 1, ordering: .releasing)
-        return likeliest.filter { $0.token >= 0 }
+        taken.wrappingAdd(1, ordering: .relaxed)
+        return head.take()
     }
 
     /// Returns once there is an event or an end. For the reader alone.
@@ -136,9 +249,7 @@ final class TokenChannel: @unchecked Sendable {
         await withUnsafeContinuation { continuation in
             waiter = continuation
             isWaiting.store(true, ordering: .sequentiallyConsistent)
-            let hasNews =
-                written.load(ordering: .sequentiallyConsistent) != read.load(ordering: .relaxed) || end != .open
-            if hasNews { wake() }
+            if !head.isEmpty || head.next.load() != nil || end != .open { wake() }
         }
     }
 }

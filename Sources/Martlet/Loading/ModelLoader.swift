@@ -188,6 +188,9 @@ extension EngineOptions {
         try require(
             watchdogSeconds > 0 && watchdogSeconds <= 86_400, "watchdog_seconds",
             "is \(watchdogSeconds); it must be above 0 and at most a day")
+        try require(
+            limits.unreadSeconds >= 0 && limits.unreadSeconds <= 86_400, "limits.unread_seconds",
+            "is \(limits.unreadSeconds); it must be 0 to a day")
         for limit in limits.ranges {
             try require(
                 limit.range.contains(limit.value), "limits.\(limit.name)",

@@ -8,7 +8,7 @@ extension Tokenizer {
     public init(of file: GGUFFile) throws {
         let header = file.contents
         let prefix = "tokenizer.ggml"
-        let model = try header.required(header.string("\(prefix).model"), "\(prefix).model")
+        let model = try header.required(header.name("\(prefix).model"), "\(prefix).model")
         guard model == "gpt2" else {
             throw CheckpointError(
                 .unsupportedModel, "tokenizers of kind \(model) are not supported; byte-level BPE (gpt2) is")
@@ -30,7 +30,7 @@ extension Tokenizer {
             spellings: file.strings(spellings), kinds: kinds.map { try file.integers($0) } ?? [])
         try self.init(
             vocabulary: vocabulary, merges: file.strings(merges),
-            preTokenizer: PreTokenizer(named: header.string("\(prefix).pre") ?? "gpt-2"),
+            preTokenizer: PreTokenizer(named: header.name("\(prefix).pre") ?? "gpt-2"),
             bosToken: token("bos_token_id"), eosToken: token("eos_token_id"),
             endTokens: endTokens, addsBOS: header.bool("\(prefix).add_bos_token"))
     }

@@ -175,6 +175,10 @@ struct AttentionCaseInputs {
         guard shape.count == 2 else { throw CheckpointError(.invalidMetadata, "case \(name): qq_bias is no matrix") }
         let values = try file.floats("qq_bias")
         let extent = min(longest, max(shape[0], shape[1]))
+        // What the square adds to the matrix must not be much more than the file holds.
+        guard extent <= 4096 || extent <= values.count / extent else {
+            throw CheckpointError(.invalidMetadata, "case \(name): qq_bias is \(shape), far from square")
+        }
         return (0..<extent).map { row in
             (0..<extent).map { column in
                 row < shape[0] && column < shape[1] ? values[row * shape[1] + column] : 0

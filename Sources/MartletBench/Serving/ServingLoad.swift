@@ -33,6 +33,7 @@ public struct ArrivalProcess: Sendable {
         // The draws decide the gaps' proportions, the rate their sum: a small sample has the asked rate too.
         guard ramp == nil, rate.isFinite, time > 0 else { return times }
         let scale = Double(count) / rate / time
+        guard scale.isFinite else { return times }
         return times.map { $0 * scale }
     }
 

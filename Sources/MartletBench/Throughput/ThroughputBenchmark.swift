@@ -27,6 +27,9 @@ public struct ThroughputBenchmark: Sendable {
                     "a request of \(request.promptTokens.count) tokens with an answer of \(request.outputLength) "
                     + "doesn't fit the context of \(engine.model.maxModelLength)")
         }
+        guard (1...4096).contains(samples) else {
+            throw WorkloadError(description: "a prompt has 1 to 4096 answers, not \(samples)")
+        }
         let done = ProgressCount(of: samples * workload.requests.reduce(0) { $0 + $1.outputLength })
         let before = engine.statistics
         let clock = ContinuousClock()

@@ -16,6 +16,11 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(help: "Continues the prompt as it stands, without the model's chat template.")
     var raw = false
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether control tokens that a --raw prompt spells, such as <|im_end|>, become those tokens.")
+    var parseSpecial = true
+
     @Option(help: "A system message, put before the prompt.")
     var system: String?
 
@@ -49,7 +54,7 @@ struct RunCommand: AsyncParsableCommand {
         parameters.n = count
         if raw || engine.model.chatTemplate == nil {
             if !raw { Terminal.note("note: the model has no chat template; continuing the prompt as it stands") }
-            return try engine.generate(prompt, sampling: parameters)
+            return try engine.generate(prompt, parsingSpecials: parseSpecial, sampling: parameters)
         }
         let messages = (system.map { [ChatMessage.system($0)] } ?? []) + [.user(prompt)]
         return try engine.generate(messages, sampling: parameters)

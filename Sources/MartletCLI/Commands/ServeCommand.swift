@@ -82,6 +82,7 @@ struct ServeCommand: AsyncParsableCommand {
         load.execution.apply(to: &options)
         configuration.limits.apply(to: &options)
         options.logger = configuration.logger
+        options.endTokens = try generationConfig.endTokens(model: load.model.model.resolve())
         if let chatTemplate {
             let isFile = FileManager.default.fileExists(atPath: chatTemplate)
             guard isFile || chatTemplate.contains("{") else {

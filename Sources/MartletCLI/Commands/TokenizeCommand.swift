@@ -16,8 +16,10 @@ struct TokenizeCommand: AsyncParsableCommand {
     @Argument(help: "The text; - reads it from standard input.")
     var text: String
 
-    @Flag(help: "Takes special tokens that the text spells, such as <|im_end|>, for what they are.")
-    var special = false
+    @Flag(
+        inversion: .prefixedNo,
+        help: "Whether control tokens that the text spells, such as <|im_end|>, become those tokens.")
+    var parseSpecial = true
 
     @Flag(help: "Puts BOS first where the model wants one.")
     var bos = false
@@ -29,7 +31,7 @@ struct TokenizeCommand: AsyncParsableCommand {
         FileFaults.exitCleanly()
         let tokenizer = try Tokenizer(of: GGUFFile(path: model.resolve()))
         let text = text == "-" ? try Terminal.readInput() : text
-        let tokens = tokenizer.encode(text, parsingSpecials: special, addingBOS: bos)
+        let tokens = tokenizer.encode(text, parsingSpecials: parseSpecial, addingBOS: bos)
         if json {
             Terminal.write("[" + tokens.map(String.init).joined(separator: ", ") + "]\n")
             return

@@ -37,15 +37,42 @@ enum ConfigFile {
         return ["serve"] + (model.map { [$0] } ?? []) + flags + rest
     }
 
+    /// Whether a text outside of quotes and comments has YAML's anchors or aliases: a few of them can stand for more values
+    /// than memory holds.
+    private static func hasAnchors(_ text: String) -> Bool {
+        var (quote, previous) = (Unicode.Scalar?.none, Unicode.Scalar("\n"))
+        var isComment = false
+        for scalar in text.unicodeScalars {
+            defer { previous = scalar }
+            if isComment {
+                isComment = scalar != "\n"
+            } else if let open = quote {
+                if scalar == open { quote = nil }
+            } else if " \t\n[{,:-?".unicodeScalars.contains(previous) {
+                switch scalar {
+                case "&", "*": return true
+                case "'", "\"": quote = scalar
+                case "#": isComment = true
+                default: break
+                }
+            }
+        }
+        return false
+    }
+
     /// - Parameter isOverridden: whether a flag of the file doesn't count.
     private static func read(
         _ path: String, unless isOverridden: (String) -> Bool
     ) throws -> (model: String?, flags: [String]) {
-        guard let data = FileManager.default.contents(atPath: path), data.count < 1 << 20 else {
-            throw ValidationError("--config: can't read \(path)")
+        let text: String
+        do { text = try Terminal.readSmallFile(path) } catch { throw InputError("--config: \(error)") }
+        guard !hasAnchors(text) else {
+            throw ValidationError(
+                "--config: \(path) has anchors or aliases (& or *), which aren't supported; quote the text if it is none"
+            )
         }
         let node: Node?
-        do { node = try Yams.compose(yaml: String(decoding: data, as: UTF8.self)) } catch {
+        do { node = try Yams.compose(yaml: text) } catch {
             throw ValidationError("--config: \(path) is not valid YAML: \(error)")
         }
         guard let node else { return (nil, []) }

@@ -36,30 +36,58 @@ enum GenerationDefaults: ExpressibleByArgument, Equatable {
         var min_p: Float?
         var repetition_penalty: Float?
         var max_new_tokens: Int?
+        var eos_token_id: EndTokenIDs?
+    }
+
+    /// A number, or a list of them.
+    private struct EndTokenIDs: Decodable {
+        let tokens: [Int32]
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            tokens = try (try? container.decode(Int32.self)).map { [$0] } ?? container.decode([Int32].self)
+        }
     }
 
     private static let fileName = "generation_config.json"
 
     /// - Parameter model: the model's file.
     func parameters(model: String) throws -> SamplingParameters {
+        try file(model: model).map(Self.read) ?? SamplingParameters()
+    }
+
+    /// The tokens that end answers beside the model's own.
+    ///
+    /// - Parameter model: the model's file.
+    func endTokens(model: String) throws -> [Int32] {
+        try file(model: model).map { try Self.decode($0).eos_token_id?.tokens ?? [] } ?? []
+    }
+
+    /// The file that is read; nil for none.
+    private func file(model: String) throws -> String? {
         let folder = URL(filePath: model).deletingLastPathComponent()
         switch self {
-        case .vllm: return SamplingParameters()
+        case .vllm: return nil
         case .auto:
             let file = folder.appending(path: Self.fileName).path
-            return FileManager.default.fileExists(atPath: file) ? try Self.read(file) : SamplingParameters()
+            return FileManager.default.fileExists(atPath: file) ? file : nil
         case .path(let path):
             var isFolder: ObjCBool = false
             let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
             guard exists else { throw InputError("--generation-config: there is no \(path)") }
-            return try Self.read(isFolder.boolValue ? URL(filePath: path).appending(path: Self.fileName).path : path)
+            return isFolder.boolValue ? URL(filePath: path).appending(path: Self.fileName).path : path
         }
     }
 
+    private static func decode(_ path: String) throws -> File {
+        guard let file = try? JSONDecoder().decode(File.self, from: Data(Terminal.readSmallFile(path).utf8)) else {
+            throw InputError("\(path) is not a generation_config.json")
+        }
+        return file
+    }
+
     private static func read(_ path: String) throws -> SamplingParameters {
-        guard let data = FileManager.default.contents(atPath: path), data.count < 1 << 20,
-            let file = try? JSONDecoder().decode(File.self, from: data)
-        else { throw InputError("\(path) is not a generation_config.json") }
+        let file = try decode(path)
         var parameters = SamplingParameters()
         parameters.temperature = file.temperature ?? parameters.temperature
         parameters.topP = file.top_p ?? parameters.topP

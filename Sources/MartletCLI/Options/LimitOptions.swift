@@ -25,6 +25,10 @@ struct LimitOptions: ParsableArguments {
     @Option(help: "Likeliest tokens reported with each token.") var maxLogprobs = limits.request.logprobs
     @Option(help: "Logprobs of an answer, all places and those of its prompts together.")
     var maxLogprobEntries = limits.logprobEntries
+    @Option(help: "Logprobs of all answers that are being made at a time; more get 503.")
+    var maxTotalLogprobEntries = limits.totalLogprobEntries
+    @Option(help: "Bytes of prompts that an answer repeats by echo, all its samples together.")
+    var maxEchoBytes = limits.echoBytes
     @Option(help: "Stop strings of a request.") var maxStopStrings = limits.request.stopStrings
     @Option(help: "Bytes of one of them.") var maxStopBytes = limits.request.stopStringBytes
     @Option(help: "Stop tokens of a request.") var maxStopTokens = limits.request.stopTokens
@@ -34,8 +38,10 @@ struct LimitOptions: ParsableArguments {
     @Option(help: "Tokens of a logit bias.") var maxLogitBias = limits.request.logitBiases
     @Option(help: "Steps of rendering a chat template.") var maxTemplateSteps = limits.templateSteps
     @Option(help: "Bytes of text that rendering one makes.") var maxTemplateBytes = limits.templateBytes
-    @Option(help: "Bytes of an answer that nobody reads, before the request is cut off.")
+    @Option(help: "Bytes of an answer that nobody has read, beyond which --stall-timeout counts.")
     var streamBufferBytes = limits.request.unreadBytes
+    @Option(help: "Bytes kept for all clients that are behind; where they don't suffice, clients are cut off.")
+    var maxUnreadBytes = limits.request.totalUnreadBytes
     @Option(help: "Seconds that a client may take nothing of what is sent.") var stallTimeout = limits.stallSeconds
     @Option(help: "Seconds that a request may take altogether; as many as it needs by default.")
     var requestTimeout: Double?
@@ -74,6 +80,9 @@ struct LimitOptions: ParsableArguments {
         limits.templateSteps = maxTemplateSteps
         limits.templateBytes = maxTemplateBytes
         limits.request.unreadBytes = streamBufferBytes
+        limits.request.totalUnreadBytes = maxUnreadBytes
+        limits.totalLogprobEntries = maxTotalLogprobEntries
+        limits.echoBytes = maxEchoBytes
         limits.stallSeconds = stallTimeout
         limits.requestSeconds = requestTimeout
         limits.keepAliveSeconds = keepAliveInterval

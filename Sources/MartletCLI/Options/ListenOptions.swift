@@ -35,7 +35,26 @@ struct ListenOptions: ParsableArguments {
             valueName: "name"))
     var servedModelName: [String] = []
 
+    @Flag(help: "Lets requests call the model by any name.")
+    var acceptAnyModelName = false
+
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            "Whether control tokens that plain prompts spell, such as <|im_end|>, become those tokens; messages of chats never do."
+    )
+    var parseSpecial = true
+
+    @Option(
+        help: ArgumentHelp(
+            "A name beside this machine's own that requests may call a server on loopback without keys by; may be given several times, * permits all.",
+            valueName: "name"))
+    var allowedHost: [String] = []
+
     func validate() throws {
+        for name in Self.keyNames where ProcessInfo.processInfo.environment[name] == "" {
+            throw ValidationError("the environment's \(name) is set and empty: give it a key, or unset it")
+        }
         guard (0...65535).contains(port) else { throw ValidationError("--port must be 0 to 65535") }
         guard (sslCertfile == nil) == (sslKeyfile == nil) else {
             throw ValidationError("--ssl-certfile and --ssl-keyfile go together")
@@ -45,10 +64,10 @@ struct ListenOptions: ParsableArguments {
         }
     }
 
+    private static let keyNames = ["MARTLET_API_KEY", "VLLM_API_KEY"]
+
     private var environmentKeys: [String] {
-        ["MARTLET_API_KEY", "VLLM_API_KEY"].compactMap { ProcessInfo.processInfo.environment[$0] }.filter {
-            !$0.isEmpty
-        }
+        Self.keyNames.compactMap { ProcessInfo.processInfo.environment[$0] }
     }
 
     /// What an operator should know.
@@ -64,6 +83,9 @@ struct ListenOptions: ParsableArguments {
         configuration.address = uds.map { .unix($0) } ?? .tcp(host: host, port: port)
         configuration.apiKeys = apiKey
         configuration.apiKeys += environmentKeys
+        configuration.acceptsAnyModelName = acceptAnyModelName
+        configuration.parsesSpecials = parseSpecial
+        configuration.allowedHosts = allowedHost
         if let sslCertfile, let sslKeyfile {
             configuration.tls = ServerConfiguration.TLS(certificate: sslCertfile, key: sslKeyfile)
         }

@@ -115,7 +115,10 @@ struct ModelOptions: ParsableArguments {
         FileFaults.exitCleanly()
         let bar = ProgressBar(title: "Loading")
         defer { bar.clear() }
-        let engine = try await Engine.load(model.resolve(), options: options) { bar.show($0) }
+        let path = try model.resolve()
+        var options = options
+        options.endTokens += try GenerationDefaults.auto.endTokens(model: path)
+        let engine = try await Engine.load(path, options: options) { bar.show($0) }
         bar.clear()
         Terminal.note(engine.model.line)
         return EngineRun(engine: engine, trace: options.trace, tracePath: trace)

@@ -31,6 +31,10 @@ struct ServingPromptOptions: ParsableArguments {
         guard counts.allSatisfy({ (1...1 << 20).contains($0) }), (0...1 << 20).contains(randomPrefixLen),
             (0..<1).contains(randomRangeRatio)
         else { throw ValidationError("counts and lengths must be 1 to 1048576, --random-range-ratio 0 to below 1") }
+        let longest = max(randomInputLen + randomPrefixLen, prefixRepetitionPrefixLen + prefixRepetitionSuffixLen)
+        guard numPrompts * longest <= 1 << 28 else {
+            throw ValidationError("\(numPrompts) prompts of \(longest) tokens are more than 2^28 together")
+        }
         guard [.sharegpt, .custom].contains(datasetName) == (datasetPath != nil) else {
             throw ValidationError("--dataset-path goes with --dataset-name sharegpt and custom, and only with those")
         }

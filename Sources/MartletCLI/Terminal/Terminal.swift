@@ -42,6 +42,13 @@ enum Terminal {
         return String(decoding: data, as: UTF8.self)
     }
 
+    /// A file of settings: at most a megabyte, however large the file says it is.
+    static func readSmallFile(_ path: String) throws -> String {
+        let file = try MappedFile(path: path)
+        guard file.bytes.count <= 1 << 20 else { throw InputError("\(path) has more than a megabyte") }
+        return String(decoding: file.bytes, as: UTF8.self)
+    }
+
     /// Refuses now what could not be written at the end.
     static func requireWritable(_ path: String) throws {
         let folder = URL(filePath: path).deletingLastPathComponent().path

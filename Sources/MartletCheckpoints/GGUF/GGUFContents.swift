@@ -49,6 +49,11 @@ public struct GGUFContents: Sendable {
             guard !key.isEmpty else {
                 throw CheckpointError(.invalidKey, "metadata key \(index) is empty", offset: at)
             }
+            // The format asks for ASCII. Other texts can take long to hash.
+            guard key.utf8.count <= 1024, key.utf8.allSatisfy({ $0 < 0x80 }) else {
+                throw CheckpointError(
+                    .invalidKey, "metadata key \(index) is not ASCII of at most 1024 bytes", offset: at)
+            }
             let value = try GGUFValue(reading: &cursor, key: key)
             guard metadata.updateValue(value, forKey: key) == nil else {
                 throw CheckpointError(.duplicateKey, "metadata key \(key) appears twice", offset: at)

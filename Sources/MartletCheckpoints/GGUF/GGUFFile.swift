@@ -53,6 +53,15 @@ public final class GGUFFile {
 
 /// Typed access to metadata: absent is nil, the wrong type or a value out of range is an error that names the key.
 extension GGUFContents {
+    /// A string that is compared with others: at most 1024 bytes.
+    public func name(_ key: String) throws(CheckpointError) -> String? {
+        guard let name = try string(key) else { return nil }
+        guard name.utf8.count <= 1024 else {
+            throw CheckpointError(.invalidMetadata, "\(key) has \(name.utf8.count) bytes; a name has at most 1024")
+        }
+        return name
+    }
+
     public func string(_ key: String) throws(CheckpointError) -> String? {
         guard let value = metadata[key] else { return nil }
         guard case .string(let string) = value else { throw wrongType(key, value, "a string") }

@@ -8,12 +8,12 @@ struct AnswerObject: Sendable {
     let created: Int
     let model: String
 
-    func json(choices: [JSONValue], usage: Usage?) -> JSONValue {
+    func json(choices: [JSONValue], usage: JSONValue?) -> JSONValue {
         var json: JSONValue = [
             "id": .string(id), "object": .string(object), "created": .integer(created), "model": .string(model),
             "choices": .array(choices),
         ]
-        if let usage { json.append("usage", usage.json) }
+        if let usage { json.append("usage", usage) }
         return json
     }
 }

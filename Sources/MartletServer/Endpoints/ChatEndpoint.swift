@@ -12,17 +12,22 @@ struct ChatEndpoint: Sendable {
         let request: ChatRequest
         let tokens: [Int32]
         let text: TokenText
+        /// Held until the answer has been sent.
+        let logprobs: LogprobBudget.Reservation
     }
 
     func respond(to request: Request, _ context: ServerContext) async throws -> Response {
         let engine = try server.served.require()
         let client = try await context.client
-        let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
+        let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let prepared = try await server.text.run { try prepare(bytes, engine, client) }
         let common = prepared.request.common
         server.log(prepared.request.messages.map { "\($0.role): \($0.content)" }, common.sampling, context)
-        let run = try GenerationRun(
-            [common.request(prepared.tokens)], on: engine, for: server, since: context.start)
+        let run: GenerationRun
+        do {
+            run = try GenerationRun(
+                [common.request(prepared.tokens)], on: engine, for: server, since: context.start)
+        } catch { throw common.renamed(error) }
         guard common.streams else {
             let answer = server.answer("chat.completion", prefix: "chatcmpl-", model: common.model, context)
             return try await whole(prepared, answer, run, client)
@@ -39,10 +44,14 @@ struct ChatEndpoint: Sendable {
         var request = try ChatRequest(body, defaults: server.sampling, limits: server.limits)
         try server.settle(&request.common, with: texts)
         let tokens = try texts.tokens(of: request.messages)
-        try server.limits.check(logprobs: request.common, prompts: [tokens.count], in: engine)
+        let entries: Int
+        do {
+            entries = try server.limits.check(logprobs: request.common, prompts: [tokens.count], in: engine)
+        } catch { throw request.common.renamed(error) }
         return Prepared(
             request: request, tokens: tokens,
-            text: TokenText(tokenizer: engine.model.tokenizer, namesByID: request.common.namesTokensByID))
+            text: TokenText(tokenizer: engine.model.tokenizer, namesByID: request.common.namesTokensByID),
+            logprobs: try server.logprobs.reserve(entries))
     }
 
     private func whole(
@@ -51,27 +60,24 @@ struct ChatEndpoint: Sendable {
         let request = prepared.request
         let n = request.common.sampling.n
         var answers = [GeneratedAnswer](repeating: GeneratedAnswer(), count: n)
-        var logprobs = [[JSONValue]](repeating: [], count: n)
-        try await run.forEachPiece(for: client) { _, piece in
-            answers[piece.sample].append(piece)
-            if request.logprobs { logprobs[piece.sample] += prepared.text.chatLogprobs(piece) }
-        }
+        try await run.forEachPiece(for: client) { _, piece in answers[piece.sample].append(piece) }
         var usage = Usage(promptTokens: prepared.tokens.count)
         let choices: [JSONValue] = answers.enumerated().map { sample, generated in
             usage.add(generated.tokens.count, generated.summary, sample: sample)
             return [
                 "index": .integer(sample),
                 "message": ["role": "assistant", "content": .string(generated.text), "refusal": nil],
-                "logprobs": request.logprobs ? ["content": .array(logprobs[sample]), "refusal": nil] : nil,
+                "logprobs": request.logprobs
+                    ? ["content": prepared.text.chatLogprobs(of: generated), "refusal": nil] : nil,
                 "finish_reason": JSONValue(generated.summary?.finishReason.rawValue),
                 "stop_reason": generated.summary?.stopReason?.json ?? .null,
             ]
         }
-        var json = answer.json(choices: choices, usage: usage)
+        var json = answer.json(choices: choices, usage: usage.json)
         if request.common.sampling.promptLogprobs != nil {
             json.append("prompt_logprobs", prepared.text.promptLogprobs(prepared.tokens, answers[0].promptScores))
         }
-        return Response(json: json)
+        return Response(json: json, holding: prepared.logprobs)
     }
 
     private func stream(
@@ -86,12 +92,12 @@ struct ChatEndpoint: Sendable {
         func chunk(_ sample: Int, _ delta: JSONValue, _ piece: GenerationPiece? = nil) -> JSONValue {
             let choice: JSONValue = [
                 "index": .integer(sample), "delta": delta,
-                "logprobs": piece.map { request.logprobs ? ["content": .array(prepared.text.chatLogprobs($0))] : nil }
+                "logprobs": piece.map { request.logprobs ? ["content": prepared.text.chatLogprobs($0)] : nil }
                     ?? nil,
                 "finish_reason": JSONValue(piece?.summary?.finishReason.rawValue),
                 "stop_reason": piece?.summary?.stopReason?.json ?? .null,
             ]
-            return answer.json(choices: [choice], usage: request.common.includesUsageAlways ? usage : nil)
+            return answer.json(choices: [choice], usage: request.common.usage(usage))
         }
         for sample in 0..<request.common.sampling.n {
             try await output.send(chunk(sample, ["role": "assistant", "content": ""]))
@@ -101,6 +107,6 @@ struct ChatEndpoint: Sendable {
             usage.add(piece.tokens.count, piece.summary, sample: piece.sample)
             try await output.send(chunk(piece.sample, ["content": .string(piece.text)], piece))
         }
-        if request.common.includesUsage { try await output.send(answer.json(choices: [], usage: usage)) }
+        if request.common.includesUsage { try await output.send(answer.json(choices: [], usage: usage.json)) }
     }
 }

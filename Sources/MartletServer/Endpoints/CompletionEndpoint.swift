@@ -13,24 +13,31 @@ struct CompletionEndpoint: Sendable {
         let request: CompletionRequest
         let prompts: [Prompt]
         let text: TokenText
+        /// Held until the answer has been sent.
+        let logprobs: LogprobBudget.Reservation
     }
 
     private struct Prompt: Sendable {
         let tokens: [Int32]
         /// What `echo` repeats.
         let echo: String
+        /// Whether the first token is BOS that was put before the text.
+        var hasAddedBOS = false
     }
 
     func respond(to request: Request, _ context: ServerContext) async throws -> Response {
         let engine = try server.served.require()
         let client = try await context.client
-        let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
+        let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let prepared = try await server.text.run { try prepare(bytes, engine, client) }
         let common = prepared.request.common
         let answer = server.answer("text_completion", prefix: "cmpl-", model: common.model, context)
         server.log(prepared.prompts.map(\.echo), common.sampling, context)
-        let run = try GenerationRun(
-            prepared.prompts.map { common.request($0.tokens) }, on: engine, for: server, since: context.start)
+        let run: GenerationRun
+        do {
+            run = try GenerationRun(
+                prepared.prompts.map { common.request($0.tokens) }, on: engine, for: server, since: context.start)
+        } catch { throw common.renamed(error) }
         if common.streams {
             return EventStream.response(server, logger: context.logger) { events in
                 try await stream(prepared, answer, run, client, to: &events)
@@ -48,14 +55,24 @@ struct CompletionEndpoint: Sendable {
         let prompts = try request.prompts.map { prompt in
             switch prompt {
             case .text(let text):
-                Prompt(tokens: try texts.tokens(of: text, addingBOS: request.addsSpecialTokens), echo: text)
+                Prompt(
+                    tokens: try texts.tokens(
+                        of: text, addingBOS: request.addsSpecialTokens,
+                        parsingSpecials: request.parsesSpecials ?? server.parsesSpecials), echo: text,
+                    hasAddedBOS: request.addsSpecialTokens && engine.model.tokenizer.addsBOS)
             case .tokens(let tokens): Prompt(tokens: tokens, echo: needsText ? texts.text(of: tokens) : "")
             }
         }
-        try server.limits.check(logprobs: request.common, prompts: prompts.map(\.tokens.count), in: engine)
+        let entries = try server.limits.check(
+            logprobs: request.common, prompts: prompts.map(\.tokens.count), in: engine)
+        if request.echoes {
+            try server.limits.check(
+                echo: prompts.reduce(0) { $0 + $1.echo.utf8.count }, samples: request.common.sampling.n)
+        }
         return Prepared(
             request: request, prompts: prompts,
-            text: TokenText(tokenizer: engine.model.tokenizer, namesByID: request.common.namesTokensByID))
+            text: TokenText(tokenizer: engine.model.tokenizer, namesByID: request.common.namesTokensByID),
+            logprobs: try server.logprobs.reserve(entries))
     }
 
     private func choice(
@@ -83,7 +100,7 @@ struct CompletionEndpoint: Sendable {
             let scores = answers[place - place % n].promptScores
             usage.add(generated.tokens.count, generated.summary, sample: place % n)
             var logprobs = request.logprobs.map { _ in CompletionLogprobs(prepared.text) }
-            if request.echoes { logprobs?.append(prompt: prompt.tokens, scores) }
+            if request.echoes { logprobs?.append(prompt: prompt.tokens, scores, hidesFirst: prompt.hasAddedBOS) }
             logprobs?.append(generated)
             var choice = choice(
                 place, text: (request.echoes ? prompt.echo : "") + generated.text, logprobs: logprobs?.json ?? .null,
@@ -93,7 +110,7 @@ struct CompletionEndpoint: Sendable {
             }
             return choice
         }
-        return Response(json: answer.json(choices: choices, usage: usage))
+        return Response(json: answer.json(choices: choices, usage: usage.json), holding: prepared.logprobs)
     }
 
     // MARK: In pieces
@@ -117,7 +134,7 @@ struct CompletionEndpoint: Sendable {
             var logprobs = request.logprobs.map { _ in CompletionLogprobs(prepared.text, offset: offsets[place] ?? 0) }
             var text = piece.text
             if offsets[place] == nil, request.echoes {
-                logprobs?.append(prompt: prompt.tokens, scores[index])
+                logprobs?.append(prompt: prompt.tokens, scores[index], hidesFirst: prompt.hasAddedBOS)
                 text = prompt.echo + text
             }
             logprobs?.append(piece)
@@ -127,8 +144,8 @@ struct CompletionEndpoint: Sendable {
                 place, text: text, logprobs: logprobs?.json ?? .null,
                 finish: piece.summary?.finishReason.rawValue, stop: piece.summary?.stopReason)
             try await output.send(
-                answer.json(choices: [choice], usage: request.common.includesUsageAlways ? usage : nil))
+                answer.json(choices: [choice], usage: request.common.usage(usage)))
         }
-        if request.common.includesUsage { try await output.send(answer.json(choices: [], usage: usage)) }
+        if request.common.includesUsage { try await output.send(answer.json(choices: [], usage: usage.json)) }
     }
 }

@@ -10,7 +10,9 @@ struct StatusEndpoints: Sendable {
 
     /// Whether requests are taken.
     func ready() -> Response {
-        guard let hindrance = server.served.hindrance else { return Response(json: ["status": "ready"]) }
+        guard let hindrance = server.text.isStuck ? "text_stuck" : server.served.hindrance else {
+            return Response(json: ["status": "ready"])
+        }
         var response = Response(status: .serviceUnavailable, json: ["status": .string(hindrance)])
         response.headers[.retryAfter] = "1"
         return response
@@ -42,7 +44,10 @@ struct StatusEndpoints: Sendable {
     func metrics() -> Response {
         let engine = server.served.current
         let labels = [(name: "model_name", value: server.modelNames.first ?? ""), (name: "engine", value: "0")]
-        let text = PrometheusText(server.metrics.collect(engine?.statistics, engine?.model), common: labels).text
+        let text = PrometheusText(
+            server.metrics.collect(engine?.statistics, engine?.model, stuckTexts: server.text.stuckCount),
+            common: labels
+        ).text
         return Response(
             status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
             body: ResponseBody(byteBuffer: ByteBuffer(string: text)))

@@ -11,13 +11,15 @@ struct TokenEndpoints: Sendable {
     func tokenize(_ request: Request, _ context: ServerContext) async throws -> Response {
         let engine = try server.served.require()
         let client = try await context.client
-        let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
-        let limits = server.limits
+        let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
+        let (limits, parsesSpecials) = (server.limits, server.parsesSpecials)
         let tokens = try await server.text.run {
             let body = try TokenizeRequest(JSONParser.parse(bytes, maximumDepth: limits.jsonDepth))
             let texts = try PromptTokens(engine, limits: limits, for: client)
             if let messages = body.messages { return try texts.tokens(of: messages) }
-            return try texts.tokens(of: body.prompt ?? "", addingBOS: body.addsSpecialTokens)
+            return try texts.tokens(
+                of: body.prompt ?? "", addingBOS: body.addsSpecialTokens,
+                parsingSpecials: body.parsesSpecials ?? parsesSpecials)
         }
         return Response(
             json: [
@@ -26,10 +28,10 @@ struct TokenEndpoints: Sendable {
             ])
     }
 
-    func detokenize(_ request: Request) async throws -> Response {
+    func detokenize(_ request: Request, _ context: ServerContext) async throws -> Response {
         let model = try server.served.require().model
         let tokenizer = model.tokenizer
-        let bytes = try await request.jsonBytes(limit: server.limits.bodyBytes)
+        let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let depth = server.limits.jsonDepth
         let text = try await server.text.run {
             let tokens = try DetokenizeRequest(JSONParser.parse(bytes, maximumDepth: depth)).tokens

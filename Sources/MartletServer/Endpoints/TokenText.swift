@@ -13,6 +13,21 @@ struct TokenText: Sendable {
         namesByID ? "token_id:\(token)" : tokenizer.decode([token], includingSpecials: true)
     }
 
+    /// The same in a list whose names must tell tokens apart: a token that is part of a character is named by its bytes,
+    /// as OpenAI names it.
+    func distinctName(_ token: Int32) -> String {
+        let bytes = tokenizer.bytes(of: token, includingSpecials: true)
+        guard !namesByID, String(validating: bytes, as: UTF8.self) == nil else { return name(token) }
+        return "bytes:" + bytes.map { "\\x" + ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    /// Characters that a token adds to a text: those that begin in it.
+    ///
+    /// - Parameter includingSpecials: whether the text shows control tokens.
+    func length(of token: Int32, includingSpecials: Bool) -> Int {
+        tokenizer.bytes(of: token, includingSpecials: includingSpecials).count { $0 & 0xc0 != 0x80 }
+    }
+
     /// All of its digits, so that clients who compute with doubles have the very number; what vLLM writes for a
     /// probability of zero, which JSON has no logarithm for.
     static func logprob(_ value: Float) -> JSONValue { .number(value.isFinite ? Double(value) : -9999) }
@@ -23,45 +38,41 @@ struct TokenText: Sendable {
 }
 
 /// The `logprobs` of `/v1/completions`, as they grow.
-struct CompletionLogprobs {
+struct CompletionLogprobs: Sendable {
+    private struct Entry: Sendable {
+        let token: Int32
+        /// nil for a prompt's first token, which nothing predicts.
+        let logprob: Float?
+        let top: [TokenLogprob]
+        /// Where it begins in the text.
+        let offset: Int
+    }
+
     private let text: TokenText
-    private var tokens: [JSONValue] = []
-    private var tokenLogprobs: [JSONValue] = []
-    private var topLogprobs: [JSONValue] = []
-    private var offsets: [JSONValue] = []
+    private var entries: [Entry] = []
     /// Characters before the next token.
-    private var offset: Int
+    private(set) var nextOffset: Int
 
     init(_ text: TokenText, offset: Int = 0) {
         self.text = text
-        self.offset = offset
+        nextOffset = offset
     }
 
-    /// The offset of what comes next.
-    var nextOffset: Int { offset }
-
-    /// - Parameter logprob: nil for a prompt's first token, which nothing predicts.
-    mutating func append(_ token: Int32, _ logprob: Float?, top: [TokenLogprob]) {
-        let name = text.name(token)
-        tokens.append(.string(name))
-        tokenLogprobs.append(logprob.map(TokenText.logprob) ?? .null)
-        offsets.append(.integer(offset))
-        offset += name.unicodeScalars.count
-        guard let logprob else { return topLogprobs.append(.null) }
-        var likeliest = JSONObject()
-        // Two tokens may have the same text: the likelier one comes first and stays. The token itself is always there.
-        for candidate in top + [TokenLogprob(token: token, logprob: logprob)] {
-            let key = text.name(candidate.token)
-            guard likeliest[key] == nil else { continue }
-            likeliest.members.append(JSONObject.Member(key: key, value: TokenText.logprob(candidate.logprob)))
-        }
-        topLogprobs.append(.object(likeliest))
+    /// - Parameter length: characters that the token adds to the text.
+    private mutating func append(_ token: Int32, _ logprob: Float?, top: [TokenLogprob], length: Int) {
+        entries.append(Entry(token: token, logprob: logprob, top: top, offset: nextOffset))
+        nextOffset += length
     }
 
     /// A prompt's tokens; the first score is the second token's.
-    mutating func append(prompt tokens: [Int32], _ scores: [TokenScore]) {
-        if let first = tokens.first { append(first, nil, top: []) }
-        for (token, score) in zip(tokens.dropFirst(), scores) { append(token, score.logprob, top: score.topLogprobs) }
+    ///
+    /// - Parameter hidesFirst: whether the first token was put before the text and isn't shown.
+    mutating func append(prompt tokens: [Int32], _ scores: [TokenScore], hidesFirst: Bool) {
+        func length(_ token: Int32) -> Int { text.length(of: token, includingSpecials: true) }
+        if let first = tokens.first { append(first, nil, top: [], length: hidesFirst ? 0 : length(first)) }
+        for (token, score) in zip(tokens.dropFirst(), scores) {
+            append(token, score.logprob, top: score.topLogprobs, length: length(token))
+        }
     }
 
     mutating func append(_ piece: GenerationPiece) { append(piece.tokens, piece.logprobs, piece.topLogprobs) }
@@ -69,26 +80,57 @@ struct CompletionLogprobs {
 
     private mutating func append(_ tokens: [Int32], _ logprobs: [Float], _ top: [[TokenLogprob]]) {
         for (index, token) in tokens.enumerated() {
-            append(token, logprobs[index], top: top.isEmpty ? [] : top[index])
+            append(
+                token, logprobs[index], top: top.isEmpty ? [] : top[index],
+                length: text.length(of: token, includingSpecials: false))
         }
     }
 
     var json: JSONValue {
-        [
-            "tokens": .array(tokens), "token_logprobs": .array(tokenLogprobs), "top_logprobs": .array(topLogprobs),
-            "text_offset": .array(offsets),
+        let (entries, text) = (entries, text)
+        func list(_ value: @escaping @Sendable (Entry) -> JSONValue) -> JSONValue {
+            .elements(count: entries.count) { value(entries[$0]) }
+        }
+        return [
+            "tokens": list { .string(text.distinctName($0.token)) },
+            "token_logprobs": list { $0.logprob.map(TokenText.logprob) ?? .null },
+            "top_logprobs": list { Self.likeliest($0, text) }, "text_offset": list { .integer($0.offset) },
         ]
+    }
+
+    private static func likeliest(_ entry: Entry, _ text: TokenText) -> JSONValue {
+        guard let logprob = entry.logprob else { return .null }
+        var likeliest = JSONObject()
+        var seen = Set<Int32>()
+        // The token itself is always there.
+        for candidate in entry.top + [TokenLogprob(token: entry.token, logprob: logprob)]
+        where seen.insert(candidate.token).inserted {
+            var key = text.distinctName(candidate.token)
+            // Two tokens may have the same text.
+            if likeliest[key] != nil { key = "token_id:\(candidate.token)" }
+            likeliest.members.append(JSONObject.Member(key: key, value: TokenText.logprob(candidate.logprob)))
+        }
+        return .object(likeliest)
     }
 }
 
 extension TokenText {
     /// The `logprobs` of `/v1/chat/completions`.
-    func chatLogprobs(_ piece: GenerationPiece) -> [JSONValue] {
-        piece.tokens.enumerated().map { index, token in
+    func chatLogprobs(_ piece: GenerationPiece) -> JSONValue {
+        chatLogprobs(piece.tokens, piece.logprobs, piece.topLogprobs)
+    }
+
+    func chatLogprobs(of answer: GeneratedAnswer) -> JSONValue {
+        chatLogprobs(answer.tokens, answer.logprobs, answer.topLogprobs)
+    }
+
+    private func chatLogprobs(_ tokens: [Int32], _ logprobs: [Float], _ top: [[TokenLogprob]]) -> JSONValue {
+        .elements(count: tokens.count) { index in
             [
-                "token": .string(name(token)), "logprob": Self.logprob(piece.logprobs[index]), "bytes": bytes(token),
+                "token": .string(name(tokens[index])), "logprob": Self.logprob(logprobs[index]),
+                "bytes": bytes(tokens[index]),
                 "top_logprobs": .array(
-                    (piece.topLogprobs.isEmpty ? [] : piece.topLogprobs[index]).map { candidate in
+                    (top.isEmpty ? [] : top[index]).map { candidate in
                         [
                             "token": .string(name(candidate.token)), "logprob": Self.logprob(candidate.logprob),
                             "bytes": bytes(candidate.token),
@@ -100,16 +142,16 @@ extension TokenText {
 
     /// vLLM's `prompt_logprobs`: null for the first token, then tokens by id with their logprobs and ranks.
     func promptLogprobs(_ tokens: [Int32], _ scores: [TokenScore]) -> JSONValue {
-        .array(
-            [.null]
-                + zip(tokens.dropFirst(), scores).map { token, score in
-                    var entries = JSONObject()
-                    for (rank, candidate) in score.topLogprobs.enumerated() {
-                        entries.members.append(entry(candidate.token, candidate.logprob, rank: rank + 1))
-                    }
-                    if entries["\(token)"] == nil { entries.members.append(entry(token, score.logprob, rank: nil)) }
-                    return .object(entries)
-                })
+        .elements(count: min(tokens.count, scores.count + 1)) { index in
+            guard index > 0 else { return .null }
+            let (token, score) = (tokens[index], scores[index - 1])
+            var entries = JSONObject()
+            for (rank, candidate) in score.topLogprobs.enumerated() {
+                entries.members.append(entry(candidate.token, candidate.logprob, rank: rank + 1))
+            }
+            if entries["\(token)"] == nil { entries.members.append(entry(token, score.logprob, rank: nil)) }
+            return .object(entries)
+        }
     }
 
     /// - Parameter rank: nil where it isn't known.

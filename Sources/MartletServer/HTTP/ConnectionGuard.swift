@@ -1,99 +1,151 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DequeModule
 import NIOCore
-import NIOHTTPTypes
-import Synchronization
+import NIOHTTP1
 
-/// Whether the client of a connection is still there, for the request that is being answered on it.
-final class ClientPresence: Sendable {
-    private struct State {
-        var isGone = false
-        var onLoss: (@Sendable () -> Void)?
-    }
+/// A handler is about to read a request's body, so a client that waits for leave to send it may.
+struct BodyWanted: Sendable {}
 
-    private let state = Mutex(State())
-
-    /// Runs an operation; `loss` is called, once, if the client goes before it returns, or has gone already.
-    func watched<Result>(onLoss loss: @escaping @Sendable () -> Void, _ operation: () async throws -> Result)
-        async rethrows
-        -> Result
-    {
-        let isGone = state.withLock { state in
-            state.onLoss = loss
-            return state.isGone
-        }
-        if isGone { loss() }
-        defer { state.withLock { $0.onLoss = nil } }
-        return try await operation()
-    }
-
-    var isGone: Bool { state.withLock { $0.isGone } }
-
-    func lose() {
-        let loss = state.withLock { state in
-            state.isGone = true
-            defer { state.onLoss = nil }
-            return state.onLoss
-        }
-        loss?()
-    }
-}
-
-/// Closes connections whose clients dawdle or are gone.
+/// Keeps a connection to HTTP's rules, and closes it if its client dawdles or is gone.
 ///
 /// A header, and then a body, must have come whole within a time, however they are dripped; what is sent must be taken
 /// within a time. A client that closes its side, even only for sending, is taken to be gone.
+///
+/// It stands where HTTP's version is still known: HTTP/1.0 gets answers without chunks, and a closed connection.
 final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
-    typealias InboundIn = HTTPRequestPart
-    typealias InboundOut = HTTPRequestPart
-    typealias OutboundIn = HTTPResponsePart
-    typealias OutboundOut = HTTPResponsePart
+    typealias InboundIn = HTTPServerRequestPart
+    typealias InboundOut = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
+    typealias OutboundOut = HTTPServerResponsePart
 
     let presence = ClientPresence()
+    private let registry: ConnectionRegistry
     private let readTime: TimeAmount
     private let stallTime: TimeAmount
     private var reading: Scheduled<Void>?
     private var stall: Scheduled<Void>?
-    /// Requests whose heads have come and whose answers haven't ended.
-    private var openRequests = 0
+    /// Requests whose heads have come and whose answers haven't ended, in their order.
+    private var exchanges = Deque<Exchange>()
     /// Whether a request's head has come and its end hasn't.
     private var isReading = false
+    /// Whether the connection is one of the reserve, on which only probes are answered.
+    private var isReserve = false
+    private var isOpen = false
+    private var isDraining = false
 
-    init(limits: ServerLimits) {
+    private struct Exchange {
+        let isHTTP10: Bool
+        var keepsAlive: Bool
+        /// Whether the client sends no body before it is told to.
+        var awaitsContinue: Bool
+    }
+
+    init(limits: ServerLimits, registry: ConnectionRegistry) {
+        self.registry = registry
         readTime = .nanoseconds(Int64(limits.readSeconds * 1e9))
         stallTime = .nanoseconds(Int64(limits.stallSeconds * 1e9))
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        if context.channel.isActive { expectRequest(context) }
+        if context.channel.isActive { begin(context) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        expectRequest(context)
+        begin(context)
         context.fireChannelActive()
     }
 
+    private func begin(_ context: ChannelHandlerContext) {
+        guard !isOpen else { return }
+        isOpen = true
+        isReserve = !registry.open(context.channel)
+        expectRequest(context)
+    }
+
+    // MARK: Requests
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
-        case .head:
-            openRequests += 1
+        case .head(let head):
             isReading = true
+            registry.setIdle(false, context.channel)
             limitReading(context)
-        case .body: break
+            context.fireChannelRead(wrapInboundOut(.head(admit(head))))
+        case .body:
+            // A client that sends its body all the same waits for nothing.
+            if !exchanges.isEmpty { exchanges[exchanges.count - 1].awaitsContinue = false }
+            context.fireChannelRead(data)
         case .end:
             isReading = false
             expectRequest(context)
+            context.fireChannelRead(data)
         }
-        context.fireChannelRead(data)
     }
 
+    /// Notes a request, and marks it where it must be refused.
+    private func admit(_ head: HTTPRequestHead) -> HTTPRequestHead {
+        var head = head
+        let isHTTP10 = head.version.minor == 0
+        let refusal = RequestRefusal(head, isReserve: isReserve)
+        RequestRefusal.mark(&head.headers, refusal)
+        // The parser reads nothing behind an upgrade, whether or not it is granted.
+        let stopsParsing = head.method == .CONNECT || head.headers.contains(name: "upgrade")
+        let keepsAlive =
+            !isHTTP10 && head.isKeepAlive && !stopsParsing && !isDraining && refusal?.closesConnection != true
+        // What reads requests one after the other looks at this field alone.
+        if !keepsAlive { head.headers.replaceOrAdd(name: "connection", value: "close") }
+        let expectations = head.headers[canonicalForm: "expect"].map { $0.lowercased() }
+        exchanges.append(
+            Exchange(
+                isHTTP10: isHTTP10, keepsAlive: keepsAlive,
+                awaitsContinue: !isHTTP10 && expectations == ["100-continue"]))
+        return head
+    }
+
+    func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        guard event is BodyWanted else { return context.triggerUserOutboundEvent(event, promise: promise) }
+        if exchanges.first?.awaitsContinue == true {
+            exchanges[0].awaitsContinue = false
+            let head = HTTPResponseHead(version: .http1_1, status: .continue)
+            context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
+        }
+        promise?.succeed()
+    }
+
+    // MARK: Answers
+
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) {
-            openRequests -= 1
+        switch unwrapOutboundIn(data) {
+        case .head(var head):
+            settle(&head)
+            context.write(wrapOutboundOut(.head(head)), promise: promise)
+        case .body: context.write(data, promise: promise)
+        case .end:
+            let exchange = exchanges.popFirst()
             // An answer may come before its request is whole; the request's time goes on then.
             if !isReading { expectRequest(context) }
+            if exchanges.isEmpty { registry.setIdle(true, context.channel) }
+            context.write(data, promise: promise)
+            // A body that nobody asked for must not be read as the next request.
+            if exchange?.awaitsContinue == true {
+                context.flush()
+                context.close(mode: .output, promise: nil)
+            }
         }
-        context.write(data, promise: promise)
+    }
+
+    /// Gives an answer the version that was asked for, and says what becomes of the connection.
+    private func settle(_ head: inout HTTPResponseHead) {
+        guard !exchanges.isEmpty, head.status.code >= 200 else { return }
+        if exchanges[0].awaitsContinue || isDraining { exchanges[0].keepsAlive = false }
+        if exchanges[0].isHTTP10 { head.version = .http1_0 }
+        guard exchanges[0].keepsAlive else {
+            return head.headers.replaceOrAdd(name: "connection", value: "close")
+        }
+        // Who believes it leaves before the connection is closed.
+        let seconds = max(1, Int(Double(readTime.nanoseconds) / 1e9) - 1)
+        head.headers.replaceOrAdd(name: "keep-alive", value: "timeout=\(seconds)")
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -103,32 +155,45 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelWritabilityChanged()
     }
 
+    // MARK: Ends
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case ChannelEvent.inputClosed = event {
+        switch event {
+        case ChannelEvent.inputClosed:
             presence.lose()
-            if openRequests > 0 { context.close(promise: nil) }
+            if !exchanges.isEmpty { context.close(promise: nil) }
+        case is CloseIfIdle:
+            if exchanges.isEmpty { context.close(promise: nil) }
+            return
+        case is ChannelShouldQuiesceEvent: isDraining = true
+        default: break
         }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        end()
+        end(context)
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { end() }
+    func handlerRemoved(context: ChannelHandlerContext) { end(context) }
 
-    private func end() {
+    private func end(_ context: ChannelHandlerContext) {
         reading?.cancel()
         stall?.cancel()
         presence.lose()
+        guard isOpen else { return }
+        isOpen = false
+        registry.close(context.channel)
     }
+
+    // MARK: Times
 
     /// The next request has its time, once all that came before are answered.
     private func expectRequest(_ context: ChannelHandlerContext) {
         reading?.cancel()
         reading = nil
-        if openRequests == 0 { limitReading(context) }
+        if exchanges.isEmpty { limitReading(context) }
     }
 
     private func limitReading(_ context: ChannelHandlerContext) {
@@ -136,11 +201,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         reading = schedule(context, in: readTime) { $0.close(promise: nil) }
     }
 
-    /// Closes the connection if nothing at all is taken of what is to be sent.
+    /// Closes the connection if less is taken of what is to be sent than any client that reads would take.
     private func watchStall(_ context: ChannelHandlerContext) {
         let before = Self.bufferedBytes(context)
         stall = schedule(context, in: stallTime) { [self] context in
-            if Self.bufferedBytes(context) < before {
+            if before - Self.bufferedBytes(context) >= min(before, 16 << 10) {
                 watchStall(context)
             } else {
                 context.close(promise: nil)

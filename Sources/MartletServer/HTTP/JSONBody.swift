@@ -9,17 +9,20 @@ extension Request {
     ///
     /// Other content types, or none, are refused: those are what a page in a browser may send to a server on the same
     /// machine without asking anybody.
-    func jsonBytes(limit: Int) async throws -> [UInt8] {
-        let type = headers[.contentType]?.prefix { $0 != ";" }.lowercased().trimmingSpaces ?? ""
+    func jsonBytes(_ context: ServerContext, limit: Int) async throws -> [UInt8] {
+        let field = headers[.contentType]?.prefix { $0 != ";" } ?? ""
+        let type = field.utf8.count <= 256 ? field.lowercased().trimmingSpaces : ""
         guard type == "application/json" || type.hasSuffix("+json") else {
             throw ServerError(.unsupportedMediaType, "the body's Content-Type must be application/json")
         }
-        guard ["", "identity"].contains(headers[.contentEncoding]?.lowercased() ?? "") else {
+        let coding = headers[.contentEncoding] ?? ""
+        guard coding.utf8.count <= 256, ["", "identity"].contains(coding.lowercased()) else {
             throw ServerError(.unsupportedMediaType, "the body must not be compressed")
         }
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit {
             throw ServerError.bodyTooLarge(limit)
         }
+        context.wantBody()
         do {
             return Array(buffer: try await body.collect(upTo: limit))
         } catch is NIOTooManyBytesError {

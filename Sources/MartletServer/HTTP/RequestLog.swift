@@ -6,15 +6,17 @@ import Logging
 import NIOHTTP1
 
 /// Names every request, turns what goes wrong into an answer, counts and logs what was answered.
-struct RequestLog: RouterMiddleware {
+struct RequestLog: Sendable {
     let metrics: ServerMetrics
     let logsAccess: Bool
     let logger: Logger
 
     private static let idField = HTTPField.Name("x-request-id")
 
-    func handle(
-        _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
+    /// - Parameter route: the pattern that matched; nil for none.
+    func answer(
+        _ request: Request, _ context: ServerContext, route: String?,
+        by respond: (ServerContext) async throws -> Response
     ) async throws -> Response {
         var context = context
         context.requestID = Self.idField.flatMap { request.headers[$0] }.flatMap(Self.usable) ?? "\(RequestID())"
@@ -22,7 +24,7 @@ struct RequestLog: RouterMiddleware {
         context.logger[metadataKey: "request_id"] = "\(context.requestID)"
         var response: Response
         do {
-            response = try await next(request, context)
+            response = try await respond(context)
         } catch let error as HTTPParserError where error != .invalidEOFState {
             // No HTTP: the connection answers that and ends.
             throw error
@@ -37,7 +39,7 @@ struct RequestLog: RouterMiddleware {
         }
         if let name = Self.idField { response.headers[name] = context.requestID }
         metrics.countAnswered(
-            route: context.endpointPath ?? "none", method: Self.known(request.method), status: response.status.code)
+            route: route ?? "none", method: Self.known(request.method), status: response.status.code)
         guard logsAccess else { return response }
         guard response.headers[.contentType]?.hasPrefix("text/event-stream") == true else {
             log(request, context, response.status, outcome: nil)

@@ -8,6 +8,8 @@ struct ServerContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// What answers and logs call the request.
     var requestID = ""
+    /// What a route's pattern has in braces, decoded.
+    var name = ""
     private let channel: any Channel
 
     init(source: ApplicationRequestContextSource) {
@@ -20,6 +22,9 @@ struct ServerContext: RequestContext {
 
     /// Whether anybody is left to be answered.
     var isConnected: Bool { channel.isActive }
+
+    /// Tells the client that waits for it to send the request's body.
+    func wantBody() { channel.triggerUserOutboundEvent(BodyWanted(), promise: nil) }
 
     /// The client at the other end of the connection.
     var client: ClientPresence {

@@ -11,6 +11,8 @@ struct ServerError: Error, Equatable {
     /// The field at fault.
     var param: String?
     var code: String?
+    /// Methods that the route has, where it hasn't the request's.
+    var allow: String?
 
     init(_ status: HTTPResponse.Status, _ message: String, param: String? = nil, code: String? = nil) {
         self.status = status
@@ -32,6 +34,12 @@ struct ServerError: Error, Equatable {
         ServerError(.contentTooLarge, "the body has more than \(limit) bytes", code: "body_too_large")
     }
 
+    static func methodNotAllowed(_ allowed: String) -> ServerError {
+        var error = ServerError(.methodNotAllowed, "this route takes \(allowed)", code: "method_not_allowed")
+        error.allow = allowed
+        return error
+    }
+
     static let timedOut = ServerError(
         .requestTimeout, "the request took longer than this server allows", code: "request_timeout")
 
@@ -45,17 +53,33 @@ struct ServerError: Error, Equatable {
         case let error as EngineError: self.init(error)
         case let error as JSONError:
             self.init(.badRequest, "the body is not valid JSON: \(error)", code: "invalid_json")
-        case let error as TemplateError:
-            self.init(.badRequest, "the chat template refuses the messages: \(error)", param: "messages")
+        case let error as TemplateError: self.init(error)
         case let error as TokenizerError where error.code == .timedOut:
             self.init(.badRequest, error.message, param: "prompt", code: "tokenize_timeout")
-        // What the router says.
-        case let error as HTTPError where error.status == .notFound:
-            self.init(.notFound, "this server has no such route", code: "not_found")
         case let error as HTTPError:
             self.init(error.status, error.body ?? error.status.reasonPhrase)
         // Details of what is wrong with us are for the log.
         default: self.init(.internalServerError, "the server failed; its log says why")
+        }
+    }
+
+    private init(_ error: TemplateError) {
+        switch error.code {
+        case .unsupported:
+            self.init(
+                .badRequest,
+                "the model's \(error), so this server can't render these messages with it; give it another one by --chat-template",
+                code: "unsupported_chat_template")
+        case .syntax: self.init(.badRequest, "the model's \(error)", code: "invalid_chat_template")
+        case .timedOut:
+            self.init(
+                .badRequest, "the \(error); fewer messages may be rendered in time", param: "messages",
+                code: "template_timeout")
+        case .budgetExceeded:
+            self.init(
+                .badRequest, "the \(error); --max-template-steps and --max-template-bytes permit more",
+                param: "messages", code: "template_budget_exceeded")
+        default: self.init(.badRequest, "the chat template refuses the messages: \(error)", param: "messages")
         }
     }
 
@@ -92,6 +116,7 @@ struct ServerError: Error, Equatable {
         var response = Response(status: status, json: body)
         // What to do about it, for clients that don't read.
         if status == .serviceUnavailable { response.headers[.retryAfter] = "1" }
+        if let allow { response.headers[.allow] = allow }
         if status == .unauthorized { response.headers[.wwwAuthenticate] = "Bearer, Basic realm=\"martlet\"" }
         return response
     }
@@ -105,6 +130,28 @@ extension String {
 }
 
 extension Response {
+    /// A long answer is written piece by piece, so that it is never there whole.
+    ///
+    /// - Parameter held: let go of once all is written.
+    init(json: JSONValue, holding held: LogprobBudget.Reservation) {
+        guard json.isLong else {
+            self.init(json: json)
+            return
+        }
+        self.init(
+            status: .ok, headers: [.contentType: "application/json"],
+            body: ResponseBody { writer in
+                var bytes: [UInt8] = []
+                try await json.write(to: &bytes) { piece in
+                    try await writer.write(ByteBuffer(bytes: piece))
+                    piece.removeAll(keepingCapacity: true)
+                }
+                try await writer.write(ByteBuffer(bytes: bytes))
+                try await writer.finish(nil)
+                withExtendedLifetime(held) {}
+            })
+    }
+
     init(status: HTTPResponse.Status = .ok, json: JSONValue) {
         self.init(
             status: status, headers: [.contentType: "application/json"],

@@ -18,6 +18,8 @@ struct JSONError: Error, Equatable, CustomStringConvertible {
 struct JSONParser {
     private let bytes: [UInt8]
     private let maximumDepth: Int
+    /// Bytes of an object's key.
+    private static let longestKey = 1024
     private var place = 0
 
     static func parse(_ bytes: [UInt8], maximumDepth: Int) throws(JSONError) -> JSONValue {
@@ -96,6 +98,8 @@ struct JSONParser {
             skipSpace()
             guard current == UInt8(ascii: "\"") else { throw fault("an object's key is a string") }
             let key = try string()
+            // Keys are hashed, which takes time by the square of a run of combining marks.
+            guard key.utf8.count <= Self.longestKey else { throw fault("a key has more than \(Self.longestKey) bytes") }
             guard keys.insert(key).inserted else { throw fault("the key \(key.debugDescription) is there twice") }
             skipSpace()
             guard take(":") else { throw fault("a key is followed by :") }
@@ -181,6 +185,7 @@ struct JSONParser {
         }
         let text = String(decoding: bytes[start..<place], as: UTF8.self)
         if isInteger, let integer = Int(text) { return .integer(integer) }
+        if isInteger, let integer = UInt64(text) { return .unsigned(integer) }
         guard let number = Double(text), number.isFinite else { throw fault("the number is out of range") }
         return .number(number)
     }

@@ -1,24 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A JSON value. Objects keep the order of their keys.
-enum JSONValue: Equatable, Sendable {
+enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case integer(Int)
+    /// A whole number beyond `Int`.
+    case unsigned(UInt64)
     case number(Double)
     case string(String)
     case array([JSONValue])
     case object(JSONObject)
+    /// A long list, whose elements are made as they are written.
+    case elements(count: Int, element: @Sendable (Int) -> JSONValue)
 
     /// What it is, for error messages.
     var kind: String {
         switch self {
         case .null: "null"
         case .bool: "a boolean"
-        case .integer, .number: "a number"
+        case .integer, .unsigned, .number: "a number"
         case .string: "a string"
-        case .array: "a list"
+        case .array, .elements: "a list"
         case .object: "an object"
+        }
+    }
+}
+
+extension JSONValue: Equatable {
+    /// Texts are equal if their bytes are: to look for equivalent characters takes long in hostile ones.
+    static func == (first: JSONValue, second: JSONValue) -> Bool {
+        switch (first, second) {
+        case (.null, .null): true
+        case (.bool(let a), .bool(let b)): a == b
+        case (.integer(let a), .integer(let b)): a == b
+        case (.unsigned(let a), .unsigned(let b)): a == b
+        case (.number(let a), .number(let b)): a == b
+        case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
+        case (.array(let a), .array(let b)): a == b
+        case (.object(let a), .object(let b)): a == b
+        default: false
         }
     }
 }
@@ -32,7 +53,7 @@ struct JSONObject: Equatable, Sendable {
 
     var members: [Member] = []
 
-    subscript(key: String) -> JSONValue? { members.first { $0.key == key }?.value }
+    subscript(key: String) -> JSONValue? { members.first { $0.key.utf8.elementsEqual(key.utf8) }?.value }
 }
 
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,

@@ -15,6 +15,7 @@ extension JSONValue {
         case .null: bytes += "null".utf8
         case .bool(let value): bytes += (value ? "true" : "false").utf8
         case .integer(let value): bytes += "\(value)".utf8
+        case .unsigned(let value): bytes += "\(value)".utf8
         case .number(let value): bytes += (value.isFinite ? "\(value)" : "null").utf8
         case .string(let text): Self.write(text, to: &bytes)
         case .array(let elements):
@@ -22,6 +23,13 @@ extension JSONValue {
             for (index, element) in elements.enumerated() {
                 if index > 0 { bytes.append(UInt8(ascii: ",")) }
                 element.write(to: &bytes)
+            }
+            bytes.append(UInt8(ascii: "]"))
+        case .elements(let count, let element):
+            bytes.append(UInt8(ascii: "["))
+            for index in 0..<count {
+                if index > 0 { bytes.append(UInt8(ascii: ",")) }
+                element(index).write(to: &bytes)
             }
             bytes.append(UInt8(ascii: "]"))
         case .object(let object):
@@ -33,6 +41,52 @@ extension JSONValue {
                 member.value.write(to: &bytes)
             }
             bytes.append(UInt8(ascii: "}"))
+        }
+    }
+
+    /// Whether there is a list in it whose elements are made as they are written.
+    var isLong: Bool {
+        switch self {
+        case .elements(let count, _): count > 256
+        case .array(let elements): elements.contains(where: \.isLong)
+        case .object(let object): object.members.contains { $0.value.isLong }
+        default: false
+        }
+    }
+
+    /// Writes compact JSON piece by piece.
+    ///
+    /// - Parameter flush: called with what there is, whenever that is much; empties it.
+    func write(to bytes: inout [UInt8], flush: (inout [UInt8]) async throws -> Void) async throws {
+        func separate(_ index: Int) async throws {
+            if index > 0 { bytes.append(UInt8(ascii: ",")) }
+            if bytes.count >= 64 << 10 { try await flush(&bytes) }
+        }
+        switch self {
+        case .elements(let count, let element):
+            bytes.append(UInt8(ascii: "["))
+            for index in 0..<count {
+                try await separate(index)
+                element(index).write(to: &bytes)
+            }
+            bytes.append(UInt8(ascii: "]"))
+        case .array(let elements):
+            bytes.append(UInt8(ascii: "["))
+            for (index, element) in elements.enumerated() {
+                try await separate(index)
+                try await element.write(to: &bytes, flush: flush)
+            }
+            bytes.append(UInt8(ascii: "]"))
+        case .object(let object):
+            bytes.append(UInt8(ascii: "{"))
+            for (index, member) in object.members.enumerated() {
+                try await separate(index)
+                Self.write(member.key, to: &bytes)
+                bytes.append(UInt8(ascii: ":"))
+                try await member.value.write(to: &bytes, flush: flush)
+            }
+            bytes.append(UInt8(ascii: "}"))
+        default: write(to: &bytes)
         }
     }
 

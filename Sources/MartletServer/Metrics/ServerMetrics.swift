@@ -57,7 +57,8 @@ final class ServerMetrics: Sendable {
     ///
     /// - Parameters:
     ///   - engine: nil while the model is loaded.
-    func collect(_ engine: EngineStatistics?, _ model: LoadedModel?) -> [Metric] {
+    ///   - stuckTexts: threads whose text work was abandoned.
+    func collect(_ engine: EngineStatistics?, _ model: LoadedModel?, stuckTexts: Int = 0) -> [Metric] {
         let counts = counts.withLock { $0 }
         let steps = engine.map { Histogram.Contents(counts: $0.stepTokenCounts, sum: Double($0.work.tokens)) }
         let stepBounds = EngineStatistics.stepTokenBounds.map(Double.init)
@@ -123,6 +124,9 @@ final class ServerMetrics: Sendable {
             .counter(
                 "martlet:attention_launches", "Attention kernels that a layer ran: one or two a step.",
                 engine?.attentionLaunches ?? 0),
+            .gauge(
+                "martlet:stuck_texts", "Texts that were given up and are still being read; each holds a thread.",
+                Double(stuckTexts)),
             .counter(
                 "martlet:http_requests", "Requests over HTTP that were answered.", by: ["handler", "method", "status"],
                 counts.answered.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map {

@@ -15,12 +15,15 @@ struct ChatRequest: Sendable {
         [
             RequestField(
                 "messages", .list,
-                "The conversation: objects with `role` (`system`, `developer`, `user`, `assistant`) and `content`, a text or a list of `{\"type\": \"text\"}` parts."
+                "The conversation: objects with `role` (`system`, `developer`, `user`, `assistant`, `function`), `content`, a text or a list of `{\"type\": \"text\"}` parts, and `name`, for templates that write it. An assistant's `content` may be null."
             ) {
                 (value, target) throws(ServerError) in target.messages = try messages(value)
             },
             RequestField("max_completion_tokens", .integer, "The same as `max_tokens`, and above it.") {
-                (value, target) throws(ServerError) in target.maxCompletionTokens = try value.integer()
+                (value, target) throws(ServerError) in
+                let count = try value.integer()
+                target.common.sentNames["max_tokens"] = "max_completion_tokens"
+                target.maxCompletionTokens = count
             },
             RequestField("logprobs", .boolean, "Reports each token's logprob.") {
                 (value, target) throws(ServerError) in target.logprobs = try value.bool()
@@ -35,7 +38,11 @@ struct ChatRequest: Sendable {
     init(_ body: JSONValue, defaults: SamplingParameters, limits: ServerLimits) throws(ServerError) {
         common = GenerationFields(sampling: defaults)
         try RequestField.read(body, into: &self, by: Self.fieldsByName, required: "messages")
-        common.sampling.maxTokens = maxCompletionTokens ?? common.sampling.maxTokens
+        if let maxCompletionTokens {
+            common.sampling.maxTokens = maxCompletionTokens == -1 ? nil : maxCompletionTokens
+        }
+        common.sentNames["prompt"] = "messages"
+        if topLogprobs != nil { common.sentNames["logprobs"] = "top_logprobs" }
         try common.check(prompts: 1, limits: limits)
         guard logprobs || topLogprobs ?? 0 == 0 else {
             throw .invalid("top_logprobs", "top_logprobs needs logprobs to be true")
@@ -49,27 +56,51 @@ struct ChatRequest: Sendable {
         return try elements.enumerated().map { (index, element) throws(ServerError) in
             let name = "messages[\(index)]"
             let object = try FieldValue(name: name, json: element.json).object()
-            for field in ["tool_calls", "tool_call_id", "function_call", "audio"] where object[field] ?? .null != .null
-            {
-                throw ServerError.unsupported("\(name).\(field)")
+            for member in object.members where member.value != .null {
+                guard ["role", "content", "name"].contains(member.key) || isEmpty(member) else {
+                    throw ServerError.unsupported("\(name).\(member.key.prefix(64))")
+                }
             }
-            let role = try FieldValue(name: "\(name).role", json: object["role"] ?? .null).string()
-            guard ["system", "developer", "user", "assistant"].contains(role) else {
-                throw .invalid(
-                    "\(name).role", "\(role.debugDescription) is no role; system, developer, user and assistant are")
+            func value(_ field: String) -> FieldValue {
+                FieldValue(name: "\(name).\(field)", json: object[field] ?? .null)
             }
-            // What OpenAI calls developer, models know as system.
+            let role = try value("role").name(ofAtMost: 64)
+            guard Self.roles.contains(role) else {
+                throw .invalid("\(name).role", "\(role.debugDescription) is no role; \(roleList) are")
+            }
+            // Some clients keep what they asked for in a refusal, and answers of tools alone without a content.
+            let isAnswer = role == "assistant"
+            let content = object["content"] ?? .null
             return ChatMessage(
-                role: role == "developer" ? "system" : role,
-                content: try content(FieldValue(name: "\(name).content", json: object["content"] ?? .null)))
+                role: role, content: isAnswer && content == .null ? "" : try text(value("content"), isAnswer: isAnswer),
+                name: object["name"] ?? .null == .null ? nil : try value("name").name(ofAtMost: 256))
         }
     }
 
-    private static func content(_ value: FieldValue) throws(ServerError) -> String {
+    private static let roles = ["system", "developer", "user", "assistant", "function"]
+    private static var roleList: String { roles.dropLast().joined(separator: ", ") + " and \(roles.last ?? "")" }
+
+    /// Fields of a message that ask for nothing.
+    private static func isEmpty(_ member: JSONObject.Member) -> Bool {
+        switch member.key {
+        case "tool_calls", "annotations": member.value == []
+        case "refusal", "reasoning_content", "reasoning": member.value == ""
+        default: false
+        }
+    }
+
+    /// A text, or the texts of parts.
+    ///
+    /// - Parameter isAnswer: whether the model may have refused.
+    private static func text(_ value: FieldValue, isAnswer: Bool) throws(ServerError) -> String {
         if case .string(let text) = value.json { return text }
         guard case .array = value.json else { throw value.fault("a string or a list of parts") }
         return try value.list().map { (part) throws(ServerError) in
+            if case .string(let text) = part.json { return text }
             let object = try part.object()
+            if isAnswer, object["type"] == "refusal", let text = object["refusal"] {
+                return try FieldValue(name: value.name, json: text).string()
+            }
             guard object["type"] == "text", let text = object["text"] else {
                 throw ServerError(
                     .badRequest, "only parts of type text are supported", param: value.name,

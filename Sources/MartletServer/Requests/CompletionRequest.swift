@@ -12,6 +12,8 @@ struct CompletionRequest: Sendable {
     var common: GenerationFields
     var prompts: [Prompt] = []
     var addsSpecialTokens = true
+    /// Whether control tokens that a text spells are found; nil where the request doesn't say.
+    var parsesSpecials: Bool?
     /// Whether the answer begins with the prompt.
     var echoes = false
     var logprobs: Int?
@@ -36,6 +38,12 @@ struct CompletionRequest: Sendable {
                 "logprobs", .integer, "Reports each token's logprob, with so many of the likeliest at its place."
             ) {
                 (value, target) throws(ServerError) in target.logprobs = try value.integer()
+            },
+            RequestField(
+                "parse_special", .boolean,
+                "Whether control tokens that a text spells, such as `<|im_end|>`, become those tokens; true by default, unless the server was started with `--no-parse-special`."
+            ) {
+                (value, target) throws(ServerError) in target.parsesSpecials = try value.bool()
             },
             RequestField("add_special_tokens", .boolean, "Whether a text may get BOS; true by default.") {
                 (value, target) throws(ServerError) in target.addsSpecialTokens = try value.bool()
@@ -77,7 +85,8 @@ extension ServerLimits {
             throw .invalid("prompt", "\(prompts) prompts; a request may have 1 to \(promptsPerRequest)")
         }
         // Each factor alone is refused with the engine's own words.
-        guard !(1...request.samples).contains(samples) || prompts * samples <= promptsPerRequest else {
+        let (answers, overflows) = prompts.multipliedReportingOverflow(by: samples)
+        guard !(samples >= 1 && samples <= request.samples) || (!overflows && answers <= promptsPerRequest) else {
             throw .invalid(
                 "n", "\(prompts) prompts with n = \(samples); at most \(promptsPerRequest) answers are drawn")
         }
@@ -85,20 +94,32 @@ extension ServerLimits {
 
     /// Holds a request to what is kept of it: entries of its prompts' logprobs in each answer, and those of answers that
     /// are sent when they are complete.
-    func check(logprobs common: GenerationFields, prompts: [Int], in engine: Engine) throws(ServerError) {
+    ///
+    /// - Returns: how many those are.
+    func check(logprobs common: GenerationFields, prompts: [Int], in engine: Engine) throws(ServerError) -> Int {
         let sampling = common.sampling
         var entries = 0.0
         for tokens in prompts {
-            if let count = sampling.promptLogprobs { entries += Double(tokens) * Double(count + 1) }
+            if let count = sampling.promptLogprobs { entries += Double(tokens) * (Double(count) + 1) }
             guard let count = sampling.logprobs, !common.streams else { continue }
             let most = min(sampling.maxTokens ?? .max, max(0, engine.model.maxModelLength - tokens))
-            entries += Double(most) * Double(count + 1)
+            entries += Double(most) * (Double(count) + 1)
         }
-        guard entries * Double(sampling.n) <= Double(logprobEntries) else {
+        let all = entries * max(1, Double(sampling.n))
+        guard all <= Double(logprobEntries) else {
             throw .invalid(
                 sampling.promptLogprobs == nil ? "logprobs" : "prompt_logprobs",
                 "the answer would hold more than \(logprobEntries) logprobs; ask for fewer tokens, answers or alternatives"
             )
+        }
+        return Int(max(0, all))
+    }
+
+    /// Bytes of prompts that the answers repeat.
+    func check(echo bytes: Int, samples: Int) throws(ServerError) {
+        let (all, overflows) = bytes.multipliedReportingOverflow(by: max(1, samples))
+        guard !overflows, all <= echoBytes else {
+            throw .invalid("echo", "the answers would repeat more than \(echoBytes) bytes of prompts; ask without echo")
         }
     }
 }

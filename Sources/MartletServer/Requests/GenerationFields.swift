@@ -15,25 +15,33 @@ struct GenerationFields: Sendable {
     var priority = 0
     var cacheSalt: String?
     var streams = false
-    private var hasStreamOptions = false
     var includesUsage = false
     /// Usage in every piece of a stream.
     var includesUsageAlways = false
     var namesTokensByID = false
+    /// Fields of the engine by the names that the request gave them.
+    var sentNames: [String: String] = [:]
 
     /// The table that requests of both kinds are read by.
     static let fields: [RequestField<GenerationFields>] = [
         RequestField(
             "model", .string,
-            "Must be a name that the server serves, as `/v1/models` lists them; any one where it is left out."
+            "Must be a name that the server serves, as `/v1/models` lists them, or any with `--accept-any-model-name`; empty or left out it is the first of them."
         ) {
-            (value, target) throws(ServerError) in target.model = try value.string()
+            (value, target) throws(ServerError) in
+            let name = try value.string()
+            target.model = name.isEmpty ? nil : name
         },
         RequestField("temperature", .number, "0 always takes the likeliest token; 1 by default.") {
             (value, target) throws(ServerError) in target.sampling.temperature = try value.number()
         },
-        RequestField("top_p", .number, "Keeps the likeliest tokens whose probabilities reach this sum.") {
-            (value, target) throws(ServerError) in target.sampling.topP = try value.number()
+        RequestField(
+            "top_p", .number,
+            "Keeps the likeliest tokens whose probabilities reach this sum; 0 keeps the likeliest alone."
+        ) {
+            (value, target) throws(ServerError) in
+            let sum = try value.number()
+            target.sampling.topP = sum == 0 ? .leastNormalMagnitude : sum
         },
         RequestField("top_k", .integer, "Keeps this many of the likeliest tokens; 0 or -1 keeps all.") {
             (value, target) throws(ServerError) in target.sampling.topK = try value.integer()
@@ -43,16 +51,18 @@ struct GenerationFields: Sendable {
         },
         RequestField("seed", .integer, "The same seed draws the same answer.") {
             (value, target) throws(ServerError) in
-            target.sampling.seed = UInt64(bitPattern: Int64(try value.integer()))
+            target.sampling.seed = try value.seed()
         },
         RequestField("n", .integer, "Answers to each prompt.") {
             (value, target) throws(ServerError) in target.sampling.n = try value.integer()
         },
         RequestField(
             "max_tokens", .integer,
-            "Ends the answer after so many tokens: 16 by default in completions, as many as fit in chats; never more than the context has room for."
+            "Ends the answer after so many tokens: 16 by default in completions, as many as fit in chats; never more than the context has room for, which is what -1 asks for."
         ) {
-            (value, target) throws(ServerError) in target.sampling.maxTokens = try value.integer()
+            (value, target) throws(ServerError) in
+            let count = try value.integer()
+            target.sampling.maxTokens = count == -1 ? nil : count
         },
         RequestField("min_tokens", .integer, "Lets nothing end the answer before so many tokens.") {
             (value, target) throws(ServerError) in target.sampling.minTokens = try value.integer()
@@ -108,7 +118,10 @@ struct GenerationFields: Sendable {
         ) {
             (value, target) throws(ServerError) in
             let object = try value.object()
-            target.hasStreamOptions = true
+            for member in object.members
+            where !["include_usage", "continuous_usage_stats", "include_obfuscation"].contains(member.key) {
+                throw ServerError.unsupported("stream_options.\(member.key)")
+            }
             func flag(_ name: String) throws(ServerError) -> Bool {
                 guard let json = object[name], json != .null else { return false }
                 return try FieldValue(name: "stream_options.\(name)", json: json).bool()
@@ -135,6 +148,21 @@ struct GenerationFields: Sendable {
         return bias
     }
 
+    /// What a piece of a stream says of the tokens so far: nothing where nobody asked, and null before the last piece.
+    func usage(_ usage: Usage) -> JSONValue? {
+        if includesUsageAlways { return usage.json }
+        return includesUsage ? .some(.null) : .none
+    }
+
+    /// An error that names a field as the request named it.
+    func renamed(_ error: any Error) -> any Error {
+        var failure = ServerError(error)
+        guard let field = failure.param, let sent = sentNames[field] else { return error }
+        failure.param = sent
+        if failure.message.hasPrefix(field) { failure.message = sent + failure.message.dropFirst(field.count) }
+        return failure
+    }
+
     /// A request for the engine, of a prompt's tokens.
     func request(_ tokens: [Int32]) -> GenerationRequest {
         var request = GenerationRequest(promptTokens: tokens, sampling: sampling)
@@ -146,7 +174,7 @@ struct GenerationFields: Sendable {
     /// Refuses what the fields don't mean together.
     func check(prompts: Int, limits: ServerLimits) throws(ServerError) {
         try limits.check(prompts: prompts, samples: sampling.n)
-        guard streams || !hasStreamOptions else {
+        guard streams || !(includesUsage || includesUsageAlways) else {
             throw .invalid("stream_options", "stream_options needs stream to be true")
         }
         guard !includesUsageAlways || includesUsage else {

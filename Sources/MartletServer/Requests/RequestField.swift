@@ -35,8 +35,8 @@ struct RequestField<Target>: Sendable {
 }
 
 extension RequestField {
-    /// Reads a body's fields into a target. Fields that are null count as absent; unknown ones are passed over, as vLLM
-    /// does it.
+    /// Reads a body's fields into a target. Fields that are null count as absent; those that mean nothing here are refused
+    /// by name.
     ///
     /// - Parameter required: a field that must be there.
     static func read(
@@ -74,14 +74,29 @@ struct FieldValue: Sendable {
         case .number(let value):
             if let whole = Int(exactly: value) { return whole }
             throw .invalid(name, "\(name) must be a whole number of at most 63 bits")
+        case .unsigned: throw .invalid(name, "\(name) must be a whole number of at most 63 bits")
         default: throw fault("an integer")
         }
+    }
+
+    /// 64 bits of either sign.
+    func seed() throws(ServerError) -> UInt64 {
+        if case .unsigned(let value) = json { return value }
+        return UInt64(bitPattern: Int64(try integer()))
+    }
+
+    /// A name: short, so that it can be compared with others.
+    func name(ofAtMost bytes: Int = 1024) throws(ServerError) -> String {
+        let name = try string()
+        guard name.utf8.count <= bytes else { throw .invalid(self.name, "\(self.name) has more than \(bytes) bytes") }
+        return name
     }
 
     func number() throws(ServerError) -> Float {
         let value: Double
         switch json {
         case .integer(let integer): value = Double(integer)
+        case .unsigned(let integer): value = Double(integer)
         case .number(let number): value = number
         default: throw fault("a number")
         }

@@ -7,6 +7,8 @@ struct TokenizeRequest: Sendable {
     var prompt: String?
     var messages: [ChatMessage]?
     var addsSpecialTokens = true
+    /// Whether control tokens that a text spells are found; nil where the request doesn't say.
+    var parsesSpecials: Bool?
 
     static let fields: [RequestField<TokenizeRequest>] = [
         RequestField("prompt", .string, "The text.") {
@@ -17,6 +19,15 @@ struct TokenizeRequest: Sendable {
         },
         RequestField("add_special_tokens", .boolean, "Whether a text may get BOS; true by default.") {
             (value, target) throws(ServerError) in target.addsSpecialTokens = try value.bool()
+        },
+        RequestField(
+            "parse_special", .boolean,
+            "Whether control tokens that a text spells become those tokens; true by default, unless the server was started with `--no-parse-special`."
+        ) {
+            (value, target) throws(ServerError) in target.parsesSpecials = try value.bool()
+        },
+        RequestField("model", .string, "As in completions.") {
+            (value, target) throws(ServerError) in _ = try value.name()
         },
     ]
 
@@ -37,7 +48,10 @@ struct DetokenizeRequest: Sendable {
     static let fields: [RequestField<DetokenizeRequest>] = [
         RequestField("tokens", .list, "Token ids.") {
             (value, target) throws(ServerError) in target.tokens = try value.tokens()
-        }
+        },
+        RequestField("model", .string, "As in completions.") {
+            (value, target) throws(ServerError) in _ = try value.name()
+        },
     ]
 
     private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })

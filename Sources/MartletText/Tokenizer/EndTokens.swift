@@ -12,6 +12,7 @@ enum EndTokens {
     static func known(in vocabulary: Vocabulary) -> Set<Int32> {
         var found: [String: Int32] = [:]
         for (id, kind) in vocabulary.kinds.enumerated() where kind == .control || kind == .userDefined {
+            guard vocabulary.bytes[id].count <= 32 else { continue }
             let text = String(decoding: vocabulary.bytes[id], as: UTF8.self)
             if texts.contains(text) { found[text] = Int32(id) }
         }

@@ -9,15 +9,18 @@ struct Route: Sendable {
     let path: String
     /// For people.
     let help: String
+    /// Whether it needs no API key.
+    let isOpen: Bool
     let respond: @Sendable (Request, ServerContext) async throws -> Response
 
     init(
-        _ method: HTTPRequest.Method, _ path: String, _ help: String,
+        _ method: HTTPRequest.Method, _ path: String, _ help: String, isOpen: Bool = false,
         _ respond: @escaping @Sendable (Request, ServerContext) async throws -> Response
     ) {
         self.method = method
         self.path = path
         self.help = help
+        self.isOpen = isOpen
         self.respond = respond
     }
 
@@ -33,8 +36,8 @@ struct Route: Sendable {
             Route(.get, "/v1/models", "The names that the model is served by, with `max_model_len`.") { _, _ in
                 try status.models()
             },
-            Route(.get, "/v1/models/**", "One of them.") { _, context in
-                try status.model(named: context.parameters.getCatchAll().joined(separator: "/"))
+            Route(.get, "/v1/models/{name}", "One of them.") { _, context in
+                try status.model(named: context.name)
             },
             Route(.post, "/v1/embeddings", "Not supported: always 400.") { _, _ in
                 throw ServerError(
@@ -43,13 +46,13 @@ struct Route: Sendable {
             Route(.post, "/tokenize", "The tokens of a text or a conversation.") {
                 try await tokens.tokenize($0, $1)
             },
-            Route(.post, "/detokenize", "The text of tokens.") { request, _ in try await tokens.detokenize(request) },
+            Route(.post, "/detokenize", "The text of tokens.") { try await tokens.detokenize($0, $1) },
             Route(.get, "/tokenizer_info", "The tokenizer's special tokens and chat template.") { _, _ in
                 try tokens.info()
             },
             Route(.get, "/version", "The version, and every limit.") { _, _ in status.version() },
-            Route(.get, "/health", "200 while the process lives. The only route that needs no API key.") { _, _ in
-                Response(json: ["status": "alive"])
+            Route(.get, "/health", "200 while the process lives. The only route that needs no API key.", isOpen: true) {
+                _, _ in Response(json: ["status": "alive"])
             },
             Route(.get, "/ready", "200 while requests are taken; 503 while the model is loaded, or the server drains.")
             {

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The names that a server may be called by, where anybody on its machine may use it without a key.
+///
+/// A page in a browser can have its own name point to this machine and then ask the server whatever it likes; what it
+/// can't do is to ask under another name.
+struct AllowedHosts: Sendable {
+    /// nil allows all.
+    private let names: Set<String>?
+
+    /// - Parameter names: those beside the machine's own; `*` allows all.
+    init(_ configuration: ServerConfiguration) {
+        guard case .tcp(let host, _) = configuration.address, Self.loopback.contains(host),
+            configuration.apiKeys.isEmpty, !configuration.allowedHosts.contains("*")
+        else {
+            names = nil
+            return
+        }
+        names = Set((Self.loopback + configuration.allowedHosts).map { $0.lowercased() })
+    }
+
+    private static let loopback = ["localhost", "127.0.0.1", "::1", "[::1]"]
+
+    /// - Parameter authority: the Host field; nil where HTTP/1.0 sends none.
+    func check(_ authority: String?) throws(ServerError) {
+        guard let names, let authority else { return }
+        guard authority.utf8.count <= 256, names.contains(Self.name(authority).lowercased()) else {
+            throw ServerError(
+                .forbidden,
+                "this server answers under the names of its own machine alone; --allowed-host permits another",
+                code: "host_not_allowed")
+        }
+    }
+
+    /// Without the port.
+    private static func name(_ authority: String) -> String {
+        if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") { return String(authority[...end]) }
+        return authority.firstIndex(of: ":").map { String(authority[..<$0]) } ?? authority
+    }
+}
