@@ -117,7 +117,8 @@ let package = Package(
         .executableTarget(
             name: "fuzz",
             dependencies: [
-                "MartletFuzz", "MartletText", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "MartletFuzz", "Martlet", "MartletText", "MartletCheckpoints", "MartletTestSupport",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], path: "Tests/Fuzz/Command"),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Dispatch
+import Foundation
 import Logging
 
 @main
@@ -18,12 +20,18 @@ struct MartletCommand: AsyncParsableCommand {
 
     static let version = "0.1.0"
 
-    static func main() async {
-        LoggingSystem.bootstrap { _ in TerminalLogHandler() }
-        do {
-            await main(try ConfigFile.expand(Array(CommandLine.arguments.dropFirst())))
-        } catch {
-            exit(withError: error)
+    /// Not asynchronous itself: what that needs is there only after the checks.
+    static func main() {
+        ProcessStart.check()
+        Task {
+            LoggingSystem.bootstrap { _ in TerminalLogHandler() }
+            do {
+                await main(try ConfigFile.expand(ProcessStart.arguments))
+            } catch {
+                exit(withError: error)
+            }
+            Foundation.exit(0)
         }
+        dispatchMain()
     }
 }

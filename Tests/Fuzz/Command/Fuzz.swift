@@ -6,5 +6,7 @@ import ArgumentParser
 struct Fuzz: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fuzz", abstract: "Sends the parts of Martlet that read strangers' input random input.",
-        subcommands: [FuzzTemplates.self])
+        subcommands: [
+            FuzzTemplates.self, FuzzFiles.self, FuzzRequests.self, FuzzConnections.self, TinyModelCommand.self,
+        ])
 }
