@@ -182,14 +182,24 @@ extension PromptText {
     // MARK: Making
 
     func repeated(_ times: Int) -> PromptText {
+        // Nothing stays nothing, however often it is repeated.
+        guard !isEmpty else { return self }
         var result = PromptText()
-        for _ in 0..<max(0, times) where !isEmpty { result.append(self) }
+        for _ in 0..<max(0, times) { result.append(self) }
         return result
     }
 
     func reversed() -> PromptText {
         var result = PromptText()
-        for element in elements.reversed() { result.append(bytes[element.range], isUser: element.isUser) }
+        var (end, rangeIndex) = (count, userRanges.count - 1)
+        while end > 0 {
+            var start = end - 1
+            while start > 0, bytes[start] & 0xc0 == 0x80 { start -= 1 }
+            while rangeIndex >= 0, userRanges[rangeIndex].lowerBound > start { rangeIndex -= 1 }
+            let isUser = rangeIndex >= 0 && userRanges[rangeIndex].contains(start)
+            result.append(bytes[start..<end], isUser: isUser)
+            end = start
+        }
         return result
     }
 
@@ -205,8 +215,17 @@ extension PromptText {
 
     /// With `new` for `old`, at most `limit` times. An empty `old` is found before each character and at the end.
     func replacing(_ old: PromptText, with new: PromptText, limit: Int = .max) -> PromptText {
-        guard old.isEmpty else { return new.joining(pieces(separatedBy: old, limit: limit)) }
         var result = PromptText()
+        guard old.isEmpty else {
+            var start = 0
+            for occurrence in occurrences(of: old, limit: limit) {
+                result.append(slice(start..<occurrence))
+                result.append(new)
+                start = occurrence + old.count
+            }
+            result.append(slice(start..<count))
+            return result
+        }
         var left = limit
         forEachScalar { element in
             if left > 0 { result.append(new) }

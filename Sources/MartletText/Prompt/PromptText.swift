@@ -7,7 +7,7 @@
 public struct PromptText: Sendable {
     /// Valid UTF-8.
     public private(set) var bytes: [UInt8]
-    /// Bytes that a user wrote: ascending, not empty, with a gap between two of them.
+    /// Bytes that a user wrote: ascending and not empty. Neighbouring ranges never touch.
     public private(set) var userRanges: [Range<Int>]
 
     /// An empty text.
@@ -96,7 +96,7 @@ public struct PromptText: Sendable {
 
 extension PromptText: Hashable {
     public static func == (first: PromptText, second: PromptText) -> Bool { first.bytes == second.bytes }
-    public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }
+    public func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
 
 extension PromptText: ExpressibleByStringLiteral {

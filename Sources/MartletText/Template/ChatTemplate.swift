@@ -94,10 +94,14 @@ public struct ChatMessage: Equatable, Sendable {
     public static func assistant(_ content: String) -> ChatMessage { ChatMessage(role: "assistant", content: content) }
 
     fileprivate func value(developerIsKnown: Bool) -> TemplateValue {
-        let role = role == "developer" && !developerIsKnown ? "system" : role
-        guard let name else { return .dictionary(["role": .user(role), "content": .user(content)]) }
-        return .dictionary(["role": .user(role), "content": .user(content), "name": .user(name)])
+        let shown = role == "developer" && !developerIsKnown ? "system" : role
+        // Some templates write roles into control tokens: <|user|>. Those that are known can't be a user's invention.
+        let role: TemplateValue = Self.knownRoles.contains(shown) ? .string(PromptText(shown)) : .user(shown)
+        guard let name else { return .dictionary(["role": role, "content": .user(content)]) }
+        return .dictionary(["role": role, "content": .user(content), "name": .user(name)])
     }
+
+    private static let knownRoles: Set<String> = ["system", "developer", "user", "assistant", "function", "tool"]
 }
 
 extension TemplateValue {

@@ -8,7 +8,9 @@ enum PythonNumber {
 
     /// `int(text, base)`; nil where Python raises ValueError, or where the number has more than 64 bits.
     static func integer(_ text: PromptText, base: Int) -> Int? {
+        // Python reads no more than 4300 digits.
         var digits = Array(text.stripped(.both).string.unicodeScalars.map(asciiDigit))
+        guard digits.count <= 4300 else { return nil }
         var isNegative = false
         if let sign = digits.first, sign == "-" || sign == "+" {
             isNegative = sign == "-"
@@ -50,6 +52,8 @@ enum PythonNumber {
         guard let plain = withoutSeparators(text.stripped(.both).string.unicodeScalars.map(asciiDigit)) else {
             return nil
         }
+        // Numbers are ASCII by now, and short: other texts take long to compare.
+        guard plain.count <= 4096, plain.allSatisfy(\.isASCII) else { return nil }
         let number = String(String.UnicodeScalarView(plain))
         let unsigned = number.hasPrefix("-") || number.hasPrefix("+") ? String(number.dropFirst()) : number
         switch unsigned.lowercased() {

@@ -73,7 +73,8 @@ public final class TemplateLoop: Sendable {
     }
 
     func attribute(_ name: PromptText) -> TemplateValue? {
-        switch name.string {
+        guard name.count <= 64 else { return nil }
+        return switch name.string {
         case "index": .integer(index + 1)
         case "index0": .integer(index)
         case "revindex": .integer(count - index)

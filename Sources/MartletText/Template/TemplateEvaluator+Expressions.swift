@@ -85,15 +85,15 @@ extension TemplateEvaluator {
     func attribute(_ name: PromptText, of value: TemplateValue) throws(TemplateError) -> TemplateValue {
         switch value {
         case .undefined(let base):
-            throw fault(.undefined, "\(base) is undefined and has no attribute \(name.string)")
-        case .namespace(let index): return namespaces[index][name] ?? .undefined(name.string)
-        case .loop(let loop): return loop.attribute(name) ?? .undefined(name.string)
+            throw fault(.undefined, "\(base) is undefined and has no attribute \(name.abbreviated)")
+        case .namespace(let index): return namespaces[index][name] ?? .undefined(name.abbreviated)
+        case .loop(let loop): return loop.attribute(name) ?? .undefined(name.abbreviated)
         default: break
         }
         // As in Python, a method hides a key of the same name.
         if TemplateMethods.has(name, value) { return .function(name.string) }
-        if case .dictionary(let items) = value { return items[name] ?? .undefined(name.string) }
-        return .undefined(name.string)
+        if case .dictionary(let items) = value { return items[name] ?? .undefined(name.abbreviated) }
+        return .undefined(name.abbreviated)
     }
 
     /// `value[index]`: an element first, and an attribute if there is none.
@@ -205,6 +205,9 @@ extension StrideTo<Int> {
 }
 
 extension PromptText {
+    /// Short enough for an error message.
+    var abbreviated: String { count <= 64 ? string : String(decoding: bytes.prefix(64), as: UTF8.self) + "…" }
+
     /// Bytes of the character that begins at an offset.
     func lengthOfScalar(at offset: Int) -> Int {
         switch bytes[offset] {
@@ -222,8 +225,8 @@ extension PromptText {
             guard let first = iterator.next() else { return PromptText() }
             let start = offset(ofScalar: first)
             guard let to = bounds.to else { return slice(start..<count) }
-            let count = scalarCount
-            let end = offset(ofScalar: min(max(to < 0 ? to + count : to, 0), count))
+            let characters = scalarCount
+            let end = offset(ofScalar: min(max(to < 0 ? to + characters : to, 0), characters))
             return slice(start..<max(start, end))
         }
         let elements = elements

@@ -161,6 +161,7 @@ extension TemplateEvaluator {
         case (.dictionary(let a), .dictionary(let b)):
             guard a.count == b.count else { return false }
             for (key, value) in a {
+                try read(bytes: key.count, by: .characters)
                 guard let other = b[key], try equal(value, other) else { return false }
             }
             return true

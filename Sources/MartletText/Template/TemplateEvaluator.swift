@@ -177,14 +177,15 @@ final class TemplateEvaluator {
     func json(of value: TemplateValue, _ configure: (inout TemplateJSON) -> Void) throws(TemplateError) -> PromptText {
         var writer = TemplateJSON(limit: bytesLeft)
         configure(&writer)
-        do {
-            guard try writer.write(value) else { throw textExceeded }
-        } catch let error as TemplateJSON.NotSerializable {
-            throw fault(.type, "\(error.typeName) has no JSON")
+        var failure: TemplateError?
+        do throws(TemplateJSON.NotSerializable) {
+            if !(try writer.write(value)) { failure = textExceeded }
         } catch {
-            throw textExceeded
+            failure = fault(.type, "\(error.typeName) has no JSON")
         }
+        // What was written before a fault took its time, too.
         try read(bytes: writer.text.count, by: .properties)
+        if let failure { throw failure }
         return writer.text
     }
 

@@ -101,8 +101,8 @@ extension TemplateEvaluator {
     func applyFilter(
         _ name: String, to value: TemplateValue, _ arguments: EvaluatedArguments
     ) throws(TemplateError) -> TemplateValue {
-        guard let entry = TemplateFilters.all[name] else {
-            throw fault(.unsupported, "the filter \(name) is not supported")
+        guard name.utf8.count <= 64, let entry = TemplateFilters.all[name] else {
+            throw fault(.unsupported, "the filter \(PromptText(name).abbreviated) is not supported")
         }
         if let filter = entry { return try filter.body(self, value, bind(arguments, filter.signature, name)) }
         return try name == "map" ? map(value, arguments) : select(name, value, arguments)
@@ -229,8 +229,9 @@ extension TemplateEvaluator {
             indentation = PromptText(String(repeating: " ", count: width))
         }
         try read(bytes: text.count, by: .properties)
+        try spend(text.bytes.count { $0 < 0x20 || $0 >= 0xc2 }, times: 64)
         var lines = text.lines()
-        // Jinja adds a newline and cuts at all: what ended in one has an empty line more.
+        // Jinja adds a newline before it splits, so a text that ends in one has an empty last line.
         let endsLine = text.string.unicodeScalars.last?.isPythonLineEnd ?? true
         if endsLine { lines.append(PromptText()) }
         try spend(lines.count, times: indentation.count)
@@ -251,6 +252,9 @@ extension TemplateEvaluator {
         case nil, .some(.none): return nil
         case .integer(let index)?: return [.integer(index)]
         case .string(let path)?:
+            guard path.count <= 256 else {
+                throw fault(.unsupported, "an attribute of more than 256 bytes is not supported")
+            }
             return path.pieces(separatedBy: ".").map { piece in
                 let isIndex = !piece.isEmpty && piece.bytes.allSatisfy { (0x30...0x39).contains($0) }
                 return isIndex ? Int(piece.string).map { .integer($0) } ?? .string(piece) : .string(piece)
@@ -301,8 +305,8 @@ extension TemplateEvaluator {
         }
         let filter = name.string
         // A mapped map would recurse as often as it has arguments.
-        guard let known = TemplateFilters.all[filter], known != nil else {
-            throw fault(.unsupported, "mapping the filter \(filter) is not supported")
+        guard name.count <= 64, let known = TemplateFilters.all[filter], known != nil else {
+            throw fault(.unsupported, "mapping the filter \(name.abbreviated) is not supported")
         }
         let rest = arguments.dropping(1)
         return try iterator { (add) throws(TemplateError) in

@@ -89,7 +89,10 @@ extension TemplateEvaluator {
                 throw fault(.unsupported, "\(owner) of \(first.typeName) is not supported")
             }
             try read(items: items.count)
-            for (key, value) in items { entries[key] = value }
+            for (key, value) in items {
+                try read(bytes: key.count, by: .characters)
+                entries[key] = value
+            }
         }
         for (name, value) in arguments.named { entries[PromptText(name)] = value }
         return entries
@@ -104,6 +107,7 @@ extension TemplateEvaluator {
         var seconds = time_t(now)
         var parts = tm()
         localtime_r(&seconds, &parts)
+        try read(bytes: 1 << 16)
         // One more character tells an empty result from one that doesn't fit.
         var buffer = [CChar](repeating: 0, count: 1 << 16)
         let count = strftime(&buffer, buffer.count, format.string + "x", &parts)

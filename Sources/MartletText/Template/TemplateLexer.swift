@@ -245,8 +245,10 @@ struct TemplateLexer {
             index += 1
         }
         let name = String(decoding: bytes[start..<index], as: UTF8.self)
-        let isName = name.unicodeScalars.allSatisfy {
-            $0.isASCII || $0.properties.isXIDContinue
+        let isName = name.unicodeScalars.allSatisfy { $0.isASCII || $0.properties.isXIDContinue }
+        // Names are hashed again and again.
+        guard name.utf8.count <= 128 else {
+            throw TemplateError(.syntax, "a name has more than 128 bytes", line: line)
         }
         guard isName, !name.isEmpty else {
             throw TemplateError(.syntax, "unexpected character in \(name.debugDescription)", line: line)

@@ -61,6 +61,8 @@ enum TemplateMethods {
             TemplateSignature(unsupported: ["keepends"]),
             { (e, text, _) throws(TemplateError) in
                 try e.read(bytes: text.count, by: .properties)
+                // Before they are made. A line may end in a character of three bytes.
+                try e.spend(text.bytes.count { $0 < 0x20 || $0 >= 0xc2 }, times: 64)
                 return try e.list(text.lines())
             }
         ),
@@ -104,7 +106,9 @@ enum TemplateMethods {
 
     /// Whether the value has a method of a name.
     static func has(_ name: PromptText, _ value: TemplateValue) -> Bool {
-        switch value {
+        // No method has a longer name, and long texts take long to compare.
+        guard name.count <= 64 else { return false }
+        return switch value {
         case .string: ofText[name.string] != nil
         case .dictionary: ofMapping[name.string] != nil || hidden.contains(name.string)
         default: false
@@ -184,9 +188,12 @@ extension TemplateEvaluator {
         let separator = try arguments.optionalText(0)
         let limit = try arguments.limit(1)
         try read(bytes: text.count, by: .properties)
-        guard let separator else { return try list(text.words(limit: limit)) }
+        guard let separator else {
+            try spend(min(limit, text.bytes.count { $0 <= 0x20 || $0 >= 0xc2 }), times: 64)
+            return try list(text.words(limit: limit))
+        }
         guard !separator.isEmpty else { throw fault(.type, "empty separator") }
-        try spend(text.occurrences(of: separator, limit: limit).count, times: 32)
+        try spend(text.occurrences(of: separator, limit: limit).count, times: 64)
         return try list(text.pieces(separatedBy: separator, limit: limit))
     }
 }

@@ -241,6 +241,10 @@ extension TemplateParser {
     private mutating func parseArguments() throws(TemplateError) -> TemplateArguments {
         var arguments = TemplateArguments()
         while !accept(")") {
+            // Python's own limit, once.
+            guard arguments.positional.count + arguments.named.count < 255 else {
+                throw TemplateError(.syntax, "a call has more than 255 arguments", line: line)
+            }
             if current == .symbol("*") || current == .symbol("**") {
                 throw TemplateError(.unsupported, "arguments with * are not supported", line: line)
             }

@@ -83,8 +83,8 @@ extension TemplateEvaluator {
     func applyTest(
         _ name: String, to value: TemplateValue, _ arguments: EvaluatedArguments
     ) throws(TemplateError) -> Bool {
-        guard let test = TemplateTests.all[name] else {
-            throw fault(.unsupported, "the test \(name) is not supported")
+        guard name.utf8.count <= 64, let test = TemplateTests.all[name] else {
+            throw fault(.unsupported, "the test \(PromptText(name).abbreviated) is not supported")
         }
         return try test.body(self, value, bind(arguments, test.signature, "the test \(name)"))
     }

@@ -22,9 +22,16 @@ struct SpecialTokens: Sendable {
     /// - Parameter guarded: tokens that text from a user never becomes, whatever their kind.
     init(_ vocabulary: Vocabulary, guarded: Set<Int32>) {
         for (id, kind) in vocabulary.kinds.enumerated() {
-            guard kind == .control || kind == .userDefined || kind == .unknown else { continue }
-            add(vocabulary.bytes[id], Int32(id), isOpen: kind == .userDefined && !guarded.contains(Int32(id)))
+            let bytes = vocabulary.bytes[id]
+            guard kind == .control || kind == .userDefined || kind == .unknown, bytes.count <= 1024 else { continue }
+            let isGuarded = guarded.contains(Int32(id)) || Self.looksLikeControl(bytes)
+            add(bytes, Int32(id), isOpen: kind == .userDefined && !isGuarded)
         }
+    }
+
+    /// Some files call even the tokens that begin and end turns user-defined: `<|im_start|>`.
+    private static func looksLikeControl(_ bytes: [UInt8]) -> Bool {
+        bytes.starts(with: "<|".utf8) && bytes.suffix(2).elementsEqual("|>".utf8)
     }
 
     private mutating func add(_ bytes: [UInt8], _ token: Int32, isOpen: Bool) {

@@ -31,16 +31,13 @@ public struct Tokenizer: Sendable {
         self.addsBOS = (addsBOS ?? preTokenizer.addsBOSByDefault) && bosToken != nil
         merges = try BytePairMerges(rules: rules, vocabulary: vocabulary)
         self.endTokens = endTokens.union(eosToken.map { [$0] } ?? []).union(EndTokens.known(in: vocabulary))
-        // Some files call even the tokens that end an answer user-defined; text must not become those.
-        specials = SpecialTokens(vocabulary, guarded: self.endTokens)
+        // Some files call even these tokens user-defined; text must not become those.
+        specials = SpecialTokens(vocabulary, guarded: self.endTokens.union(bosToken.map { [$0] } ?? []))
     }
 
-    /// The same tokenizer with more tokens that end an answer.
-    public func addingEndTokens(_ tokens: Set<Int32>) throws(TokenizerError) -> Tokenizer {
-        for token in tokens where !vocabulary.contains(token) {
-            throw TokenizerError(.invalidVocabulary, "the end token \(token) is not in the vocabulary")
-        }
-        return Tokenizer(self, endTokens: endTokens.union(tokens))
+    /// The same tokenizer with more tokens that end an answer. Ids outside of the vocabulary mean none.
+    public func addingEndTokens(_ tokens: Set<Int32>) -> Tokenizer {
+        Tokenizer(self, endTokens: endTokens.union(tokens.filter(vocabulary.contains)))
     }
 
     private init(_ other: Tokenizer, endTokens: Set<Int32>) {
@@ -51,7 +48,7 @@ public struct Tokenizer: Sendable {
         addsBOS = other.addsBOS
         merges = other.merges
         self.endTokens = endTokens
-        specials = SpecialTokens(vocabulary, guarded: endTokens)
+        specials = SpecialTokens(vocabulary, guarded: endTokens.union(other.bosToken.map { [$0] } ?? []))
     }
 
     /// - Parameters:
