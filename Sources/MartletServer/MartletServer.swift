@@ -51,8 +51,8 @@ public final class MartletServer: Sendable {
                     try await group.run()
                 } catch let error as IOError {
                     throw ConfigurationError(cannotListenAt: configuration.address, error)
-                } catch let error as SocketAddressError {
-                    throw ConfigurationError(cannotResolve: configuration.address, error)
+                } catch  where error is SocketAddressError || error is SocketAddressError.UnknownHost {
+                    throw ConfigurationError(cannotResolve: configuration.address)
                 }
             }
             tasks.addTask { [self] in
@@ -67,7 +67,7 @@ public final class MartletServer: Sendable {
                 await group.triggerGracefulShutdown()
             }
             try await tasks.next()
-            // Answers are complete by now; who doesn't take his is not waited for long.
+            // Answers are complete by now. Clients that haven't taken theirs have five seconds.
             tasks.addTask { try? await Task.sleep(for: .seconds(5)) }
             try await tasks.next()
             tasks.cancelAll()

@@ -35,7 +35,7 @@ struct PromptTokens: Sendable {
     let limits: ServerLimits
     private let deadline: ContinuousClock.Instant
 
-    /// - Parameter client: who goes before his turn costs nothing.
+    /// - Parameter client: nothing is done for a client that has gone.
     init(_ engine: Engine, limits: ServerLimits, for client: ClientPresence) throws {
         if client.isGone { throw ClientGone() }
         self.engine = engine

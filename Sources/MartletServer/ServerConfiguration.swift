@@ -100,11 +100,12 @@ extension ServerConfiguration.TLS {
 }
 
 extension ConfigurationError {
-    init(cannotResolve address: ServerConfiguration.Address, _ error: SocketAddressError) {
+    /// For a name that has no address.
+    init(cannotResolve address: ServerConfiguration.Address) {
         switch address {
         case .tcp(let host, let port):
             self.init(description: "can't listen at \(host):\(port): there is no address of the name \(host)")
-        case .unix(let path): self.init(description: "can't listen at \(path): \(error)")
+        case .unix(let path): self.init(description: "can't listen at \(path): it is no path for a socket")
         }
     }
 

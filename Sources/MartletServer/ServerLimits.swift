@@ -12,7 +12,7 @@ public struct ServerLimits: Equatable, Sendable {
     /// Logprobs that one answer over HTTP holds, those of its prompts in each of its samples among them.
     public var logprobEntries = 1 << 20
     /// Logprobs of all answers over HTTP that are being made at a time.
-    public var totalLogprobEntries = 4 << 20
+    public var totalLogprobEntries = 1 << 24
     /// Bytes of the prompts that one answer repeats, in each of its samples.
     public var echoBytes = 64 << 20
 
@@ -34,7 +34,7 @@ public struct ServerLimits: Equatable, Sendable {
     public var requestSeconds: Double?
     /// Seconds between two signs of life in a stream that has nothing to say.
     public var keepAliveSeconds = 10.0
-    /// Seconds that tokenizing one prompt may take.
+    /// Seconds that reading a request's texts may take: rendering and tokenizing.
     public var tokenizeSeconds = 2.0
     /// What rendering a conversation may take: expressions and statements, and bytes of text.
     public var templateSteps = TemplateBudget().steps

@@ -48,13 +48,22 @@ public enum ServerReference {
             \(neutralValues)
             `tools` are passed over where `tool_choice` is `none`; `echo` is a field of completions alone.
 
+            ## Texts and tokens
+
+            A plain prompt is the model's own language: control tokens that it spells, such as `<|im_end|>`, become those
+            tokens, unless `parse_special` is false. A message of a chat is a user's text, in which none is found. Tokens that
+            a model file calls user-defined (Hugging Face's added tokens that are not special, such as `<think>` in many
+            models) are found in both. A stop string that spells a control token stops at that token. In `logprobs` of
+            completions a token that is part of a character is called `bytes:\\xe2\\x80`, and `text_offset` is its place in
+            the text.
+
             ## Streams
 
             With `"stream": true` an answer comes as server-sent events, `data: {…}`, the last of them `data: [DONE]`. One event
             may bring several tokens. Comments (`: keep-alive`) come while there is nothing to say. What goes wrong on the way is
             an event with an `error`. A client that closes its side of the connection, even only for sending, ends its request
-            within a step; one that takes nothing for `--stall-timeout` seconds, or leaves more than `--stream-buffer-bytes`
-            of its answer unread, is cut off.
+            within a step. One that takes nothing for `--stall-timeout` seconds, while more than `--stream-buffer-bytes` wait
+            for it, is cut off; one that reads, however slowly, is not.
 
             ## Errors
 
@@ -64,11 +73,15 @@ public enum ServerReference {
             |---|---|
             | 400 | the body, a field or the prompt is not acceptable; HTTP that can't be read |
             | 401 | a key is missing or wrong |
+            | 403 | the server was called by a name that it doesn't answer to (`--allowed-host`) |
             | 404 | no such route, no such model |
+            | 405 | the route has other methods; `Allow` lists them |
             | 408 | the request took longer than `--request-timeout` |
             | 413 | the body is longer than `--max-body-bytes` |
             | 415 | the body is compressed, or no JSON |
+            | 417 | an expectation other than `100-continue` |
             | 500 | the server failed; its log says why |
+            | 501 | a transfer coding other than `chunked` |
             | 503 | the model is being loaded, the queue is full, or the server is stopping; `Retry-After` says when to come back |
 
             A connection is closed without an answer where a header, and then a body, has not come whole within

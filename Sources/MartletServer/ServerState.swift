@@ -50,7 +50,8 @@ final class ServerState: Sendable {
         guard name.utf8.count <= 1024, modelNames.contains(name) else {
             let names = modelNames.joined(separator: ", ")
             throw ServerError(
-                .notFound, "the model \(name.prefix(256).debugDescription) is not served here; \(names) is",
+                .notFound,
+                "the model \(String(decoding: name.utf8.prefix(256), as: UTF8.self).debugDescription) is not served here; \(names) is",
                 param: "model",
                 code: "model_not_found")
         }

@@ -97,14 +97,14 @@ final class TextPool: Sendable {
         let timer = DispatchSource.makeTimerSource(queue: .global())
         timer.schedule(deadline: .now() + seconds + Self.grace)
         timer.setEventHandler { [self] in
-            guard watched.abandon() else { return }
+            guard watched.settle() else { return }
             job.abandon(.textTimedOut)
             replaceThread()
         }
         timer.activate()
         job.work()
         timer.cancel()
-        guard !watched.finish() else { return true }
+        guard !watched.settle() else { return true }
         // It was given up and has ended after all. The thread goes on if none took its place.
         return state.withLock { state in
             state.stuck -= 1
@@ -133,8 +133,8 @@ final class TextPool: Sendable {
 private final class WatchedJob: Sendable {
     private let isSettled = Atomic<Bool>(false)
 
-    func finish() -> Bool { !isSettled.exchange(true, ordering: .acquiringAndReleasing) }
-    func abandon() -> Bool { !isSettled.exchange(true, ordering: .acquiringAndReleasing) }
+    /// Whether this is the first of the two.
+    func settle() -> Bool { !isSettled.exchange(true, ordering: .acquiringAndReleasing) }
 }
 
 /// A continuation of which the first result counts.

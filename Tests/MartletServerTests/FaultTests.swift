@@ -181,7 +181,7 @@ extension LiveServerTests {
             for field in [
                 #""top_p":0"#, #""max_tokens":-1"#, #""model":"""#, #""stream_options":{}"#,
                 #""seed":18446744073709551615"#,
-                #""seed":-9223372036854775808"#, #""stream_options":{"include_usage":false}"#,
+                #""seed":-9223372036854775808"#, #""seed":-1"#, #""stream_options":{"include_usage":false}"#,
             ] {
                 let body = #"{"prompt":"a","stop":["e"],"ignore_eos":false,\#(field)}"#
                 let answer = try await server.post("/v1/completions", body)
@@ -473,7 +473,10 @@ extension LiveServerTests {
                 try await second.run { try await Engine.load(model) }
             }
             #expect(error?.description.contains("in use") == true)
-            #expect(FileManager.default.fileExists(atPath: path))
+            #expect(
+                FileManager.default.fileExists(atPath: path) && FileManager.default.fileExists(atPath: path + ".lock"))
+            // A third one is refused like the second.
+            #expect(throws: ConfigurationError.self) { try SocketClaim(path) }
             first.shutDown()
             try await task.value
             #expect(

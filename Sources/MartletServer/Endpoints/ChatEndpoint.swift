@@ -43,9 +43,10 @@ struct ChatEndpoint: Sendable {
         let body = try JSONParser.parse(bytes, maximumDepth: server.limits.jsonDepth)
         var request = try ChatRequest(body, defaults: server.sampling, limits: server.limits)
         try server.settle(&request.common, with: texts)
-        let tokens = try texts.tokens(of: request.messages)
+        let tokens: [Int32]
         let entries: Int
         do {
+            tokens = try texts.tokens(of: request.messages)
             entries = try server.limits.check(logprobs: request.common, prompts: [tokens.count], in: engine)
         } catch { throw request.common.renamed(error) }
         return Prepared(

@@ -13,8 +13,9 @@ struct TokenEndpoints: Sendable {
         let client = try await context.client
         let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let (limits, parsesSpecials) = (server.limits, server.parsesSpecials)
-        let tokens = try await server.text.run {
+        let tokens = try await server.text.run { [server] in
             let body = try TokenizeRequest(JSONParser.parse(bytes, maximumDepth: limits.jsonDepth))
+            _ = try server.servedName(body.model)
             let texts = try PromptTokens(engine, limits: limits, for: client)
             if let messages = body.messages { return try texts.tokens(of: messages) }
             return try texts.tokens(
@@ -33,8 +34,10 @@ struct TokenEndpoints: Sendable {
         let tokenizer = model.tokenizer
         let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let depth = server.limits.jsonDepth
-        let text = try await server.text.run {
-            let tokens = try DetokenizeRequest(JSONParser.parse(bytes, maximumDepth: depth)).tokens
+        let text = try await server.text.run { [server] in
+            let body = try DetokenizeRequest(JSONParser.parse(bytes, maximumDepth: depth))
+            _ = try server.servedName(body.model)
+            let tokens = body.tokens
             guard tokens.count <= model.maxModelLength else {
                 throw ServerError.invalid("tokens", "tokens has more ids than the context's \(model.maxModelLength)")
             }

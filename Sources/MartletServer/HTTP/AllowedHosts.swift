@@ -8,15 +8,18 @@ struct AllowedHosts: Sendable {
     /// nil allows all.
     private let names: Set<String>?
 
-    /// - Parameter names: those beside the machine's own; `*` allows all.
     init(_ configuration: ServerConfiguration) {
-        guard case .tcp(let host, _) = configuration.address, Self.loopback.contains(host),
+        guard case .tcp(let host, _) = configuration.address, Self.isLoopback(host.lowercased()),
             configuration.apiKeys.isEmpty, !configuration.allowedHosts.contains("*")
         else {
             names = nil
             return
         }
-        names = Set((Self.loopback + configuration.allowedHosts).map { $0.lowercased() })
+        names = Set((Self.loopback + [host, "[\(host)]"] + configuration.allowedHosts).map { $0.lowercased() })
+    }
+
+    private static func isLoopback(_ host: String) -> Bool {
+        loopback.contains(host) || host.hasPrefix("127.") || host == "0:0:0:0:0:0:0:1"
     }
 
     private static let loopback = ["localhost", "127.0.0.1", "::1", "[::1]"]

@@ -69,8 +69,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         switch unwrapInboundIn(data) {
         case .head(let head):
             isReading = true
-            registry.setIdle(false, context.channel)
-            limitReading(context)
+            if !isReserve { registry.setIdle(false, context.channel) }
+            // Behind an answer that is being made nobody reads a body yet.
+            if exchanges.isEmpty { limitReading(context) }
             context.fireChannelRead(wrapInboundOut(.head(admit(head))))
         case .body:
             // A client that sends its body all the same waits for nothing.
@@ -78,6 +79,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             context.fireChannelRead(data)
         case .end:
             isReading = false
+            // A body without a byte is whole: its client waits for nothing.
+            if !exchanges.isEmpty { exchanges[exchanges.count - 1].awaitsContinue = false }
             expectRequest(context)
             context.fireChannelRead(data)
         }
@@ -93,7 +96,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         let stopsParsing = head.method == .CONNECT || head.headers.contains(name: "upgrade")
         let keepsAlive =
             !isHTTP10 && head.isKeepAlive && !stopsParsing && !isDraining && refusal?.closesConnection != true
-        // What reads requests one after the other looks at this field alone.
+        // Hummingbird's loop decides by this field whether it reads another request.
         if !keepsAlive { head.headers.replaceOrAdd(name: "connection", value: "close") }
         let expectations = head.headers[canonicalForm: "expect"].map { $0.lowercased() }
         exchanges.append(
@@ -124,10 +127,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .end:
             let exchange = exchanges.popFirst()
             // An answer may come before its request is whole; the request's time goes on then.
-            if !isReading { expectRequest(context) }
-            if exchanges.isEmpty { registry.setIdle(true, context.channel) }
+            if !isReading { expectRequest(context) } else if !exchanges.isEmpty { limitReading(context) }
+            if exchanges.isEmpty, isOpen, !isReserve { registry.setIdle(true, context.channel) }
             context.write(data, promise: promise)
-            // A body that nobody asked for must not be read as the next request.
+            // The client may still send the body that it announced. It must not be read as a request.
             if exchange?.awaitsContinue == true {
                 context.flush()
                 context.close(mode: .output, promise: nil)
@@ -143,7 +146,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         guard exchanges[0].keepsAlive else {
             return head.headers.replaceOrAdd(name: "connection", value: "close")
         }
-        // Who believes it leaves before the connection is closed.
+        // A client that believes it leaves before we close.
         let seconds = max(1, Int(Double(readTime.nanoseconds) / 1e9) - 1)
         head.headers.replaceOrAdd(name: "keep-alive", value: "timeout=\(seconds)")
     }
@@ -184,7 +187,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         presence.lose()
         guard isOpen else { return }
         isOpen = false
-        registry.close(context.channel)
+        registry.close(context.channel, isFull: !isReserve)
     }
 
     // MARK: Times

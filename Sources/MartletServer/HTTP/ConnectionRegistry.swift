@@ -13,8 +13,10 @@ final class ConnectionRegistry: Sendable {
     static let reserve = 32
 
     private struct State {
-        var count = 0
-        /// Connections without an open request, longest first.
+        /// Connections that may ask for anything, and all together.
+        var full = 0
+        var all = 0
+        /// Full connections without an open request, longest first.
         var idle: OrderedDictionary<ObjectIdentifier, any Channel> = [:]
     }
 
@@ -27,29 +29,39 @@ final class ConnectionRegistry: Sendable {
     ///
     /// - Returns: false if there are too many and none of them is idle: then it may ask for little.
     func open(_ channel: any Channel) -> Bool {
-        let (hasRoom, victim) = state.withLock { state -> (Bool, (any Channel)?) in
-            state.count += 1
-            defer { state.idle[ObjectIdentifier(channel)] = channel }
-            guard state.count > limit else { return (true, nil) }
-            guard let victim = state.idle.values.first else { return (false, nil) }
-            state.idle.removeFirst()
+        let (isFull, victim) = state.withLock { state -> (Bool, (any Channel)?) in
+            state.all += 1
+            var victim: (any Channel)?
+            if state.full >= limit {
+                guard let oldest = state.idle.values.first else { return (false, nil) }
+                state.idle.removeFirst()
+                victim = oldest
+            }
+            state.full += 1
+            state.idle[ObjectIdentifier(channel)] = channel
             return (true, victim)
         }
         victim?.pipeline.fireUserInboundEventTriggered(CloseIfIdle())
-        return hasRoom
+        return isFull
     }
 
+    /// Notes whether a full connection has an open request.
     func setIdle(_ isIdle: Bool, _ channel: any Channel) {
-        state.withLock { state in
+        let closes = state.withLock { state -> Bool in
             let id = ObjectIdentifier(channel)
-            guard (state.idle[id] == nil) == isIdle else { return }
+            guard (state.idle[id] == nil) == isIdle else { return false }
+            // While the reserve is needed, what becomes idle makes room for it.
+            guard !isIdle || state.all <= limit else { return true }
             state.idle[id] = isIdle ? channel : nil
+            return false
         }
+        if closes { channel.pipeline.fireUserInboundEventTriggered(CloseIfIdle()) }
     }
 
-    func close(_ channel: any Channel) {
+    func close(_ channel: any Channel, isFull: Bool) {
         state.withLock { state in
-            state.count -= 1
+            state.all -= 1
+            if isFull { state.full -= 1 }
             state.idle[ObjectIdentifier(channel)] = nil
         }
     }

@@ -48,7 +48,7 @@ struct EventStream {
 
     /// A comment, which clients pass over, where nothing was sent for a while.
     mutating func keepAlive() async throws {
-        // Asked twice in that time: once is early.
+        // The heartbeat comes twice in that time, so three quarters of it are enough.
         guard ContinuousClock.now - lastWrite >= quietTime * 0.75 else { return }
         try await writer.write(ByteBuffer(string: ": keep-alive\n\n"))
         lastWrite = .now

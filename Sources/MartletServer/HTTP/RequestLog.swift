@@ -26,9 +26,9 @@ struct RequestLog: Sendable {
         do {
             response = try await respond(context)
         } catch let error as HTTPParserError where error != .invalidEOFState {
-            // No HTTP: the connection answers that and ends.
+            // The request is no HTTP. Hummingbird answers 400 and closes.
             throw error
-        } catch  where error is ClientGone || !context.isConnected {
+        } catch  where error is ClientGone || error is HTTPParserError || !context.isConnected {
             metrics.countDisconnected()
             // Nobody reads it; 499 is what proxies log then.
             response = Response(status: HTTPResponse.Status(code: 499, reasonPhrase: "Client Closed Request"))

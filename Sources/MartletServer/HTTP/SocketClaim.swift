@@ -9,6 +9,8 @@ import Glibc
 final class SocketClaim: Sendable {
     private let lock: Int32
     private let path: String
+    /// Whether the claim was made: the lock of another server must not be removed.
+    private let isHeld: Bool
 
     /// - Throws: if another program listens at the path, or if nothing can.
     init(_ path: String) throws(ConfigurationError) {
@@ -25,16 +27,15 @@ final class SocketClaim: Sendable {
         }
         self.path = path + ".lock"
         lock = open(self.path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard lock >= 0 else { throw fault(String(cString: strerror(errno))) }
-        guard flock(lock, LOCK_EX | LOCK_NB) == 0, !Self.isAnswered(path) else {
-            close(lock)
-            throw fault("it is in use by another program; stop that one or choose another path")
-        }
+        let reason = String(cString: strerror(errno))
+        isHeld = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0 && !Self.isAnswered(path)
+        guard lock >= 0 else { throw fault(reason) }
+        guard isHeld else { throw fault("it is in use by another program; stop that one or choose another path") }
     }
 
     deinit {
-        unlink(path)
-        close(lock)
+        if isHeld { unlink(path) }
+        if lock >= 0 { close(lock) }
     }
 
     /// Whether somebody listens there who knows nothing of the lock.

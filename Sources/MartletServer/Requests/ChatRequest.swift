@@ -65,6 +65,7 @@ struct ChatRequest: Sendable {
                 FieldValue(name: "\(name).\(field)", json: object[field] ?? .null)
             }
             let role = try value("role").name(ofAtMost: 64)
+            if role == "tool" { throw .unsupported("\(name).role") }
             guard Self.roles.contains(role) else {
                 throw .invalid("\(name).role", "\(role.debugDescription) is no role; \(roleList) are")
             }

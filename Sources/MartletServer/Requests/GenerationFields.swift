@@ -49,7 +49,7 @@ struct GenerationFields: Sendable {
         RequestField("min_p", .number, "Keeps tokens at least this fraction as likely as the likeliest.") {
             (value, target) throws(ServerError) in target.sampling.minP = try value.number()
         },
-        RequestField("seed", .integer, "The same seed draws the same answer.") {
+        RequestField("seed", .integer, "The same seed draws the same answer; -1 is none.") {
             (value, target) throws(ServerError) in
             target.sampling.seed = try value.seed()
         },

@@ -79,9 +79,10 @@ struct FieldValue: Sendable {
         }
     }
 
-    /// 64 bits of either sign.
-    func seed() throws(ServerError) -> UInt64 {
+    /// 64 bits of either sign; nil for -1, which asks for a random one.
+    func seed() throws(ServerError) -> UInt64? {
         if case .unsigned(let value) = json { return value }
+        if json == .integer(-1) { return nil }
         return UInt64(bitPattern: Int64(try integer()))
     }
 

@@ -4,6 +4,7 @@ import MartletText
 
 /// The body of `/tokenize`: a text, or a conversation.
 struct TokenizeRequest: Sendable {
+    var model: String?
     var prompt: String?
     var messages: [ChatMessage]?
     var addsSpecialTokens = true
@@ -27,7 +28,9 @@ struct TokenizeRequest: Sendable {
             (value, target) throws(ServerError) in target.parsesSpecials = try value.bool()
         },
         RequestField("model", .string, "As in completions.") {
-            (value, target) throws(ServerError) in _ = try value.name()
+            (value, target) throws(ServerError) in
+            let name = try value.string()
+            target.model = name.isEmpty ? nil : name
         },
     ]
 
@@ -43,6 +46,7 @@ struct TokenizeRequest: Sendable {
 
 /// The body of `/detokenize`.
 struct DetokenizeRequest: Sendable {
+    var model: String?
     var tokens: [Int32] = []
 
     static let fields: [RequestField<DetokenizeRequest>] = [
@@ -50,7 +54,9 @@ struct DetokenizeRequest: Sendable {
             (value, target) throws(ServerError) in target.tokens = try value.tokens()
         },
         RequestField("model", .string, "As in completions.") {
-            (value, target) throws(ServerError) in _ = try value.name()
+            (value, target) throws(ServerError) in
+            let name = try value.string()
+            target.model = name.isEmpty ? nil : name
         },
     ]
 

@@ -8,6 +8,7 @@ enum UnsupportedFields {
     /// Each with the values that ask for nothing.
     static let neutralValues: [String: [JSONValue]] = [
         "add_generation_prompt": [true],
+        "add_special_tokens": [false],
         "audio": [],
         "best_of": [1],
         "cache_prompt": [true],
@@ -72,6 +73,8 @@ enum UnsupportedFields {
                 code: "unknown_parameter")
         }
         if neutral.contains(value) { return }
+        // As many as are drawn: none is left out.
+        if name == "best_of", value == body["n"] { return }
         // Tools that must not be called are nothing but words.
         if name == "tools", body["tool_choice"] == "none" { return }
         throw .unsupported(name)
