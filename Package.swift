@@ -104,7 +104,7 @@ let package = Package(
         .testTarget(
             name: "MartletCLITests",
             dependencies: [
-                "MartletCLI", "Martlet", "MartletBench",
+                "MartletCLI", "Martlet", "MartletBench", "MartletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(name: "CompareTests", dependencies: ["compare", "MartletClient"]),

@@ -18,12 +18,36 @@ struct ModelPath: ExpressibleByArgument {
             ? URL(filePath: argument).deletingPathExtension().lastPathComponent : argument.lowercased()
     }
 
+    /// What to give instead of a folder.
+    private var folderMessage: String {
+        let files = ((try? FileManager.default.contentsOfDirectory(atPath: argument)) ?? []).sorted()
+        let models = files.filter { $0.lowercased().hasSuffix(".gguf") }
+        if !models.isEmpty {
+            return
+                "\(argument) is a folder; give one of the GGUF files in it: \(models.prefix(5).joined(separator: ", "))"
+        }
+        return "\(argument) is a folder without a GGUF file; give the path of one"
+            + (files.contains { $0.hasSuffix(".safetensors") }
+                ? ", made of its safetensors by llama.cpp's convert_hf_to_gguf.py" : "")
+    }
+
     /// The file: the argument itself, or a short name's in `Models/` here, in the package, or where `make install` puts it.
     func resolve() throws -> String {
-        if FileManager.default.fileExists(atPath: argument) { return argument }
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: argument, isDirectory: &isFolder) {
+            // A config.json's folder is enough for random weights.
+            let hasConfiguration = FileManager.default.fileExists(
+                atPath: URL(filePath: argument).appending(path: "config.json").path)
+            guard isFolder.boolValue, !hasConfiguration else { return argument }
+            throw InputError(folderMessage)
+        }
         guard let fileName = Self.shortNames[argument.lowercased()] else {
             let names = Self.shortNames.keys.sorted().joined(separator: ", ")
-            throw InputError("there is no file \(argument), and it is no short name either (\(names))")
+            let isHubName = argument.split(separator: "/", omittingEmptySubsequences: false).count == 2
+            throw InputError(
+                "there is no file \(argument), and it is no short name either (\(names))"
+                    + (isHubName && !argument.hasPrefix(".")
+                        ? "; models are not downloaded: fetch a GGUF file of it yourself and give its path" : ""))
         }
         var folder = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         let shared = folder.deletingLastPathComponent().appending(path: "share/martlet")

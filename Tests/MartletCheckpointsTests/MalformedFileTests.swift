@@ -91,9 +91,6 @@ private let badFiles: [BadFile] = [
     BadFile("F7 alignment 13", .invalidAlignment) { $0.add("general.alignment", UInt32(13)) },
     BadFile("F7 alignment 24", .invalidAlignment) { $0.add("general.alignment", UInt32(24)) },
     BadFile("F7 alignment of the wrong type", .wrongMetadataType) { $0.add("general.alignment", "32") },
-    BadFile("F8 Q4_K", .unsupportedTensorType, at: 45) {
-        $0.add(tensor: "t", dimensions: [256], type: 12, data: f32Data)
-    },
     BadFile("F8 type 99", .unsupportedTensorType, at: 45) {
         $0.add(tensor: "t", dimensions: [8], type: 99, data: f32Data)
     },

@@ -11,6 +11,8 @@ package struct RequestValidator: Sendable {
     package let vocabularySize: Int
     /// The model's own.
     package let endTokens: Set<Int32>
+    /// Tokens that fill a vocabulary up and were never trained: none is drawn.
+    private let unusedTokens: Set<Int32>
     /// nil where there is no text.
     private let tokenizer: Tokenizer?
 
@@ -20,6 +22,7 @@ package struct RequestValidator: Sendable {
         self.vocabularySize = vocabularySize
         self.endTokens = endTokens
         tokenizer = nil
+        unusedTokens = []
     }
 
     package init(limits: RequestLimits, maxModelLength: Int, vocabularySize: Int, tokenizer: Tokenizer) {
@@ -28,6 +31,8 @@ package struct RequestValidator: Sendable {
         self.vocabularySize = vocabularySize
         self.tokenizer = tokenizer
         endTokens = tokenizer.endTokens
+        unusedTokens = Set(
+            tokenizer.vocabulary.kinds.enumerated().lazy.filter { $1 == .unused }.map { Int32($0.offset) })
     }
 
     /// - Parameter firstScoredPosition: where scoring begins in prompts whose logprobs are asked for.
@@ -56,16 +61,16 @@ package struct RequestValidator: Sendable {
         let stopTokens = listedStops.union(spelledStops.keys)
         // Until then not even those of the model that the request ignores.
         let earlyTokens = sampling.minTokens > 0 ? stopTokens.union(endTokens) : []
-        let allowed = sampling.allowedTokenIDs.map(Set.init)
+        let allowed = sampling.allowedTokenIDs.map { Set($0).subtracting(unusedTokens) }
         if let allowed {
             let usable = allowed.subtracting(earlyTokens)
-            try require(!usable.isEmpty, "allowed_token_ids", "leaves no token before min_tokens is reached")
+            try require(!usable.isEmpty, "allowed_token_ids", "leaves no token that can be drawn")
         }
         return ValidatedRequest(
             request, maxTokens: maxTokens, stopTokens: stopTokens, spelledStops: spelledStops, earlyTokens: earlyTokens,
             scoredPositions: sampling.promptLogprobs == nil
                 ? 0..<0 : firstScoredPosition..<max(firstScoredPosition, request.promptTokens.count - 1),
-            allowedTokens: allowed.map(mask), row: row(sampling))
+            allowedTokens: allowed.map(mask) ?? drawableTokens, row: row(sampling))
     }
 
     private func require(_ condition: Bool, _ field: String, _ message: String) throws(EngineError) {
@@ -176,6 +181,16 @@ package struct RequestValidator: Sendable {
         row.presencePenalty = sampling.presencePenalty
         row.frequencyPenalty = sampling.frequencyPenalty
         return row
+    }
+
+    /// All tokens but the unused ones; nil where there are none of those.
+    private var drawableTokens: [UInt64]? {
+        guard !unusedTokens.isEmpty else { return nil }
+        var words = [UInt64](repeating: .max, count: (vocabularySize + 63) / 64)
+        for token in unusedTokens where Int(token) < vocabularySize {
+            words[Int(token) / 64] &= ~(1 << UInt64(token % 64))
+        }
+        return words
     }
 
     private func mask(_ tokens: Set<Int32>) -> [UInt64] {

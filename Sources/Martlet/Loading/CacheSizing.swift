@@ -54,9 +54,18 @@ struct CacheSizing {
         }
         let blockBytes = try device.byteCount(of: layout(blockCount: 1, on: device))
         if let bytes = options.kvCacheMemoryBytes {
-            guard bytes >= blockBytes, bytes / blockBytes <= most else {
+            guard bytes >= blockBytes else {
                 throw error(
-                    "kv_cache_memory_bytes is \(bytes); a block takes \(blockBytes), and there may be 1 to \(most)",
+                    "kv_cache_memory_bytes is \(bytes), less than a block of the cache takes (\(blockBytes))",
+                    field: "kv_cache_memory_bytes")
+            }
+            if let free = device.freeMemory, bytes > free {
+                throw error(
+                    "kv_cache_memory_bytes is \(bytes), but \(free) bytes are free", field: "kv_cache_memory_bytes")
+            }
+            guard bytes / blockBytes <= most else {
+                throw error(
+                    "kv_cache_memory_bytes is \(bytes); more than \(most * blockBytes) can't be used",
                     field: "kv_cache_memory_bytes")
             }
             return bytes / blockBytes

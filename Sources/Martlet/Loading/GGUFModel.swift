@@ -14,7 +14,11 @@ struct GGUFModel: ModelSource {
 
     init(_ path: String) throws {
         file = try GGUFFile(path: path)
-        blueprint = try ModelBlueprint(of: file)
+        do { blueprint = try ModelBlueprint(of: file) } catch {
+            // Rather all that stands in the way than the first of it.
+            try ModelObstacles.check(file)
+            throw error
+        }
         let fileName = URL(filePath: path).deletingPathExtension().lastPathComponent
         name = try file.contents.string("general.name") ?? fileName
     }
@@ -22,7 +26,12 @@ struct GGUFModel: ModelSource {
     var configuration: DecoderConfiguration { blueprint.configuration }
     var programs: DecoderPrograms { blueprint.programs }
     var matrixType: ElementType { blueprint.matrixType }
-    func tokenizer() throws -> Tokenizer { try Tokenizer(of: file) }
+    func tokenizer() throws -> Tokenizer {
+        do { return try Tokenizer(of: file) } catch {
+            try ModelObstacles.check(file)
+            throw error
+        }
+    }
 
     func chatTemplateSource() throws -> String? { try file.contents.string("tokenizer.chat_template") }
 

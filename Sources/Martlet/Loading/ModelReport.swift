@@ -4,6 +4,7 @@ import MartletCPU
 public import MartletCheckpoints
 import MartletCompute
 import MartletModels
+import MartletText
 
 /// What a model file holds, and what running it needs.
 public struct ModelReport: Encodable, Sendable {
@@ -45,10 +46,14 @@ public struct ModelReport: Encodable, Sendable {
     public let metadata: [Metadata]
     public let tensors: [TensorEntry]
     public let quantization: [Quantization]
+    /// Tensors of types that can't be read, by type.
+    public let unsupportedTensors: [String: Int]
     /// nil where the model can't be loaded.
     public let memory: Memory?
-    /// Why it can't be.
-    public let problem: String?
+    /// Why it can't be: all that stands in the way.
+    public let problems: [String]
+    /// Why its chat template can't be read, and what of it will be missed.
+    public let templateProblems: [String]
 
     public init(of file: GGUFFile) {
         let header = file.contents
@@ -70,12 +75,19 @@ public struct ModelReport: Encodable, Sendable {
                 type: type.rawValue, tensors: tensors.count, parameters: count(tensors),
                 bytes: tensors.reduce(0) { $0 + $1.range.count })
         }.sorted { $0.bytes > $1.bytes }
+        unsupportedTensors = header.unsupportedTensors.mapValues(\.count)
+        var problems = ModelObstacles.of(file)
+        var memory: Memory?
+        if problems.isEmpty {
+            do { memory = try Self.memory(of: file) } catch { problems = ["\(error)"] }
+        }
+        self.problems = problems
+        self.memory = memory
         do {
-            memory = try Self.memory(of: file)
-            problem = nil
+            let source = try header.string("tokenizer.chat_template")
+            templateProblems = try source.map { try ChatTemplate($0).missing.map { "\($0)" } } ?? []
         } catch {
-            memory = nil
-            problem = "\(error)"
+            templateProblems = ["\(error)"]
         }
     }
 

@@ -21,7 +21,13 @@ extension Tokenizer {
             return token
         }
         // Ends of turns and of messages end an answer, too. Some files list several ends.
-        var endTokens = try Set([token("eot_token_id"), token("eom_token_id")].compactMap { $0 })
+        // Ids outside of the vocabulary mean none.
+        var endTokens = Set<Int32>()
+        for name in ["eot_token_id", "eom_token_id"] {
+            if let id = try header.count("\(prefix).\(name)"), let token = Int32(exactly: id) {
+                endTokens.insert(token)
+            }
+        }
         if let list = try header.array("\(prefix).eos_token_ids") { endTokens.formUnion(try file.integers(list)) }
         let spellings = try header.required(header.array("\(prefix).tokens"), "\(prefix).tokens")
         let merges = try header.required(header.array("\(prefix).merges"), "\(prefix).merges")
@@ -32,6 +38,6 @@ extension Tokenizer {
             vocabulary: vocabulary, merges: file.strings(merges),
             preTokenizer: PreTokenizer(named: header.name("\(prefix).pre") ?? "gpt-2"),
             bosToken: token("bos_token_id"), eosToken: token("eos_token_id"),
-            endTokens: endTokens, addsBOS: header.bool("\(prefix).add_bos_token"))
+            endTokens: endTokens.filter(vocabulary.contains), addsBOS: header.bool("\(prefix).add_bos_token"))
     }
 }

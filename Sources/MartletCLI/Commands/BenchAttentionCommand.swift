@@ -33,34 +33,34 @@ struct BenchAttentionCommand: ParsableCommand {
     @Option(help: "One more sequence in each step, as QUERYxKV: 16x16 is a prompt of 16 tokens.")
     var beside: Shape?
 
-    @Option(help: "Query heads.")
+    @Option(parsing: .unconditional, help: "Query heads.")
     var numHeads = 9
 
-    @Option(help: "KV heads.")
+    @Option(parsing: .unconditional, help: "KV heads.")
     var numKvHeads = 3
 
-    @Option(help: "Elements of a head.")
+    @Option(parsing: .unconditional, help: "Elements of a head.")
     var headSize = 64
 
     @Option(help: "What the cache keeps.")
     var kvCacheDtype = CacheDtype.auto
 
-    @Option(help: "Tokens in a cache block.")
+    @Option(parsing: .unconditional, help: "Tokens in a cache block.")
     var blockSize = 16
 
     @Option(help: "Where a sequence's blocks lie: random or ascending.")
     var blocks = AttentionWorkload.BlockOrder.random
 
-    @Option(help: "Keys that a query sees, itself included; all by default.")
+    @Option(parsing: .unconditional, help: "Keys that a query sees, itself included; all by default.")
     var window: Int?
 
     @Option(help: "Launches to time in turn: unified, split, auto.")
     var launch = ArgumentList<AttentionLaunch>([.unified, .split])
 
-    @Option(help: "Timed runs.")
+    @Option(parsing: .unconditional, help: "Timed runs.")
     var numIters = 15
 
-    @Option(help: "Runs before them.")
+    @Option(parsing: .unconditional, help: "Runs before them.")
     var numItersWarmup = 2
 
     @Option(help: "A file for the figures.", completion: .file())

@@ -19,19 +19,19 @@ struct BenchLatencyCommand: AsyncParsableCommand {
     @Option(help: "Tokens of a prompt; a list is measured one after the other.")
     var inputLen = Numbers([32])
 
-    @Option(help: "Tokens of an answer.")
+    @Option(parsing: .unconditional, help: "Tokens of an answer.")
     var outputLen = 128
 
-    @Option(help: "Requests in a batch.")
+    @Option(parsing: .unconditional, help: "Requests in a batch.")
     var batchSize = 8
 
-    @Option(help: "Runs before those that count.")
+    @Option(parsing: .unconditional, help: "Runs before those that count.")
     var numItersWarmup = 10
 
-    @Option(help: "Runs that count.")
+    @Option(parsing: .unconditional, help: "Runs that count.")
     var numIters = 30
 
-    @Option(help: "Of the prompts.")
+    @Option(parsing: .unconditional, help: "Of the prompts.")
     var seed: UInt64 = 0
 
     func validate() throws {

@@ -16,7 +16,7 @@ struct BenchLimitsCommand: ParsableCommand {
 
     @OptionGroup var device: DeviceOptions
 
-    @Option(help: "Samples of each limit.")
+    @Option(parsing: .unconditional, help: "Samples of each limit.")
     var numIters = 30
 
     @Option(help: "Bytes to read, such as 1G; 256 MB by default.")

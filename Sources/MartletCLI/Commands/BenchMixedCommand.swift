@@ -21,28 +21,30 @@ struct BenchMixedCommand: AsyncParsableCommand {
     @Option(help: "Tokens of the long prompt; a list is measured one after the other.")
     var longLen = Numbers([4096])
 
-    @Option(help: "Tokens of the long request's answer.")
+    @Option(parsing: .unconditional, help: "Tokens of the long request's answer.")
     var outputLen = 100
 
-    @Option(help: "Short requests; as many as --output-len by default.")
+    @Option(parsing: .unconditional, help: "Short requests; as many as --output-len by default.")
     var numPrompts: Int?
 
-    @Option(help: "Tokens of a short prompt.")
+    @Option(parsing: .unconditional, help: "Tokens of a short prompt.")
     var shortLen = 5
 
     @Option(help: "Whether the cache holds the long prompt when it comes: cold, warm, or a list of both.")
     var prefix = ArgumentList<PrefixState>([.cold, .warm])
 
-    @Option(help: "Runs before those that count; warm ones have at least one.")
+    @Option(parsing: .unconditional, help: "Runs before those that count; warm ones have at least one.")
     var numItersWarmup = 1
 
-    @Option(help: "Runs that count.")
+    @Option(parsing: .unconditional, help: "Runs that count.")
     var numIters = 5
 
-    @Option(help: "Cold runs that count, where those are to be fewer: they read the whole long prompt each.")
+    @Option(
+        parsing: .unconditional,
+        help: "Cold runs that count, where those are to be fewer: they read the whole long prompt each.")
     var numItersCold: Int?
 
-    @Option(help: "Of the prompts.")
+    @Option(parsing: .unconditional, help: "Of the prompts.")
     var seed: UInt64 = 0
 
     private var shortCount: Int { numPrompts ?? outputLen }

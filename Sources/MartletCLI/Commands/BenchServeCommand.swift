@@ -31,7 +31,7 @@ struct BenchServeCommand: AsyncParsableCommand {
     var backend = Backend.openai
     @Option(help: "The server, without /v1; in place of --host and --port.") var baseUrl: String?
     @Option(help: "The server's address.") var host = "127.0.0.1"
-    @Option(help: "The server's port.") var port = 8000
+    @Option(parsing: .unconditional, help: "The server's port.") var port = 8000
     @Option(help: "The path that is asked, where it isn't OpenAI's.") var endpoint: String?
     @Option(help: "What the server calls the model; the first that it lists by default.") var servedModelName: String?
     @Option(help: "The server's API key; the environment's OPENAI_API_KEY by default.") var apiKey: String?
@@ -41,7 +41,7 @@ struct BenchServeCommand: AsyncParsableCommand {
 
     @Flag(name: .customLong("ignore-eos"), help: "Answers are as long as was asked for, whatever the model says.")
     var ignoreEOS = false
-    @Option(help: "Of the answers; 0 always takes the likeliest token.") var temperature = 0.0
+    @Option(parsing: .unconditional, help: "Of the answers; 0 always takes the likeliest token.") var temperature = 0.0
 
     @Option(help: "Measures whose percentiles are told: ttft, tpot, itl, e2el.")
     var percentileMetrics = ArgumentList(ServingReport.Measure.allCases)
@@ -183,7 +183,11 @@ struct BenchServeCommand: AsyncParsableCommand {
                 return servedModelName ?? first
             } catch {
                 guard ContinuousClock.now < deadline else {
-                    let question = error is OpenAIClient.Failure ? "" : "; is it running there?"
+                    let isRefused = "\(error)".contains("answered 401") || "\(error)".contains("answered 403")
+                    let question =
+                        isRefused
+                        ? "; give its key by --api-key or OPENAI_API_KEY"
+                        : error is OpenAIClient.Failure ? "" : "; is it running there?"
                     throw InputError("\(url) doesn't answer as an OpenAI-compatible server (\(error))\(question)")
                 }
                 try await Task.sleep(for: .seconds(0.5))

@@ -19,7 +19,7 @@ struct BenchThroughputCommand: AsyncParsableCommand {
 
     @OptionGroup var load: LoadOptions
 
-    @Option(help: "Requests.")
+    @Option(parsing: .unconditional, help: "Requests.")
     var numPrompts = 32
 
     @Option(
@@ -33,7 +33,7 @@ struct BenchThroughputCommand: AsyncParsableCommand {
     var outputLen: Numbers?
 
     @Option(
-        name: [.long, .customLong("random-prefix-len")],
+        name: [.long, .customLong("random-prefix-len")], parsing: .unconditional,
         help: "Tokens that all random prompts begin with, before theirs.")
     var prefixLen = 0
 
@@ -43,13 +43,13 @@ struct BenchThroughputCommand: AsyncParsableCommand {
     @Option(help: "The ShareGPT file.", completion: .file())
     var datasetPath: String?
 
-    @Option(name: .customLong("n"), help: "Answers to each prompt.")
+    @Option(name: .customLong("n"), parsing: .unconditional, help: "Answers to each prompt.")
     var samples = 1
 
-    @Option(help: "Of prompts and answers.")
+    @Option(parsing: .unconditional, help: "Of prompts and answers.")
     var seed: UInt64 = 0
 
-    @Option(help: "Requests before the measurement, one after the other.")
+    @Option(parsing: .unconditional, help: "Requests before the measurement, one after the other.")
     var numWarmups = 1
 
     @Option(help: "A file for the figures.", completion: .file())

@@ -15,13 +15,15 @@ struct ChatCommand: AsyncParsableCommand {
 
     @OptionGroup var load: LoadOptions
 
+    @OptionGroup var template: ChatTemplateOptions
+
     @Option(help: "A system message that stands before the conversation.")
     var system: String?
 
     @OptionGroup var sampling: SamplingOptions
 
     func run() async throws {
-        let run = try await load.loadEngine()
+        let run = try await load.loadEngine(template)
         try await converse(with: run.engine)
         try await run.finish()
     }

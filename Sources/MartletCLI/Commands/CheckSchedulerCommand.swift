@@ -12,10 +12,10 @@ struct CheckSchedulerCommand: ParsableCommand {
             --histories 1 --seed SEED runs it again.
             """)
 
-    @Option(help: "Histories to run.")
+    @Option(parsing: .unconditional, help: "Histories to run.")
     var histories = 2000
 
-    @Option(help: "Seed of the first one; the next ones count up.")
+    @Option(parsing: .unconditional, help: "Seed of the first one; the next ones count up.")
     var seed: UInt64 = 0
 
     func validate() throws {

@@ -20,7 +20,7 @@ struct PerplexityCommand: AsyncParsableCommand {
     @Argument(help: "A text file.")
     var file: String
 
-    @Option(help: "Tokens in a window.")
+    @Option(parsing: .unconditional, help: "Tokens in a window.")
     var context = 512
 
     func run() async throws {

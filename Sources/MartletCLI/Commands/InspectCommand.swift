@@ -116,6 +116,9 @@ extension ModelReport {
                 "  " + type.type, "\(type.tensors) tensors", "\(type.parameters.formattedCount) parameters",
                 type.bytes.formattedBytes)
         }
+        for (type, count) in unsupportedTensors.sorted(by: { $0.key < $1.key }) {
+            types.add("  " + type, "\(count) tensors", "not supported", "")
+        }
         var tensors = Table()
         for tensor in self.tensors {
             tensors.add("  " + tensor.name, tensor.type, "\(tensor.dimensions)", tensor.bytes.formattedBytes)
@@ -137,7 +140,8 @@ extension ModelReport {
             quantisation
             \(types.text)
             memory
-            \(problem.map { "  can't be loaded: \($0)\n" } ?? memory.text)
+            \(problems.isEmpty ? memory.text : problems.map { "  can't be loaded: \($0)\n" }.joined())\
+            \(templateProblems.map { "  conversations: \($0)\n" }.joined())
             """
     }
 }

@@ -21,10 +21,12 @@ struct RunCommand: AsyncParsableCommand {
         help: "Whether control tokens that a --raw prompt spells, such as <|im_end|>, become those tokens.")
     var parseSpecial = true
 
+    @OptionGroup var template: ChatTemplateOptions
+
     @Option(help: "A system message, put before the prompt.")
     var system: String?
 
-    @Option(name: .customLong("n"), help: "Answers to draw, side by side.")
+    @Option(name: .customLong("n"), parsing: .unconditional, help: "Answers to draw, side by side.")
     var count = 1
 
     @OptionGroup var sampling: SamplingOptions
@@ -36,7 +38,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         let prompt = prompt == "-" ? try Terminal.readInput() : prompt
         guard prompt.contains(where: { !$0.isWhitespace }) else { throw InputError("the prompt is empty") }
-        let run = try await load.loadEngine()
+        let run = try await load.loadEngine(template)
         let stream = try answer(prompt, on: run.engine)
         if count == 1 {
             _ = try await Terminal.stream(stream)

@@ -25,10 +25,7 @@ struct ServeCommand: AsyncParsableCommand {
             valueName: "file"), completion: .file())
     var config: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "A Jinja chat template in place of the model's own: a file, or the text.", valueName: "template"))
-    var chatTemplate: String?
+    @OptionGroup var template: ChatTemplateOptions
 
     @Option(
         help: ArgumentHelp(
@@ -36,7 +33,7 @@ struct ServeCommand: AsyncParsableCommand {
             valueName: "source"))
     var generationConfig = GenerationDefaults.auto
 
-    @Option(help: "Where the seeds of requests without one begin; they are random by default.")
+    @Option(parsing: .unconditional, help: "Where the seeds of requests without one begin; they are random by default.")
     var seed: UInt64?
 
     @OptionGroup(title: "Logs") var log: LogOptions
@@ -63,13 +60,19 @@ struct ServeCommand: AsyncParsableCommand {
         defer { stop.end() }
         for notice in vllm.notices + listen.warnings { configuration.logger.warning("\(notice)") }
         let (logger, limits) = (configuration.logger, configuration.limits)
-        logger.notice(
+        logger.debug(
             "limits", metadata: ["limits": "\(limits.all.map { "\($0.name)=\($0.value)" }.joined(separator: " "))"])
+        load.model.device.warnOfThreads()
         try await server.run {
             FileFaults.exitCleanly()
             return try await Engine.load(path, options: options)
-        } onReady: { [configuration] engine, port in
-            logger.notice("\(Self.greeting(engine.model, configuration, port: port))")
+        } onReady: { [configuration, load] engine, port in
+            if load.model.verbose {
+                logger.notice("\(engine.model.line)")
+            } else {
+                logger.info("\(engine.model.shortLine)")
+            }
+            logger.notice("\(Self.greeting(configuration, port: port))")
         }
         logger.notice("stopped")
         if let (recorder, trace) = options.trace.flatMap({ recorder in load.model.trace.map { (recorder, $0) } }) {
@@ -83,18 +86,12 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.limits.apply(to: &options)
         options.logger = configuration.logger
         options.endTokens = try generationConfig.endTokens(model: load.model.model.resolve())
-        if let chatTemplate {
-            let isFile = FileManager.default.fileExists(atPath: chatTemplate)
-            guard isFile || chatTemplate.contains("{") else {
-                throw InputError("--chat-template: there is no file \(chatTemplate)")
-            }
-            options.chatTemplate = isFile ? try Terminal.readFile(chatTemplate) : chatTemplate
-        }
+        options.chatTemplate = try template.source
         return options
     }
 
-    /// What will be served, where, and with what.
-    private static func greeting(_ model: LoadedModel, _ configuration: ServerConfiguration, port: Int?) -> String {
+    /// What will be served, and where.
+    private static func greeting(_ configuration: ServerConfiguration, port: Int?) -> String {
         let address =
             switch configuration.address {
             case .tcp(let host, let asked):
@@ -102,8 +99,7 @@ struct ServeCommand: AsyncParsableCommand {
             case .unix(let path): "unix:\(path)"
             }
         let names = configuration.modelNames.joined(separator: ", ")
-        return "serving \(names) at \(address) | \(model.line)"
-            + (configuration.apiKeys.isEmpty ? "" : " | API key required")
+        return "serving \(names)\(configuration.apiKeys.isEmpty ? "" : " to clients with an API key") at \(address)"
     }
 }
 

@@ -10,7 +10,7 @@ import Yams
 enum ConfigFile {
     /// Arguments with the file's in them, if they ask for one.
     static func expand(_ arguments: [String]) throws -> [String] {
-        guard arguments.first == "serve" else { return arguments }
+        guard arguments.first == "serve" else { return normalized(arguments) }
         var (rest, path) = (VLLMOptions.normalized(Array(arguments.dropFirst())), String?.none)
         for (index, argument) in rest.enumerated() {
             if argument == "--" { break }
@@ -35,6 +35,17 @@ enum ConfigFile {
             rest.removeFirst()
         }
         return ["serve"] + (model.map { [$0] } ?? []) + flags + rest
+    }
+
+    /// The command lines of commands that take a model, in our spelling.
+    private static func normalized(_ arguments: [String]) -> [String] {
+        let groups = ["bench", "evaluate", "check"]
+        let length = arguments.first.map { groups.contains($0) ? 2 : 1 } ?? 0
+        let takesModel = ["run", "chat", "tokenize", "inspect"] + groups
+        guard arguments.count > length, takesModel.contains(arguments[0]),
+            arguments.contains(where: { $0 == "--model" || $0.hasPrefix("--model=") })
+        else { return arguments }
+        return arguments[..<length] + VLLMOptions.normalized(Array(arguments[length...]))
     }
 
     /// Whether a text outside of quotes and comments has YAML's anchors or aliases: a few of them can stand for more values

@@ -1,16 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Foundation
 import MartletBench
 import MartletCPU
 
 /// The options of every command that computes.
 struct DeviceOptions: ParsableArguments {
-    @Option(help: "Threads; all processors by default.")
+    @Option(parsing: .unconditional, help: "Threads; all processors by default.")
     var threads: Int?
 
     @Option(help: "Kernels to use; the fastest by default.")
     var instructionSet: InstructionSet?
+
+    func validate() throws {
+        guard let threads else { return }
+        guard (1...1024).contains(threads) else { throw ValidationError("--threads must be 1 to 1024") }
+    }
+
+    /// Says so where threads would only wait for each other.
+    func warnOfThreads() {
+        let processors = ProcessInfo.processInfo.activeProcessorCount
+        if let threads, threads > processors {
+            Terminal.note(
+                "warning: --threads \(threads) on \(processors) processors: threads wait for each other; more are slower"
+            )
+        }
+    }
 
     /// A device for commands without a model.
     func makeDevice() throws -> CPUDevice { try CPUDevice(threads: threads, instructionSet: instructionSet) }

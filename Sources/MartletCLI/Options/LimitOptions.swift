@@ -7,48 +7,62 @@ import MartletServer
 struct LimitOptions: ParsableArguments {
     private static let limits = ServerLimits()
 
-    @Option(help: "Bytes of a request's body.") var maxBodyBytes = limits.bodyBytes
-    @Option(help: "How deep a body's JSON may nest.") var maxJsonDepth = limits.jsonDepth
-    @Option(help: "Bytes of one header field.") var maxHeaderFieldBytes = limits.headerFieldBytes
-    @Option(help: "Bytes of all header fields.") var maxHeaderBytes = limits.headerListBytes
-    @Option(help: "Header fields.") var maxHeaderFields = limits.headerFields
-    @Option(help: "Seconds that a whole header, and then a whole body, may take to come.")
+    @Option(parsing: .unconditional, help: "Bytes of a request's body.") var maxBodyBytes = limits.bodyBytes
+    @Option(parsing: .unconditional, help: "How deep a body's JSON may nest.") var maxJsonDepth = limits.jsonDepth
+    @Option(parsing: .unconditional, help: "Bytes of one header field.") var maxHeaderFieldBytes = limits
+        .headerFieldBytes
+    @Option(parsing: .unconditional, help: "Bytes of all header fields.") var maxHeaderBytes = limits.headerListBytes
+    @Option(parsing: .unconditional, help: "Header fields.") var maxHeaderFields = limits.headerFields
+    @Option(parsing: .unconditional, help: "Seconds that a whole header, and then a whole body, may take to come.")
     var readTimeout = limits.readSeconds
-    @Option(help: "Connections at a time; more wait to be accepted.") var maxConnections = limits.connections
-    @Option(help: "Requests that are served or wait to be; more get 503.")
+    @Option(parsing: .unconditional, help: "Connections at a time; more wait to be accepted.") var maxConnections =
+        limits.connections
+    @Option(parsing: .unconditional, help: "Requests that are served or wait to be; more get 503.")
     var maxQueuedRequests = limits.request.queuedRequests
-    @Option(help: "Tokens of their prompts, all together.")
+    @Option(parsing: .unconditional, help: "Tokens of their prompts, all together.")
     var maxQueuedPromptTokens = limits.request.queuedPromptTokens
-    @Option(help: "Answers to one prompt.") var maxN = limits.request.samples
-    @Option(help: "Prompts of one request, and answers to all of them together.")
+    @Option(parsing: .unconditional, help: "Answers to one prompt.") var maxN = limits.request.samples
+    @Option(parsing: .unconditional, help: "Prompts of one request, and answers to all of them together.")
     var maxPrompts = limits.promptsPerRequest
-    @Option(help: "Likeliest tokens reported with each token.") var maxLogprobs = limits.request.logprobs
-    @Option(help: "Logprobs of an answer, all places and those of its prompts together.")
+    @Option(parsing: .unconditional, help: "Likeliest tokens reported with each token.") var maxLogprobs = limits
+        .request.logprobs
+    @Option(parsing: .unconditional, help: "Logprobs of an answer, all places and those of its prompts together.")
     var maxLogprobEntries = limits.logprobEntries
-    @Option(help: "Logprobs of all answers that are being made at a time; more get 503.")
+    @Option(parsing: .unconditional, help: "Logprobs of all answers that are being made at a time; more get 503.")
     var maxTotalLogprobEntries = limits.totalLogprobEntries
-    @Option(help: "Bytes of prompts that an answer repeats by echo, all its samples together.")
+    @Option(parsing: .unconditional, help: "Bytes of prompts that an answer repeats by echo, all its samples together.")
     var maxEchoBytes = limits.echoBytes
-    @Option(help: "Stop strings of a request.") var maxStopStrings = limits.request.stopStrings
-    @Option(help: "Bytes of one of them.") var maxStopBytes = limits.request.stopStringBytes
-    @Option(help: "Stop tokens of a request.") var maxStopTokens = limits.request.stopTokens
-    @Option(help: "Words that an answer must not hold.") var maxBadWords = limits.request.badWords
-    @Option(help: "Tokens of one of them.") var maxBadWordTokens = limits.request.badWordTokens
-    @Option(help: "Bytes of a cache salt.") var maxCacheSaltBytes = limits.request.cacheSaltBytes
-    @Option(help: "Tokens of a logit bias.") var maxLogitBias = limits.request.logitBiases
-    @Option(help: "Steps of rendering a chat template.") var maxTemplateSteps = limits.templateSteps
-    @Option(help: "Bytes of text that rendering one makes.") var maxTemplateBytes = limits.templateBytes
-    @Option(help: "Bytes of an answer that nobody has read, beyond which --stall-timeout counts.")
+    @Option(parsing: .unconditional, help: "Stop strings of a request.") var maxStopStrings = limits.request.stopStrings
+    @Option(parsing: .unconditional, help: "Bytes of one of them.") var maxStopBytes = limits.request.stopStringBytes
+    @Option(parsing: .unconditional, help: "Stop tokens of a request.") var maxStopTokens = limits.request.stopTokens
+    @Option(parsing: .unconditional, help: "Words that an answer must not hold.") var maxBadWords = limits.request
+        .badWords
+    @Option(parsing: .unconditional, help: "Tokens of one of them.") var maxBadWordTokens = limits.request.badWordTokens
+    @Option(parsing: .unconditional, help: "Bytes of a cache salt.") var maxCacheSaltBytes = limits.request
+        .cacheSaltBytes
+    @Option(parsing: .unconditional, help: "Tokens of a logit bias.") var maxLogitBias = limits.request.logitBiases
+    @Option(parsing: .unconditional, help: "Steps of rendering a chat template.") var maxTemplateSteps = limits
+        .templateSteps
+    @Option(parsing: .unconditional, help: "Bytes of text that rendering one makes.") var maxTemplateBytes = limits
+        .templateBytes
+    @Option(
+        parsing: .unconditional, help: "Bytes of an answer that nobody has read, beyond which --stall-timeout counts.")
     var streamBufferBytes = limits.request.unreadBytes
-    @Option(help: "Bytes kept for all clients that are behind; where they don't suffice, clients are cut off.")
+    @Option(
+        parsing: .unconditional,
+        help: "Bytes kept for all clients that are behind; where they don't suffice, clients are cut off.")
     var maxUnreadBytes = limits.request.totalUnreadBytes
-    @Option(help: "Seconds that a client may take nothing of what is sent.") var stallTimeout = limits.stallSeconds
-    @Option(help: "Seconds that a request may take altogether; as many as it needs by default.")
+    @Option(parsing: .unconditional, help: "Seconds that a client may take nothing of what is sent.") var stallTimeout =
+        limits.stallSeconds
+    @Option(
+        parsing: .unconditional, help: "Seconds that a request may take altogether; as many as it needs by default.")
     var requestTimeout: Double?
-    @Option(help: "Seconds between two comments that keep a silent stream alive.")
+    @Option(parsing: .unconditional, help: "Seconds between two comments that keep a silent stream alive.")
     var keepAliveInterval = limits.keepAliveSeconds
-    @Option(help: "Seconds that tokenizing a prompt may take.") var tokenizeTimeout = limits.tokenizeSeconds
-    @Option(help: "Seconds that requests under way are given when the server is told to stop.")
+    @Option(parsing: .unconditional, help: "Seconds that rendering and tokenizing a request's texts may take.")
+    var tokenizeTimeout = limits
+        .tokenizeSeconds
+    @Option(parsing: .unconditional, help: "Seconds that requests under way are given when the server is told to stop.")
     var drainTimeout = limits.drainSeconds
 
     func validate() throws {

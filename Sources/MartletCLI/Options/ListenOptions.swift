@@ -10,7 +10,7 @@ struct ListenOptions: ParsableArguments {
     @Option(help: "The address to listen on; 0.0.0.0 is all of them.")
     var host = "127.0.0.1"
 
-    @Option(help: "The port to listen on; 0 takes any that is free.")
+    @Option(parsing: .unconditional, help: "The port to listen on; 0 takes any that is free.")
     var port = 8000
 
     @Option(help: ArgumentHelp("A Unix domain socket to listen on, instead of a port.", valueName: "path"))

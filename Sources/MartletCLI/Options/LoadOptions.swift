@@ -13,8 +13,11 @@ struct LoadOptions: ParsableArguments {
     @OptionGroup var execution: ExecutionOptions
 
     /// Loads the model and says what it will run with.
-    func loadEngine() async throws -> EngineRun {
+    ///
+    /// - Parameter template: in place of the model's own; nil for that.
+    func loadEngine(_ template: ChatTemplateOptions? = nil) async throws -> EngineRun {
         var options = try model.engineOptions()
+        options.chatTemplate = try template?.source
         execution.apply(to: &options)
         return try await model.load(options)
     }
@@ -44,6 +47,9 @@ struct EngineRun {
 }
 
 extension LoadedModel {
+    /// The model and the device, for people.
+    var shortLine: String { "\(name.escapingControlCharacters) on \(deviceName)" }
+
     /// One line for people: what it will run with.
     var line: String {
         "\(name.escapingControlCharacters) on \(deviceName) | KV cache \(cacheBytes.formattedBytes) of \(cacheFormat.rawValue), \(cacheBlocks) blocks, \(cacheTokens) tokens "

@@ -84,6 +84,9 @@ struct ModelOptions: ParsableArguments {
         completion: .file())
     var trace: String?
 
+    @Flag(name: [.long, .customShort("v")], help: "Says all that the model will run with.")
+    var verbose = false
+
     /// All that these options say of an engine.
     func engineOptions() throws -> EngineOptions {
         var options = EngineOptions()
@@ -113,6 +116,7 @@ struct ModelOptions: ParsableArguments {
     /// Loads the model, with a progress bar, and says what it will run with.
     func load(_ options: EngineOptions) async throws -> EngineRun {
         FileFaults.exitCleanly()
+        device.warnOfThreads()
         let bar = ProgressBar(title: "Loading")
         defer { bar.clear() }
         let path = try model.resolve()
@@ -120,7 +124,7 @@ struct ModelOptions: ParsableArguments {
         options.endTokens += try GenerationDefaults.auto.endTokens(model: path)
         let engine = try await Engine.load(path, options: options) { bar.show($0) }
         bar.clear()
-        Terminal.note(engine.model.line)
+        Terminal.note(verbose ? engine.model.line : engine.model.shortLine)
         return EngineRun(engine: engine, trace: options.trace, tracePath: trace)
     }
 }

@@ -6,7 +6,7 @@ import MartletText
 
 /// How answers are drawn, and when they end.
 struct SamplingOptions: ParsableArguments {
-    @Option(help: "Draws the same answer again; random by default.")
+    @Option(parsing: .unconditional, help: "Draws the same answer again; random by default.")
     var seed: UInt64?
 
     @Option(parsing: .unconditional, help: "0 always takes the likeliest token; higher is more varied.")
@@ -62,10 +62,31 @@ struct SamplingOptions: ParsableArguments {
         if badWords.contains(where: { $0.allSatisfy(\.isWhitespace) }) {
             throw ValidationError("--bad-words must not be blank")
         }
+        // What can be said before the model is there, by the flag's name.
+        var parameters = plainParameters
+        parameters.allowedTokenIDs = nil
+        let validator = RequestValidator(
+            limits: RequestLimits(), maxModelLength: .max, vocabularySize: Int(Int32.max), endTokens: [])
+        do throws(EngineError) {
+            _ = try validator.validate(GenerationRequest(promptTokens: [0], sampling: parameters))
+        } catch {
+            let flag = "--" + (error.field ?? "").replacing("_", with: "-")
+            let message = error.field.map {
+                error.message.hasPrefix($0) ? String(error.message.dropFirst($0.count)) : " " + error.message
+            }
+            throw ValidationError(flag + (message ?? error.message))
+        }
     }
 
     /// - Parameter tokenizer: for the words that are banned.
     func parameters(_ tokenizer: Tokenizer) -> SamplingParameters {
+        var parameters = plainParameters
+        parameters.badWords = tokenizer.badWordTokens(badWords)
+        return parameters
+    }
+
+    /// All but the words that are banned.
+    private var plainParameters: SamplingParameters {
         var parameters = SamplingParameters()
         parameters.seed = seed
         parameters.temperature = temperature
@@ -77,7 +98,6 @@ struct SamplingOptions: ParsableArguments {
         parameters.frequencyPenalty = frequencyPenalty
         for bias in logitBias { parameters.logitBias[bias.token] = bias.bias }
         parameters.allowedTokenIDs = allowedTokenIds?.values
-        parameters.badWords = tokenizer.badWordTokens(badWords)
         parameters.maxTokens = maxTokens
         parameters.minTokens = minTokens
         parameters.stop = stop

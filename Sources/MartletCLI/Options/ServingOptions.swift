@@ -10,18 +10,21 @@ struct ServingPromptOptions: ParsableArguments {
     var datasetName = ServingDataset.random
     @Option(help: "The file of sharegpt, or of custom: lines like {\"prompt\": \"…\"}.", completion: .file())
     var datasetPath: String?
-    @Option(help: "Requests.") var numPrompts = 100
-    @Option(help: "Of prompts and arrivals.") var seed: UInt64 = 0
-    @Option(help: "Tokens of a random prompt.") var randomInputLen = 1024
-    @Option(help: "Tokens of its answer.") var randomOutputLen = 128
-    @Option(help: "How far both may be from that: 0.2 is up to a fifth more or less.") var randomRangeRatio = 0.0
-    @Option(help: "Tokens that all random prompts begin with, before theirs.") var randomPrefixLen = 0
-    @Option(help: "Tokens of each prefix of prefix_repetition.") var prefixRepetitionPrefixLen = 256
-    @Option(help: "Tokens behind it.") var prefixRepetitionSuffixLen = 256
-    @Option(help: "Different prefixes.") var prefixRepetitionNumPrefixes = 10
-    @Option(help: "Tokens of an answer.") var prefixRepetitionOutputLen = 128
-    @Option(help: "Tokens of an answer, where the file has none.") var sharegptOutputLen: Int?
-    @Option(help: "Tokens of an answer.") var customOutputLen = 256
+    @Option(parsing: .unconditional, help: "Requests.") var numPrompts = 100
+    @Option(parsing: .unconditional, help: "Of prompts and arrivals.") var seed: UInt64 = 0
+    @Option(parsing: .unconditional, help: "Tokens of a random prompt.") var randomInputLen = 1024
+    @Option(parsing: .unconditional, help: "Tokens of its answer.") var randomOutputLen = 128
+    @Option(parsing: .unconditional, help: "How far both may be from that: 0.2 is up to a fifth more or less.")
+    var randomRangeRatio = 0.0
+    @Option(parsing: .unconditional, help: "Tokens that all random prompts begin with, before theirs.")
+    var randomPrefixLen = 0
+    @Option(parsing: .unconditional, help: "Tokens of each prefix of prefix_repetition.")
+    var prefixRepetitionPrefixLen = 256
+    @Option(parsing: .unconditional, help: "Tokens behind it.") var prefixRepetitionSuffixLen = 256
+    @Option(parsing: .unconditional, help: "Different prefixes.") var prefixRepetitionNumPrefixes = 10
+    @Option(parsing: .unconditional, help: "Tokens of an answer.") var prefixRepetitionOutputLen = 128
+    @Option(parsing: .unconditional, help: "Tokens of an answer, where the file has none.") var sharegptOutputLen: Int?
+    @Option(parsing: .unconditional, help: "Tokens of an answer.") var customOutputLen = 256
 
     func validate() throws {
         let counts = [
@@ -63,17 +66,22 @@ struct ServingPromptOptions: ParsableArguments {
 
 /// When a serving benchmark asks.
 struct ServingLoadOptions: ParsableArguments {
-    @Option(help: "Requests a second; inf sends all at once.") var requestRate = Double.infinity
-    @Option(help: "1 is a Poisson process, less is burstier, more is steadier.") var burstiness = 1.0
-    @Option(help: "Requests that are open at a time; the others wait.") var maxConcurrency: Int?
+    @Option(parsing: .unconditional, help: "Requests a second; inf sends all at once.") var requestRate = Double
+        .infinity
+    @Option(parsing: .unconditional, help: "1 is a Poisson process, less is burstier, more is steadier.")
+    var burstiness = 1.0
+    @Option(parsing: .unconditional, help: "Requests that are open at a time; the others wait.") var maxConcurrency:
+        Int?
     @Option(help: "How the rate grows, in place of --request-rate: linear or exponential.")
     var rampUpStrategy: ArrivalProcess.Ramp?
-    @Option(help: "Requests a second at the beginning.") var rampUpStartRps: Double?
-    @Option(help: "And at the end.") var rampUpEndRps: Double?
-    @Option(help: "Requests before the measurement, one after the other.") var numWarmups = 1
-    @Option(help: "Seconds to wait for the server to answer at all; 0 asks once, for two seconds.")
+    @Option(parsing: .unconditional, help: "Requests a second at the beginning.") var rampUpStartRps: Double?
+    @Option(parsing: .unconditional, help: "And at the end.") var rampUpEndRps: Double?
+    @Option(parsing: .unconditional, help: "Requests before the measurement, one after the other.") var numWarmups = 1
+    @Option(
+        parsing: .unconditional, help: "Seconds to wait for the server to answer at all; 0 asks once, for two seconds.")
     var readyCheckTimeoutSec = 30.0
-    @Option(help: "Tiny requests a second beside the load, whose latency is told apart.") var probeRequestRate: Double?
+    @Option(parsing: .unconditional, help: "Tiny requests a second beside the load, whose latency is told apart.")
+    var probeRequestRate: Double?
 
     func validate() throws {
         let rates = [probeRequestRate ?? 1, rampUpStartRps ?? 1, rampUpEndRps ?? 1]

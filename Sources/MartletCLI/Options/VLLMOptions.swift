@@ -54,11 +54,17 @@ struct VLLMOptions: ParsableArguments {
     }
 
     /// A command line in our spelling: dashes for underscores, and the model, which vLLM also takes as `--model`, first.
+    ///
+    /// - Parameter arguments: those behind the command's name.
     static func normalized(_ arguments: [String]) -> [String] {
         var (result, model) = ([String](), String?.none)
         var rest = arguments[...]
         while let argument = rest.popFirst() {
-            guard argument.hasPrefix("--"), argument != "--" else {
+            if argument == "--" {
+                result += [argument] + rest
+                break
+            }
+            guard argument.hasPrefix("--") else {
                 result.append(argument)
                 continue
             }

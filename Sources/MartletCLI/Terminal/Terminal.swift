@@ -37,16 +37,25 @@ enum Terminal {
     /// A text file's contents.
     static func readFile(_ path: String) throws -> String {
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw InputError("can't read \(path); is it a text file?")
+            var isFolder: ObjCBool = false
+            if !FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
+                throw InputError("there is no file \(path)")
+            }
+            throw InputError(
+                isFolder.boolValue
+                    ? "\(path) is a folder; give a file" : "can't read \(path): \(String(cString: strerror(errno)))")
         }
         return String(decoding: data, as: UTF8.self)
     }
 
     /// A file of settings: at most a megabyte, however large the file says it is.
     static func readSmallFile(_ path: String) throws -> String {
-        let file = try MappedFile(path: path)
-        guard file.bytes.count <= 1 << 20 else { throw InputError("\(path) has more than a megabyte") }
-        return String(decoding: file.bytes, as: UTF8.self)
+        guard let file = FileHandle(forReadingAtPath: path), let data = try file.read(upToCount: 1 << 20 + 1) else {
+            // Says why not.
+            return try readFile(path)
+        }
+        guard data.count <= 1 << 20 else { throw InputError("\(path) has more than a megabyte") }
+        return String(decoding: data, as: UTF8.self)
     }
 
     /// Refuses now what could not be written at the end.

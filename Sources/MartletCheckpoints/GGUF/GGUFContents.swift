@@ -25,8 +25,10 @@ public struct GGUFContents: Sendable {
     /// In file order.
     public let keys: [String]
     public let metadata: [String: GGUFValue]
-    /// In file order.
+    /// In file order, without those of types that aren't supported.
     public let tensors: [GGUFTensor]
+    /// Tensors of types that aren't supported, by type.
+    public let unsupportedTensors: [String: [String]]
     public let alignment: Int
     private let tensorIndex: [String: Int]
 
@@ -67,24 +69,30 @@ public struct GGUFContents: Sendable {
         self.alignment = alignment
 
         var descriptions: [GGUFTensorDescription] = []
-        var tensorIndex: [String: Int] = [:]
+        var names = Set<String>()
         for index in 0..<tensorCount {
             let at = cursor.offset
             let description = try GGUFTensorDescription(reading: &cursor, index: index)
-            guard tensorIndex.updateValue(index, forKey: description.name) == nil else {
+            guard names.insert(description.name).inserted else {
                 throw CheckpointError(.duplicateTensor, "tensor \(description.name) appears twice", offset: at)
             }
             descriptions.append(description)
         }
-        self.tensorIndex = tensorIndex
-
         // Both sides of the sum are below 2^63 by far: an offset in a file, and a UInt32.
         let dataStart = (cursor.offset + alignment - 1) / alignment * alignment
         var tensors: [GGUFTensor] = []
+        var unsupported: [String: [String]] = [:]
         for description in descriptions {
-            tensors.append(try description.located(dataStart: dataStart, alignment: alignment, fileSize: bytes.count))
+            guard let type = description.elementType else {
+                unsupported[description.typeName, default: []].append(description.name)
+                continue
+            }
+            tensors.append(
+                try description.located(as: type, dataStart: dataStart, alignment: alignment, fileSize: bytes.count))
         }
         self.tensors = tensors
+        unsupportedTensors = unsupported
+        tensorIndex = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
         try Self.checkOverlap(tensors)
     }
 

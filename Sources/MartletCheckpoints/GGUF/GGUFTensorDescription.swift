@@ -6,7 +6,9 @@ import MartletCompute
 struct GGUFTensorDescription {
     let name: String
     let dimensions: [Int]
-    let elementType: ElementType
+    /// nil where the type is known and not supported.
+    let elementType: ElementType?
+    let typeName: String
     let byteCount: Int
     let dataOffset: UInt64
     /// Where the record's offset field stands in the file.
@@ -41,27 +43,35 @@ struct GGUFTensorDescription {
         }
         let typeAt = cursor.offset
         let typeNumber = try cursor.read(UInt32.self, "the type of \(name)")
-        guard let elementType = GGUFTensorType.supported[typeNumber] else {
+        elementType = GGUFTensorType.supported[typeNumber]
+        guard let typeName = elementType?.rawValue ?? GGUFTensorType.unsupported[typeNumber] else {
             throw CheckpointError(
                 .unsupportedTensorType,
-                "\(name) is of type \(GGUFTensorType.name(of: typeNumber)), which is not supported; "
-                    + "supported are \(GGUFTensorType.supportedNames)", offset: typeAt)
+                "\(name) is of type number \(typeNumber), which is unknown; supported are \(GGUFTensorType.supportedNames)",
+                offset: typeAt)
         }
-        guard dimensions[0] % elementType.blockLength == 0, let byteCount = elementType.byteCount(of: count) else {
-            throw CheckpointError(
-                .partialBlock,
-                "\(name) has rows of \(dimensions[0]) values, not whole \(elementType.rawValue) blocks of "
-                    + "\(elementType.blockLength), or more bytes than can be addressed", offset: dimensionsAt)
+        self.typeName = typeName
+        if let elementType {
+            guard dimensions[0] % elementType.blockLength == 0, let bytes = elementType.byteCount(of: count) else {
+                throw CheckpointError(
+                    .partialBlock,
+                    "\(name) has rows of \(dimensions[0]) values, not whole \(elementType.rawValue) blocks of "
+                        + "\(elementType.blockLength), or more bytes than can be addressed", offset: dimensionsAt)
+            }
+            byteCount = bytes
+        } else {
+            byteCount = 0
         }
         offsetAt = cursor.offset
         dataOffset = try cursor.read(UInt64.self, "the offset of \(name)")
         self.name = name
         self.dimensions = dimensions
-        self.elementType = elementType
-        self.byteCount = byteCount
     }
 
-    func located(dataStart: Int, alignment: Int, fileSize: Int) throws(CheckpointError) -> GGUFTensor {
+    /// - Parameter elementType: its own, where that is supported.
+    func located(
+        as elementType: ElementType, dataStart: Int, alignment: Int, fileSize: Int
+    ) throws(CheckpointError) -> GGUFTensor {
         guard dataOffset % UInt64(alignment) == 0 else {
             throw CheckpointError(
                 .misalignedTensor, "\(name) begins at \(dataOffset), not a multiple of \(alignment)", offset: offsetAt)
@@ -89,13 +99,10 @@ enum GGUFTensorType {
         supported.sorted { $0.key < $1.key }.map(\.value.rawValue).joined(separator: ", ")
     }
 
-    static func name(of number: UInt32) -> String {
-        let names: [UInt32: String] = [
-            4: "Q4_2", 5: "Q4_3", 6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K",
-            14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
-            21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
-            29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
-        ]
-        return names[number] ?? "number \(number), unknown to us"
-    }
+    static let unsupported: [UInt32: String] = [
+        4: "Q4_2", 5: "Q4_3", 6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K",
+        14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL",
+        21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64",
+        29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4",
+    ]
 }

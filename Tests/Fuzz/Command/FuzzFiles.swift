@@ -40,7 +40,7 @@ struct FuzzFiles: AsyncParsableCommand {
                     _ = try? ChatTemplate(source).render([.user("x")])
                 }
                 readable += 1
-                if report.problem == nil, random.chance(max(1, loadEvery)) { answered += try await answer(path) }
+                if report.problems.isEmpty, random.chance(max(1, loadEvery)) { answered += try await answer(path) }
             } catch {
                 refused += 1
             }
