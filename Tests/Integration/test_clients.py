@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import subprocess
+import time
 
+import litellm
 import openai
 import pytest
 from langchain_openai import ChatOpenAI
@@ -91,6 +94,49 @@ def test_errors(client):
         client.embeddings.create(model=MODEL, input="a")
 
 
+def test_histories(client):
+    # What programs keep of earlier turns, and send although it asks for nothing.
+    history = [
+        {"role": "system", "content": "You are terse."},
+        {"role": "user", "content": [{"type": "text", "text": "Name a colour."}], "name": "ann"},
+        {"role": "assistant", "content": None, "tool_calls": [], "refusal": None},
+        {"role": "user", "content": "Again."},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"role": "user", "content": "Please."},
+    ]
+    answer = client.chat.completions.create(
+        model=MODEL, messages=history, max_completion_tokens=4, top_p=0, seed=2**63 - 1, tools=[], stop=None)
+    assert answer.choices[0].message.content
+    # An answer that was given can be sent back as it is.
+    second = client.chat.completions.create(
+        model=MODEL, messages=[*history, answer.choices[0].message, {"role": "user", "content": "More."}], max_tokens=4)
+    assert second.usage.prompt_tokens > answer.usage.prompt_tokens
+    pieces = list(client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, max_tokens=4, stream=True, stream_options={"include_usage": True}))
+    assert all("usage" in piece.model_fields_set and piece.usage is None for piece in pieces[:-1]) and pieces[-1].usage
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(model=MODEL, messages=MESSAGES, max_completion_tokens=10**6)
+    assert caught.value.param == "max_completion_tokens"
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.completions.create(model=MODEL, prompt="a", logprobs=2**63 - 1)
+    assert caught.value.param == "logprobs"
+
+
+def test_names_with_slashes():
+    with serving("--served-model-name", "org/name") as server:
+        client = openai.OpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0)
+        assert client.models.retrieve("org/name").id == "org/name"
+
+
+def test_litellm(server):
+    answer = litellm.completion(
+        model=f"openai/{MODEL}", api_base=server.url + "/v1", api_key="none", messages=MESSAGES, max_tokens=8, temperature=0)
+    pieces = litellm.completion(
+        model=f"openai/{MODEL}", api_base=server.url + "/v1", api_key="none", messages=MESSAGES, max_tokens=8,
+        temperature=0, stream=True)
+    assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == answer.choices[0].message.content
+
+
 def test_asynchronous(server):
     async def ask(client, index):
         pieces = await client.chat.completions.create(
@@ -136,6 +182,44 @@ def test_curl(server, tmp_path):
     assert curl("--output", "/dev/null", "--write-out", "%{http_code}", server.url + "/v1/completions", "-d", body) == "415"
 
 
+def test_curl_waits_for_nothing(server):
+    body = json.dumps({"model": MODEL, "prompt": "a" * 4000, "max_tokens": 1})
+    # curl waits a second for the answer to `Expect`, unless it comes.
+    started = time.monotonic()
+    answer = curl("--verbose", "--json", body, "--header", "Expect: 100-continue", "--expect100-timeout", "20",
+                  "--stderr", "-", server.url + "/v1/completions")
+    assert "HTTP/1.1 100 Continue" in answer and "HTTP/1.1 200 OK" in answer and time.monotonic() - started < 15
+    # HTTP/1.0 knows no chunks, and a method that a path lacks is 405 with those it has.
+    stream = curl("--http1.0", "--include", "--json", body[:-1] + ', "stream": true}', server.url + "/v1/completions")
+    assert "transfer-encoding" not in stream.lower() and stream.endswith("data: [DONE]\n\n")
+    wrong = curl("--include", "--request", "DELETE", server.url + "/v1/completions")
+    assert "405" in wrong.splitlines()[0] and "allow: post" in wrong.lower()
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java")
+def test_java(server, tmp_path):
+    program = tmp_path / "Ask.java"
+    program.write_text("""
+        import java.net.URI;
+        import java.net.http.*;
+        import java.time.Duration;
+
+        class Ask {
+            public static void main(String[] arguments) throws Exception {
+                var request = HttpRequest.newBuilder(URI.create(arguments[0])).expectContinue(true)
+                    .timeout(Duration.ofSeconds(30)).header("Content-Type", "application/json")
+                    .POST(HttpRequest.BodyPublishers.ofString("{\\"prompt\\": \\"hi\\", \\"max_tokens\\": 2}")).build();
+                var client = HttpClient.newHttpClient();
+                for (int index = 0; index < 3; index++)
+                    System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).statusCode());
+            }
+        }
+        """)
+    printed = subprocess.run(
+        ["java", program, server.url + "/v1/completions"], capture_output=True, text=True, check=True, timeout=120).stdout
+    assert printed.split() == ["200"] * 3
+
+
 def test_socket_and_tls(tmp_path):
     socket = tmp_path / "martlet.sock"
     process = subprocess.Popen([MARTLET, "serve", MODEL, "--uds", str(socket)], stderr=subprocess.DEVNULL)
@@ -157,8 +241,8 @@ def test_socket_and_tls(tmp_path):
 
 def test_config_file(tmp_path):
     config = tmp_path / "martlet.yaml"
-    config.write_text("model: nowhere\nserved-model-name: [one, two]\nmax_model_len: 512\nenforce-eager: true\nlog-format: json\n")
+    config.write_text("model: nowhere\nserved-model-name: [one, two]\nmax_model_len: 512\nenforce-eager: true\nlog-format: json\nverbose: true\n")
     with serving("--config", str(config), "--max-model-len", "256") as server:
         models = json.loads(server.get("/v1/models"))["data"]
         assert [(model["id"], model["max_model_len"]) for model in models] == [("one", 256), ("two", 256)]
-        assert "graph mode NONE" in json.loads(server.log[-1])["message"]
+        assert any("graph mode NONE" in json.loads(line)["message"] for line in server.log)

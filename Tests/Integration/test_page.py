@@ -1,11 +1,13 @@
 """The page, in a real browser, by keyboard, on a wide screen and on a phone's."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 
 import pytest
+from conftest import Server, serving
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -15,10 +17,9 @@ driver_path = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(driver_path is None, reason="there is no chromedriver")
 
 
-@pytest.fixture(params=[(1100, 700), (390, 780)], ids=["wide", "phone"])
-def browser(request, server):
+@contextlib.contextmanager
+def browsing(url, width, height):
     options = webdriver.ChromeOptions()
-    width, height = request.param
     for flag in ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--window-size={width},{height}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
@@ -27,11 +28,17 @@ def browser(request, server):
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
     try:
-        driver.get(server.url)
+        driver.get(url)
         yield driver
-        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE" and "favicon" not in entry["message"]] == []
     finally:
         driver.quit()
+
+
+@pytest.fixture(params=[(1100, 700), (390, 780)], ids=["wide", "phone"])
+def browser(request, server):
+    with browsing(server.url, *request.param) as driver:
+        yield driver
+        assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 def test_chat_by_keyboard(browser, server):
@@ -63,6 +70,57 @@ def test_chat_by_keyboard(browser, server):
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     if folder := os.environ.get("SCREENSHOTS"):
         browser.save_screenshot(f"{folder}/page-{browser.execute_script('return window.innerWidth')}.png")
+    # An answer that its limit cut says so; the settings are found on a phone too.
+    if not browser.find_element(By.ID, "maxTokens").is_displayed():
+        browser.find_element(By.CSS_SELECTOR, "#settings summary").click()
+    limit = browser.find_element(By.ID, "maxTokens")
+    limit.clear()
+    limit.send_keys("3", Keys.TAB)
+    browser.find_element(By.ID, "text").send_keys("Count to one hundred.", Keys.ENTER)
+    wait.until(lambda _: "Cut off at 3 tokens" in text("messages"))
+    cut = browser.find_elements(By.CSS_SELECTOR, "#messages > li.assistant p")[-1].get_attribute("textContent")
+    browser.find_elements(By.XPATH, "//button[.='Copy']")[-1].click()
+    wait.until(lambda _: "Copied" in text("messages"))
+    count = len(browser.find_elements(By.CSS_SELECTOR, "#messages > li"))
+    browser.find_element(By.XPATH, "//button[.='Regenerate']").click()
+    wait.until(lambda _: text("send") == "Send" and "Cut off at 3 tokens" in text("messages"))
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#messages > li")) == count
+    # A reload keeps the conversation and the settings.
+    cut = text("messages")
+    browser.refresh()
+    wait.until(lambda _: text("state") == "ready")
+    assert text("messages") == cut and browser.find_element(By.ID, "maxTokens").get_attribute("value") == "3"
+    browser.find_element(By.ID, "clear").click()
+    assert "Ask something" in text("messages") and "Count" not in text("messages")
+
+
+def test_markdown(server):
+    with browsing(server.url, 1100, 700) as browser:
+        html = lambda text: browser.execute_script("return element('div', markdown(arguments[0])).innerHTML", text)
+        assert html("a *b* **c** `d`\ne\n\nf") == "<p>a <em>b</em> <strong>c</strong> <code>d</code>\ne</p><p>f</p>"
+        assert html("# T\n- a\n- b\n3. c") == "<h3>T</h3><ul><li>a</li><li>b</li></ul><ol start=\"3\"><li>c</li></ol>"
+        assert html("```py\n# a *b*\n```\nc").startswith("<pre><code># a *b*</code></pre>")
+        # A block that isn't closed yet is code already, and HTML is text.
+        assert html("```\n<b>") == "<pre><code>&lt;b&gt;</code></pre>"
+        assert html("<img src=x onerror=alert(1)>") == "<p>&lt;img src=x onerror=alert(1)&gt;</p>"
+        assert html("2 * 3 * 4 and **") == "<p>2 * 3 * 4 and **</p>"
+
+
+def test_lost_server():
+    server = Server()
+    port = server.url.rsplit(":", 1)[1]
+    with browsing(server.url, 1100, 700) as browser:
+        wait = WebDriverWait(browser, 30)
+        text = lambda: browser.find_element(By.ID, "messages").get_attribute("textContent")
+        wait.until(lambda _: browser.find_element(By.ID, "state").text == "ready")
+        assert server.stop() == 0
+        browser.find_element(By.ID, "text").send_keys("Name a colour.", Keys.ENTER)
+        wait.until(lambda _: "does not answer" in text())
+        with serving("--port", port):
+            assert "Name a colour." in text()
+            browser.find_element(By.XPATH, "//button[.='Send again']").click()
+            wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, "#messages li.assistant .rate"))
+            assert "does not answer" not in text()
 
 
 def test_size(server):

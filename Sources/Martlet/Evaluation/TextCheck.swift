@@ -2,12 +2,18 @@
 
 /// Holds an engine against another one's answers and ids.
 public struct TextCheck: Sendable {
-    /// Largest mean |difference| of logprobs over all steps.
-    public var meanTolerance = 0.03
-    /// Where the reference's best two are closer than this, either is right.
-    public var nearTie = 0.15
+    /// Largest mean |difference| of logprobs over all steps, in nats.
+    public let meanTolerance: Double
 
-    public init() {}
+    /// Where the reference's best two are closer than this, either is right.
+    ///
+    /// A margin is the difference of two logprobs. With normal errors of the mean size that is allowed its standard
+    /// deviation is √(π/2)·√2 = 1.8 of that size; 8 are 4.5 deviations, which rounding exceeds in one step of 100,000.
+    public var nearTie: Double { 8 * meanTolerance }
+
+    /// - Parameter meanTolerance: by default that of two engines which both round activations to 8 bits: each is 0.032
+    ///   from the exact weights, independently.
+    public init(meanTolerance: Double = 0.045) { self.meanTolerance = meanTolerance }
 
     /// One prompt's outcome.
     public struct GreedyOutcome: Sendable {

@@ -44,6 +44,10 @@ struct BenchLimitsCommand: ParsableCommand {
         bar.clear()
         var table = Table()
         table.add(device.name, "median", "least to most")
+        table.legend = [
+            "read in order": "memory read by all threads",
+            "multiply": "products and sums in registers by all threads, as kernels of that type make them",
+        ]
         func add(_ name: String, _ rates: Timings, unit: String) {
             func number(_ value: Double) -> String { String(format: "%.1f", value / 1e9) }
             table.add(

@@ -124,6 +124,10 @@ extension ThroughputReport {
         func number(_ value: Double?) -> String { value.map { String(format: "%.2f", $0) } ?? "-" }
         var table = Table()
         table.add("", "mean", "median", "p95", "p99", "max")
+        table.legend = [
+            "TTFT": "time to the first token, from when the request was made",
+            "ITL": "time between one token of an answer and the next",
+        ]
         for (name, times) in [("TTFT (ms)", timeToFirstToken), ("ITL (ms)", interTokenLatency)] {
             table.add(
                 name, number(times.mean), number(times.percentile(50)), number(times.percentile(95)),

@@ -11,7 +11,10 @@ import Synchronization
 struct ChatCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "chat", abstract: "Holds a conversation.",
-        discussion: "Ctrl-C stops an answer, Ctrl-D or /exit leaves, /clear forgets the conversation.")
+        discussion: """
+            Ctrl-C stops an answer, Ctrl-D or /exit leaves, /clear forgets the conversation. Lines are edited as in a \
+            shell, and the arrow keys bring earlier ones back; what is pasted may have many lines.
+            """)
 
     @OptionGroup var load: LoadOptions
 
@@ -31,13 +34,21 @@ struct ChatCommand: AsyncParsableCommand {
     private func converse(with engine: Engine) async throws {
         var conversation = Conversation(
             system: system, maxModelLength: engine.model.maxModelLength, answerLength: sampling.maxTokens)
-        // Fail now, not at the first question, if there is no template.
-        _ = try engine.model.tokens(of: conversation.messages + [.user("")])
+        // Fail now, not at the first question, if there is no template or no room for one.
+        let count = try engine.model.tokens(of: conversation.messages + [.user("")]).count
+        guard count + conversation.reserve < conversation.maxModelLength else {
+            throw InputError(
+                """
+                before any question the conversation has \(count) tokens, and an answer is left \
+                \(conversation.reserve), but the context holds \(conversation.maxModelLength): shorten --system, or \
+                raise --max-model-len
+                """)
+        }
         let interrupt = Interrupt()
+        let editor = LineEditor()
         Terminal.note("Ctrl-C stops an answer; /exit leaves.")
         while true {
-            if Terminal.inputIsTerminal { Terminal.write("> ") }
-            guard let line = readLine() else { break }
+            guard let line = editor.next(hint: "(/exit or Ctrl-D leaves)") else { break }
             switch line.trimmingCharacters(in: .whitespaces) {
             case "": continue
             case "/exit", "/quit": return

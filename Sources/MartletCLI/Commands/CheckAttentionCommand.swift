@@ -30,6 +30,11 @@ struct CheckAttentionCommand: ParsableCommand {
         guard !check.cases.isEmpty else { throw InputError("\(directory) has no case") }
         var table = Table()
         table.add("case", "unified max", "rms", "split max", "rms", "reference max", "rms", "verdict")
+        table.legend = [
+            "unified, split": "one launch for all rows; one for prefills and one for decodes",
+            "reference": "the other implementation's own result",
+            "max, rms": "largest and root mean square error, from the exact result",
+        ]
         var failed = 0
         for (name, description) in check.cases {
             let outcome: AttentionCheck.Outcome

@@ -9,6 +9,12 @@ extension [VariantResult] {
         var table = Table()
         table.add(
             "tokens", "prefix", "variant", "median", "least to most", "of the first", "of multipliers", "of memory")
+        table.legend = [
+            "prefix": "whether the prefix cache held the prompt's beginning",
+            "of the first": "the median, over that of the first variant of the same length and prefix",
+            "of multipliers, of memory":
+                "work done a second and bytes read a second, as shares of what this machine can do at most",
+        ]
         for result in self {
             let first = self.first { $0.length == result.length && $0.prefix == result.prefix } ?? result
             table.add(

@@ -138,25 +138,6 @@ final class ProgressBar: Sendable {
     }
 }
 
-/// Columns for people.
-struct Table {
-    var rows: [[String]] = []
-
-    mutating func add(_ cells: String...) { rows.append(cells.map(\.escapingControlCharacters)) }
-
-    var text: String {
-        let widths = (0..<(rows.map(\.count).max() ?? 0)).map { column in
-            rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
-        }
-        return rows.map { row in
-            let cells = row.enumerated().map { index, cell in
-                index == row.count - 1 ? cell : cell.padding(toLength: widths[index], withPad: " ", startingAt: 0)
-            }
-            return cells.joined(separator: "  ") + "\n"
-        }.joined()
-    }
-}
-
 extension Int {
     /// As a size, for people: `98.4 MB`.
     var formattedBytes: String { scaled("B", ["KB", "MB", "GB", "TB"]) }
