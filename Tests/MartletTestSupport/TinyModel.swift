@@ -17,6 +17,8 @@ public struct TinyModel: Sendable {
     public var hasBias = false
     public var seed: UInt64 = 1
     public var template = Self.chatTemplate
+    /// GGUF's number of each token's kind.
+    public var tokenTypes = Self.vocabulary.types
 
     public init() {}
 
@@ -65,7 +67,7 @@ public struct TinyModel: Sendable {
         writer.add("tokenizer.ggml.model", "gpt2")
         writer.add("tokenizer.ggml.pre", "gpt-2")
         writer.add("tokenizer.ggml.tokens", Self.vocabulary.tokens)
-        writer.add("tokenizer.ggml.token_type", Self.vocabulary.types)
+        writer.add("tokenizer.ggml.token_type", tokenTypes)
         writer.add("tokenizer.ggml.merges", Self.vocabulary.merges)
         writer.add("tokenizer.ggml.eos_token_id", UInt32(vocabularySize - 1))
         writer.add("tokenizer.chat_template", template)
