@@ -23,7 +23,7 @@ class Server:
         self.log = []
         for line in self.process.stderr:
             self.log.append(line)
-            if found := re.search(r"at (https?)://\S*:(\d+)$", line):
+            if found := re.search(r'at (https?)://[^\s"]*:(\d+)(?:"|$)', line):
                 self.url = f"{found[1]}://127.0.0.1:{found[2]}"
                 break
         else:
