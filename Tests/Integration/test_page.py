@@ -78,9 +78,13 @@ def test_chat_by_keyboard(browser, server):
     limit.send_keys("3", Keys.TAB)
     browser.find_element(By.ID, "text").send_keys("Count to one hundred.", Keys.ENTER)
     wait.until(lambda _: "Cut off at 3 tokens" in text("messages"))
-    cut = browser.find_elements(By.CSS_SELECTOR, "#messages > li.assistant p")[-1].get_attribute("textContent")
+    # What is copied can be pasted.
+    cut = browser.execute_script("return turns.at(-1).content")
     browser.find_elements(By.XPATH, "//button[.='Copy']")[-1].click()
     wait.until(lambda _: "Copied" in text("messages"))
+    browser.find_element(By.ID, "text").send_keys(Keys.CONTROL, "v")
+    assert cut and browser.find_element(By.ID, "text").get_attribute("value") == cut
+    browser.find_element(By.ID, "text").clear()
     count = len(browser.find_elements(By.CSS_SELECTOR, "#messages > li"))
     browser.find_element(By.XPATH, "//button[.='Regenerate']").click()
     wait.until(lambda _: text("send") == "Send" and "Cut off at 3 tokens" in text("messages"))
@@ -103,6 +107,9 @@ def test_markdown(server):
         # A block that isn't closed yet is code already, and HTML is text.
         assert html("```\n<b>") == "<pre><code>&lt;b&gt;</code></pre>"
         assert html("<img src=x onerror=alert(1)>") == "<p>&lt;img src=x onerror=alert(1)&gt;</p>"
+        assert "lists" in html("```ls``` lists") and "<pre>" not in html("```ls``` lists")
+        assert html("````\n```\na\n```\n````\nb").startswith("<pre><code>```\na\n```</code></pre>")
+        assert html("a\u2028b") == "<p>a\u2028b</p>"
         assert html("2 * 3 * 4 and **") == "<p>2 * 3 * 4 and **</p>"
 
 
@@ -116,11 +123,17 @@ def test_lost_server():
         assert server.stop() == 0
         browser.find_element(By.ID, "text").send_keys("Name a colour.", Keys.ENTER)
         wait.until(lambda _: "does not answer" in text())
-        with serving("--port", port):
+        with serving("--port", port, "--served-model-name", "other"):
+            wait.until(lambda _: browser.find_element(By.ID, "model").text == "other")
             assert "Name a colour." in text()
             browser.find_element(By.XPATH, "//button[.='Send again']").click()
             wait.until(lambda _: browser.find_elements(By.CSS_SELECTOR, "#messages li.assistant .rate"))
             assert "does not answer" not in text()
+            kept = browser.execute_script("return turns")
+        # An answer isn't lost to another that never comes.
+        browser.find_element(By.XPATH, "//button[.='Regenerate']").click()
+        wait.until(lambda _: "does not answer" in text())
+        assert browser.execute_script("return turns") == kept
 
 
 def test_size(server):

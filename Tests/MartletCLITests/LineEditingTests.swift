@@ -52,6 +52,12 @@ import Testing
         ("x\u{1b}[D\u{4}\r", ["", "^D"]),
         // Keys without meaning, cut sequences, bytes that are no UTF-8.
         ("a\u{1b}[99;99Zb\u{1}\u{1b}q\r", ["ab", "^D"]),
+        ("a\u{1b}\r\u{1b}\u{3}", ["a", "^C", "^D"]),
+        ("a\r\u{1b}\u{1b}[A\r", ["a", "a", "^D"]),
+        ("a\u{1b}[[Ab\r", ["ab", "^D"]),
+        ("one two\u{1b}\u{7f}\r", ["one ", "^D"]),
+        // A line of the history that was changed is left as it is while another one is looked at.
+        ("a\rb\r\u{10}\u{10}x\u{e}\u{10}\r", ["a", "b", "ax", "^D"]),
         ("a\u{1b}[", ["^D a"]),
         ("", ["^D"]),
     ])

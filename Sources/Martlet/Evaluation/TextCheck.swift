@@ -8,7 +8,7 @@ public struct TextCheck: Sendable {
     /// Where the reference's best two are closer than this, either is right.
     ///
     /// A margin is the difference of two logprobs. With normal errors of the mean size that is allowed its standard
-    /// deviation is √(π/2)·√2 = 1.8 of that size; 8 are 4.5 deviations, which rounding exceeds in one step of 100,000.
+    /// deviation is √(π/2)·√2 = 1.8 of that size; 8 are 4.5 deviations, which rounding exceeds in one step of 150,000.
     public var nearTie: Double { 8 * meanTolerance }
 
     /// - Parameter meanTolerance: by default that of two engines which both round activations to 8 bits: each is 0.032

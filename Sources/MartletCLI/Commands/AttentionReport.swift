@@ -98,11 +98,11 @@ struct AttentionReportEntry: Encodable {
             "query x KV", "launch", "ms a layer (min … max)", "rate", "of block read", "of read in order", "of peak",
             "of parts")
         table.legend = [
-            "query x KV": "tokens asked and tokens in the cache; several in a step are added",
+            "query x KV": "new tokens of a sequence and its length with them; + joins the groups of one step",
             "of block read": "a decode's bytes a second, as a share of reading the same blocks and computing nothing",
             "of read in order": "the same, of reading memory in order",
-            "of peak": "a prefill's multiplications a second, as a share of the processor's at most",
-            "of parts": "the time of a mixed step, over that of its prefills and decodes alone",
+            "of peak": "operations a second of any other step, as a share of what the multipliers do at most",
+            "of parts": "the time of the joined step, over the sum of its parts' times alone",
         ]
         for entry in entries {
             func percent(_ value: Double, _ limit: Double) -> String { String(format: "%.0f %%", 100 * value / limit) }

@@ -49,11 +49,12 @@ struct ChatCommand: AsyncParsableCommand {
         Terminal.note("Ctrl-C stops an answer; /exit leaves.")
         while true {
             guard let line = editor.next(hint: "(/exit or Ctrl-D leaves)") else { break }
-            switch line.trimmingCharacters(in: .whitespaces) {
+            switch line.trimmingCharacters(in: .whitespacesAndNewlines) {
             case "": continue
             case "/exit", "/quit": return
             case "/clear": conversation.clear()
-            case let command where command.hasPrefix("/"):
+            // A text of many lines that begins with / is a question.
+            case let command where command.hasPrefix("/") && !command.contains("\n"):
                 Terminal.note("/clear forgets the conversation; /exit or Ctrl-D leaves")
             default: await answer(line, in: &conversation, engine, interrupt)
             }

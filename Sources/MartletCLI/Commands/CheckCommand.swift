@@ -63,7 +63,8 @@ struct CheckTextCommand: AsyncParsableCommand {
         table.legend = [
             "mean |d|, max |d|": "difference of logprobs on the reference's ids, in nats",
             "near ties": String(
-                format: "steps whose two likeliest tokens are less than %.2f apart: rounding may swap them",
+                format:
+                    "steps whose two likeliest tokens of the reference are less than %g apart: rounding may swap them",
                 check.nearTie),
             "wrong top": "other steps at which this engine finds another token likeliest",
             "diverges": "the step at which this engine's own answer leaves the reference's",
@@ -85,7 +86,7 @@ struct CheckTextCommand: AsyncParsableCommand {
         Terminal.write(table.text)
         Terminal.write(
             String(
-                format: "%@: mean |difference| %.4f over %d steps (at most %.3f)\n", file, mean, steps,
+                format: "%@: mean |difference| %.4f over %d steps (at most %g)\n", file, mean, steps,
                 check.meanTolerance))
         return outcomes.allSatisfy(\.passes) && mean <= check.meanTolerance
     }

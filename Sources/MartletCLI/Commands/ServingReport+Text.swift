@@ -20,10 +20,7 @@ extension ServingReport {
         totals.add("Peak concurrent requests", "\(peaks.requests)")
         var table = Table()
         table.rows.append(["ms", "mean", "median", "std"] + percentiles.map { "p\($0.percentName)" })
-        table.legend = [
-            "TTFT": "time to the first token", "TPOT": "time per output token after the first",
-            "ITL": "time between tokens that arrive", "E2EL": "time of a whole request",
-        ]
+        if !probes.isEmpty { table.legend = ["Probes": "small requests beside the others, at a rate of their own"] }
         func add(_ title: String, _ timings: Timings) {
             table.rows.append(
                 [title, number(timings.mean), number(timings.median), number(timings.standardDeviation)]

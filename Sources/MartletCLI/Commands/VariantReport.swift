@@ -13,7 +13,7 @@ extension [VariantResult] {
             "prefix": "whether the prefix cache held the prompt's beginning",
             "of the first": "the median, over that of the first variant of the same length and prefix",
             "of multipliers, of memory":
-                "work done a second and bytes read a second, as shares of what this machine can do at most",
+                "work done a second and bytes read a second, as shares of what the multipliers do and of what is read in order at most",
         ]
         for result in self {
             let first = self.first { $0.length == result.length && $0.prefix == result.prefix } ?? result

@@ -8,8 +8,8 @@ struct EditedLine {
     private var history: [String] = []
     /// Which line of the history is shown; `history.count` is the new one.
     private var shown = 0
-    /// The new line, while one of the history is shown.
-    private var draft: [Character] = []
+    /// Lines as they were left, by their number, while another one is shown.
+    private var drafts: [Int: [Character]] = [:]
 
     enum Outcome: Equatable {
         case goesOn, ended, interrupted, suspended
@@ -20,9 +20,10 @@ struct EditedLine {
         switch key {
         case .text(let added):
             // A combining mark joins the character before it.
-            let before = Array(String(text[..<cursor]) + added)
-            text = before + text[cursor...]
-            cursor = before.count
+            let start = max(0, cursor - 1)
+            let joined = Array(String(text[start..<cursor]) + added)
+            text.replaceSubrange(start..<cursor, with: joined)
+            cursor = start + joined.count
         case .enter: return .entered(enter())
         case .interrupt:
             begin()
@@ -63,9 +64,9 @@ struct EditedLine {
 
     private mutating func show(_ index: Int) {
         guard index != shown, 0...history.count ~= index else { return }
-        if shown == history.count { draft = text }
+        drafts[shown] = text
         shown = index
-        text = index == history.count ? draft : Array(history[index])
+        text = drafts[index] ?? Array(history[index])
         cursor = text.count
     }
 
@@ -77,7 +78,7 @@ struct EditedLine {
     }
 
     private mutating func begin() {
-        (text, cursor, shown, draft) = ([], 0, history.count, [])
+        (text, cursor, shown, drafts) = ([], 0, history.count, [:])
     }
 
     /// What of the line is shown in so many columns, and in which of them the cursor stands.

@@ -22,7 +22,7 @@ enum Key: Equatable {
         "1~": .home, "7~": .home, "4~": .end, "8~": .end, "3~": .delete,
     ]
 
-    /// Bytes that one paste may have.
+    /// Bytes that one paste may have; more are left out.
     static let longestPaste = 1 << 20
 
     /// Reads one key.
@@ -43,16 +43,25 @@ enum Key: Equatable {
     }
 
     private static func readSequence(_ nextByte: () -> UInt8?) -> Key? {
-        switch nextByte() {
+        guard var byte = nextByte() else { return .endOfInput }
+        // A second Escape begins anew.
+        while byte == 0x1b {
+            guard let next = nextByte() else { return .endOfInput }
+            byte = next
+        }
+        switch byte {
         case UInt8(ascii: "b"): return .wordLeft
         case UInt8(ascii: "f"): return .wordRight
         case UInt8(ascii: "["), UInt8(ascii: "O"): break
-        default: return nil
+        case 0x7f: return .deleteWord
+        // Escape alone, and another key.
+        default: return controls[byte]
         }
         var sequence = ""
         while let byte = nextByte(), sequence.utf8.count < 16 {
             sequence.unicodeScalars.append(Unicode.Scalar(byte))
-            if (0x40...0x7e).contains(byte) { break }
+            // A second [ is no end: the Linux console sends it for F1 to F5.
+            if (0x40...0x7e).contains(byte), sequence != "[" { break }
         }
         return sequence == "200~" ? readPaste(nextByte) : sequences[sequence]
     }
@@ -64,10 +73,14 @@ enum Key: Equatable {
         var end: ArraySlice<UInt8> = []
         while let byte = nextByte() {
             end = (end + [byte]).suffix(mark.count)
-            if bytes.count < longestPaste + mark.count { bytes.append(byte) }
-            if end.elementsEqual(mark) { break }
+            bytes.append(byte)
+            if end.elementsEqual(mark) {
+                bytes.removeLast(mark.count)
+                break
+            }
+            if bytes.count > longestPaste + mark.count { bytes.remove(at: longestPaste) }
         }
-        if bytes.suffix(mark.count).elementsEqual(mark) { bytes.removeLast(mark.count) }
+        bytes.removeLast(max(0, bytes.count - longestPaste))
         let text = String(decoding: bytes, as: UTF8.self)
         return .text(String(text.map { $0 == "\r" || $0 == "\r\n" ? "\n" : $0 }))
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Dispatch
 import Foundation
 
 /// Reads lines from a terminal, with the keys that shells have; from anything else as they come.
@@ -23,8 +24,25 @@ final class LineEditor {
         }
         var normal = termios()
         guard tcgetattr(STDIN_FILENO, &normal) == 0 else { return readLine() }
+        // A signal that ends the program leaves the terminal as it was.
+        let signals = [SIGTERM, SIGHUP].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler {
+                Self.end(normal)
+                _exit(128 + number)
+            }
+            source.activate()
+            return source
+        }
         begin(normal)
-        defer { end(normal) }
+        defer {
+            Self.end(normal)
+            for (number, source) in zip([SIGTERM, SIGHUP], signals) {
+                source.cancel()
+                signal(number, SIG_DFL)
+            }
+        }
         while true {
             draw()
             var isOver = false
@@ -43,7 +61,7 @@ final class LineEditor {
             case .ended: return nil
             case .interrupted: Terminal.write("\n\(hint)\n")
             case .suspended:
-                end(normal)
+                Self.end(normal)
                 raise(SIGTSTP)
                 begin(normal)
             }
@@ -55,13 +73,18 @@ final class LineEditor {
         var raw = normal
         raw.c_lflag &= ~tcflag_t(ICANON | ECHO | ISIG | IEXTEN)
         raw.c_iflag &= ~tcflag_t(ICRNL | IXON)
+        withUnsafeMutableBytes(of: &raw.c_cc) {
+            $0[Int(VMIN)] = 1
+            $0[Int(VTIME)] = 0
+        }
         tcsetattr(STDIN_FILENO, TCSADRAIN, &raw)
         Terminal.write("\u{1b}[?2004h")
     }
 
-    private func end(_ normal: termios) {
+    private static func end(_ normal: termios) {
         var normal = normal
-        Terminal.write("\u{1b}[?2004l")
+        // A terminal that went away can't be told.
+        try? FileHandle.standardOutput.write(contentsOf: Data("\u{1b}[?2004l".utf8))
         tcsetattr(STDIN_FILENO, TCSADRAIN, &normal)
     }
 
