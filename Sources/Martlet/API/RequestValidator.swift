@@ -13,6 +13,8 @@ package struct RequestValidator: Sendable {
     package let endTokens: Set<Int32>
     /// Tokens that fill a vocabulary up and were never trained: none is drawn.
     private let unusedTokens: Set<Int32>
+    /// All tokens but those, a bit each; nil where there are none of those.
+    private let drawableTokens: [UInt64]?
     /// nil where there is no text.
     private let tokenizer: Tokenizer?
 
@@ -23,6 +25,7 @@ package struct RequestValidator: Sendable {
         self.endTokens = endTokens
         tokenizer = nil
         unusedTokens = []
+        drawableTokens = nil
     }
 
     package init(limits: RequestLimits, maxModelLength: Int, vocabularySize: Int, tokenizer: Tokenizer) {
@@ -31,8 +34,10 @@ package struct RequestValidator: Sendable {
         self.vocabularySize = vocabularySize
         self.tokenizer = tokenizer
         endTokens = tokenizer.endTokens
-        unusedTokens = Set(
-            tokenizer.vocabulary.kinds.enumerated().lazy.filter { $1 == .unused }.map { Int32($0.offset) })
+        let unused = tokenizer.vocabulary.kinds.enumerated().lazy.filter { $1 == .unused }.map { Int32($0.offset) }
+        unusedTokens = Set(unused)
+        let drawable = Self.mask(unused.filter { $0 < vocabularySize }, of: vocabularySize).map(~)
+        drawableTokens = unusedTokens.isEmpty ? nil : drawable
     }
 
     /// - Parameter firstScoredPosition: where scoring begins in prompts whose logprobs are asked for.
@@ -70,7 +75,7 @@ package struct RequestValidator: Sendable {
             request, maxTokens: maxTokens, stopTokens: stopTokens, spelledStops: spelledStops, earlyTokens: earlyTokens,
             scoredPositions: sampling.promptLogprobs == nil
                 ? 0..<0 : firstScoredPosition..<max(firstScoredPosition, request.promptTokens.count - 1),
-            allowedTokens: allowed.map(mask) ?? drawableTokens, row: row(sampling))
+            allowedTokens: allowed.map { Self.mask($0, of: vocabularySize) } ?? drawableTokens, row: row(sampling))
     }
 
     private func require(_ condition: Bool, _ field: String, _ message: String) throws(EngineError) {
@@ -183,17 +188,8 @@ package struct RequestValidator: Sendable {
         return row
     }
 
-    /// All tokens but the unused ones; nil where there are none of those.
-    private var drawableTokens: [UInt64]? {
-        guard !unusedTokens.isEmpty else { return nil }
-        var words = [UInt64](repeating: .max, count: (vocabularySize + 63) / 64)
-        for token in unusedTokens where Int(token) < vocabularySize {
-            words[Int(token) / 64] &= ~(1 << UInt64(token % 64))
-        }
-        return words
-    }
-
-    private func mask(_ tokens: Set<Int32>) -> [UInt64] {
+    /// A bit for each token of the vocabulary.
+    private static func mask(_ tokens: some Sequence<Int32>, of vocabularySize: Int) -> [UInt64] {
         var words = [UInt64](repeating: 0, count: (vocabularySize + 63) / 64)
         for token in tokens { words[Int(token) / 64] |= 1 << UInt64(token % 64) }
         return words

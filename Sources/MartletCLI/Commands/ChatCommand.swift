@@ -93,18 +93,16 @@ private final class Interrupt {
     }
 
     private let running = Running()
-    private let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+    private let source: any DispatchSourceSignal
 
     init() {
-        signal(SIGINT, SIG_IGN)
-        source.setEventHandler { [running] in
+        source = DispatchSource.acting(onSignal: SIGINT) { [running] in
             if let task = running.task.withLock({ $0 }) {
                 task.cancel()
             } else {
                 Terminal.write("\n(/exit or Ctrl-D leaves)\n> ")
             }
         }
-        source.activate()
     }
 
     /// The task's value; what it had so far if Ctrl-C stops it.

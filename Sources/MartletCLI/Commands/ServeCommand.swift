@@ -50,7 +50,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.logsAccess = !(log.disableAccessLog || vllm.disableUvicornAccessLog)
         configuration.version = MartletCommand.version
         configuration.logger = log.logger(label: "martlet.server")
-        let options = try engineOptions(configuration)
+        let options = try engineOptions(configuration, model: path)
         let server = MartletServer(configuration)
         let stop = StopSignals(logger: configuration.logger) {
             server.shutDown()
@@ -80,12 +80,12 @@ struct ServeCommand: AsyncParsableCommand {
         }
     }
 
-    private func engineOptions(_ configuration: ServerConfiguration) throws -> EngineOptions {
+    private func engineOptions(_ configuration: ServerConfiguration, model path: String) throws -> EngineOptions {
         var options = try load.model.engineOptions()
         load.execution.apply(to: &options)
         configuration.limits.apply(to: &options)
         options.logger = configuration.logger
-        options.endTokens = try generationConfig.endTokens(model: load.model.model.resolve())
+        options.endTokens = try generationConfig.endTokens(model: path)
         options.chatTemplate = try template.source
         return options
     }
@@ -113,15 +113,11 @@ private struct StopSignals {
         let count = Count()
         signal(SIGPIPE, SIG_IGN)
         sources = [SIGTERM, SIGINT].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
+            DispatchSource.acting(onSignal: number) {
                 guard count.value.wrappingAdd(1, ordering: .relaxed).newValue == 1 else { _exit(128 + number) }
                 logger.notice("stopping: no new requests; once more ends at once")
                 stop()
             }
-            source.activate()
-            return source
         }
     }
 

@@ -70,11 +70,9 @@ enum Key: Equatable {
     private static func readPaste(_ nextByte: () -> UInt8?) -> Key {
         let mark = Array("\u{1b}[201~".utf8)
         var bytes: [UInt8] = []
-        var end: ArraySlice<UInt8> = []
         while let byte = nextByte() {
-            end = (end + [byte]).suffix(mark.count)
             bytes.append(byte)
-            if end.elementsEqual(mark) {
+            if bytes.suffix(mark.count).elementsEqual(mark) {
                 bytes.removeLast(mark.count)
                 break
             }

@@ -22,18 +22,15 @@ final class LineEditor {
             if Terminal.inputIsTerminal { Terminal.write(prompt) }
             return readLine()
         }
-        var normal = termios()
-        guard tcgetattr(STDIN_FILENO, &normal) == 0 else { return readLine() }
+        var found = termios()
+        guard tcgetattr(STDIN_FILENO, &found) == 0 else { return readLine() }
+        let normal = found
         // A signal that ends the program leaves the terminal as it was.
         let signals = [SIGTERM, SIGHUP].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
+            DispatchSource.acting(onSignal: number) {
                 Self.end(normal)
                 _exit(128 + number)
             }
-            source.activate()
-            return source
         }
         begin(normal)
         defer {
