@@ -113,7 +113,7 @@ let package = Package(
             dependencies: [
                 "MartletServer", "Martlet", "MartletTestSupport", .product(name: "Logging", package: "swift-log"),
             ]),
-        .target(name: "MartletFuzz", dependencies: ["MartletText"], path: "Tests/Fuzz/Sources"),
+        .target(name: "MartletFuzz", dependencies: ["MartletText", "MartletTestSupport"], path: "Tests/Fuzz/Sources"),
         .executableTarget(
             name: "fuzz",
             dependencies: [

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletTestSupport
 import Testing
 
 @testable import MartletCLI
@@ -66,9 +67,11 @@ import Testing
     }
 
     @Test func anyBytesEnd() {
-        var generator = Generator(seed: 28)
+        var generator = SeededGenerator(28)
+        // Half of them begin or end what has a meaning.
+        let common: [UInt8] = [0x1b, 0x5b, 0x0d, 0x7f, 0x41, 0xe2, 0x7e, 0x32]
         for _ in 0..<2000 {
-            var bytes = (0..<64).map { _ in generator.nextByte() }.makeIterator()
+            var bytes = generator.randomBytes(64).map { $0 & 1 == 0 ? common[Int($0 >> 5)] : $0 }.makeIterator()
             var line = EditedLine()
             var ended = false
             while !ended {
@@ -95,17 +98,5 @@ import Testing
         #expect(line.visible(columns: 5) { _ in 2 } == ("01", 2))
         _ = line.apply(.text("\n"))
         #expect(line.visible(columns: 5) { _ in 1 } == ("0⏎123", 2))
-    }
-
-    private struct Generator {
-        var state: UInt64
-        init(seed: UInt64) { state = seed }
-        mutating func nextByte() -> UInt8 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            // Half of them begin or end what has a meaning.
-            let common: [UInt8] = [0x1b, 0x5b, 0x0d, 0x7f, 0x41, 0xe2, 0x7e, 0x32]
-            let value = UInt8(truncatingIfNeeded: state >> 33)
-            return value & 1 == 0 ? common[Int(value >> 5)] : UInt8(truncatingIfNeeded: state >> 45)
-        }
     }
 }

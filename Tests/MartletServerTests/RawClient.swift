@@ -2,6 +2,7 @@
 
 import Dispatch
 import Foundation
+import MartletTestSupport
 
 /// A client that speaks HTTP by hand, so that it can speak it badly.
 final class RawClient: Sendable {
@@ -20,29 +21,16 @@ final class RawClient: Sendable {
         var error: [String: Any]? { json?["error"] as? [String: Any] }
     }
 
-    private let socket: Int32
+    private let socket: LoopbackSocket
 
     /// - Parameter receiveBuffer: bytes that the system keeps of what isn't read; nil for its own choice.
     init(port: Int, receiveBuffer: Int32? = nil) throws {
-        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        if var receiveBuffer {
-            setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<Int32>.size))
+        let socket = LoopbackSocket(port: port, timeout: 20) { socket in
+            if let receiveBuffer { LoopbackSocket.set(SO_RCVBUF, to: receiveBuffer, of: socket) }
         }
-        var timeout = timeval(tv_sec: 20, tv_usec: 0)
-        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard result == 0 else { throw Fault(description: "can't connect: \(errno)") }
+        guard let socket else { throw Fault(description: "can't connect: \(errno)") }
+        self.socket = socket
     }
-
-    deinit { close(socket) }
 
     /// Off the threads that the server's own tasks need.
     private func blocking<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
@@ -53,16 +41,8 @@ final class RawClient: Sendable {
 
     func send(_ bytes: some Sequence<UInt8>) async throws {
         let bytes = Array(bytes)
-        let socket = socket
-        try await blocking {
-            var sent = 0
-            while sent < bytes.count {
-                let count = bytes[sent...].withUnsafeBytes {
-                    Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-                }
-                guard count > 0 else { throw Fault(description: "the server closed the connection") }
-                sent += count
-            }
+        try await blocking { [socket] in
+            guard socket.send(bytes) else { throw Fault(description: "the server closed the connection") }
         }
     }
 
@@ -78,12 +58,12 @@ final class RawClient: Sendable {
 
     /// Some bytes; none where the server has closed.
     func receive() async throws -> [UInt8] {
-        let socket = socket
-        return try await blocking {
-            var buffer = [UInt8](repeating: 0, count: 1 << 16)
-            let count = recv(socket, &buffer, buffer.count, 0)
-            guard count >= 0 || errno != EAGAIN else { throw Fault(description: "nothing came for 20 seconds") }
-            return Array(buffer.prefix(max(0, count)))
+        try await blocking { [socket] in
+            switch socket.receive() {
+            case .bytes(let bytes): return bytes
+            case .closed: return []
+            case .nothing: throw Fault(description: "nothing came for 20 seconds")
+            }
         }
     }
 
@@ -155,9 +135,9 @@ final class RawClient: Sendable {
     }
 
     /// Goes without a word; the system then resets the connection if there was something unread.
-    func leave() { shutdown(socket, Int32(SHUT_RDWR)) }
+    func leave() { socket.leave() }
     /// Says that it will send nothing more.
-    func closeSending() { shutdown(socket, Int32(SHUT_WR)) }
+    func closeSending() { socket.closeSending() }
 
     static func post(_ path: String, _ body: String, headers: String = "Content-Type: application/json\r\n") -> String {
         "POST \(path) HTTP/1.1\r\nHost: 127.0.0.1\r\n\(headers)Content-Length: \(body.utf8.count)\r\n\r\n\(body)"

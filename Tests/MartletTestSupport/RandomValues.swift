@@ -4,7 +4,7 @@ import Foundation
 public import MartletCompute
 
 /// SplitMix64: the same numbers on every machine.
-public struct SeededGenerator: RandomNumberGenerator {
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
     public init(_ seed: UInt64) { state = seed }

@@ -122,46 +122,44 @@ extension TemplateEvaluator {
     }
 
     fileprivate func first(of value: TemplateValue) throws(TemplateError) -> TemplateValue {
+        let found: TemplateValue?
         switch value {
-        case .list(let items): return items.first ?? .undefined("the first of nothing")
-        case .dictionary(let items): return items.first.map { .string($0.key) } ?? .undefined("the first of nothing")
-        case .iterator(let index): return try next(of: index) ?? .undefined("the first of nothing")
-        case .string(let text):
-            guard !text.isEmpty else { return .undefined("the first of nothing") }
-            return .string(text.slice(0..<text.lengthOfScalar(at: 0)))
-        case .undefined: return .undefined("the first of nothing")
+        case .list(let items): found = items.first
+        case .dictionary(let items): found = items.first.map { .string($0.key) }
+        case .iterator(let index): found = try next(of: index)
+        case .string(let text): found = text.isEmpty ? nil : .string(text.slice(0..<text.lengthOfScalar(at: 0)))
+        case .undefined: found = nil
         default: throw fault(.type, "\(value.typeName) has no first item")
         }
+        return found ?? .undefined("the first of nothing")
     }
 
     fileprivate func last(of value: TemplateValue) throws(TemplateError) -> TemplateValue {
+        let found: TemplateValue?
         switch value {
-        case .list(let items): return items.last ?? .undefined("the last of nothing")
-        case .dictionary(let items):
-            guard !items.isEmpty else { return .undefined("the last of nothing") }
-            return .string(items[items.count - 1].key)
+        case .list(let items): found = items.last
+        case .dictionary(let items): found = items.isEmpty ? nil : .string(items[items.count - 1].key)
         case .string(let text):
-            guard let start = text.bytes.lastIndex(where: { $0 & 0xc0 != 0x80 }) else {
-                return .undefined("the last of nothing")
-            }
-            return .string(text.slice(start..<text.count))
-        case .undefined: return .undefined("the last of nothing")
+            found = text.bytes.lastIndex { $0 & 0xc0 != 0x80 }.map { .string(text.slice($0..<text.count)) }
+        case .undefined: found = nil
         default: throw fault(.type, "\(value.typeName) has no last item")
         }
+        return found ?? .undefined("the last of nothing")
     }
 
     fileprivate func toInteger(_ value: TemplateValue, _ arguments: BoundArguments) throws(TemplateError)
         -> TemplateValue
     {
         let otherwise = arguments[0] ?? .integer(0)
-        switch value {
-        case .undefined(let name): throw fault(.undefined, "\(name) is undefined and no number")
-        case .float(let number):
-            if number.isNaN { return otherwise }
+        func truncated(_ number: Double) throws(TemplateError) -> TemplateValue {
             guard let integer = Int(exactly: number.rounded(.towardZero)) else {
                 throw fault(.type, "integer out of range")
             }
             return .integer(integer)
+        }
+        switch value {
+        case .undefined(let name): throw fault(.undefined, "\(name) is undefined and no number")
+        case .float(let number): return number.isNaN ? otherwise : try truncated(number)
         case .string(let text):
             let base = try arguments.integer(1) ?? 10
             try read(bytes: text.count, by: .properties)
@@ -170,10 +168,7 @@ extension TemplateEvaluator {
                 return .integer(integer)
             }
             guard let number = PythonNumber.float(text), number.isFinite else { return otherwise }
-            guard let integer = Int(exactly: number.rounded(.towardZero)) else {
-                throw fault(.type, "integer out of range")
-            }
-            return .integer(integer)
+            return try truncated(number)
         default: return value.integer.map { .integer($0) } ?? otherwise
         }
     }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import MartletFuzz
+import MartletTestSupport
 
 struct FuzzConnections: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -27,7 +28,7 @@ struct FuzzConnections: ParsableCommand {
             for (turn, index) in stride(from: thread, to: count, by: connections).enumerated() {
                 var random = FuzzRandom(seed: seed &+ UInt64(index))
                 if turn % 100 == 99 { tally.add(Self.isAlive(port) ? "alive" : "dead") }
-                guard let connection = RawConnection(port: port) else {
+                guard let connection = LoopbackSocket.hasty(port: port) else {
                     tally.add("not connected")
                     continue
                 }
@@ -51,12 +52,12 @@ struct FuzzConnections: ParsableCommand {
     }
 
     private static func isAlive(_ port: Int) -> Bool {
-        guard let connection = RawConnection(port: port) else { return false }
+        guard let connection = LoopbackSocket.hasty(port: port) else { return false }
         return connection.send(Array("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8))
             && connection.status() == 200
     }
 
-    private static func outcome(_ connection: RawConnection) -> String {
+    private static func outcome(_ connection: LoopbackSocket) -> String {
         switch connection.receive() {
         case .bytes(let bytes): bytes.starts(with: "HTTP/1.".utf8) ? "answered" : "odd answer"
         case .closed: "closed"

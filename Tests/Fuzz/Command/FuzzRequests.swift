@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import MartletFuzz
+import MartletTestSupport
 
 struct FuzzRequests: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -29,11 +30,11 @@ struct FuzzRequests: ParsableCommand {
         let (port, count, seed, connections) = (port, count, seed, connections)
         let before = pid.flatMap { ResidentMemory.megabytes(of: "\($0)") }
         tally.onThreads(connections) { thread in
-            var connection: RawConnection?
+            var connection: LoopbackSocket?
             for index in stride(from: thread, to: count, by: connections) {
                 var random = FuzzRandom(seed: seed &+ UInt64(index))
                 let request = generator.request(&random)
-                if connection == nil { connection = RawConnection(port: port) }
+                if connection == nil { connection = LoopbackSocket.hasty(port: port) }
                 guard let open = connection else {
                     tally.add("not connected")
                     continue

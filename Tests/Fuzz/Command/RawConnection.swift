@@ -1,55 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MartletTestSupport
 
-/// A connection to a server on this machine that sends whatever it is given.
-final class RawConnection {
-    private let socket: Int32
-
-    init?(port: Int) {
-        socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var timeout = timeval(tv_sec: 6, tv_usec: 0)
-        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        // Tens of thousands of connections must not wait for their ports.
-        var linger = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(socket, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(truncatingIfNeeded: port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
+extension LoopbackSocket {
+    /// A connection that doesn't wait long for a server.
+    static func hasty(port: Int) -> LoopbackSocket? {
+        LoopbackSocket(port: port, timeout: 6) { socket in
+            set(SO_SNDTIMEO, to: timeval(tv_sec: 6, tv_usec: 0), of: socket)
+            // Tens of thousands of connections must not wait for their ports.
+            set(SO_LINGER, to: linger(l_onoff: 1, l_linger: 0), of: socket)
         }
-        if result != 0 {
-            close(socket)
-            return nil
-        }
-    }
-
-    deinit { close(socket) }
-
-    func send(_ bytes: [UInt8]) -> Bool {
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes {
-                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-            }
-            guard count > 0 else { return false }
-            sent += count
-        }
-        return true
-    }
-
-    enum Received { case bytes([UInt8]), closed, nothing }
-
-    func receive() -> Received {
-        var buffer = [UInt8](repeating: 0, count: 1 << 16)
-        let count = recv(socket, &buffer, buffer.count, 0)
-        if count > 0 { return .bytes(Array(buffer.prefix(count))) }
-        return count < 0 && errno == EAGAIN ? .nothing : .closed
     }
 
     /// The status of one answer, read to its end; nil if the server closed, -1 if nothing came in time.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletTestSupport
 public import MartletText
 
 /// Random templates of the grammar that the interpreter reads, for comparison with Jinja2.
@@ -263,17 +264,14 @@ public struct TemplateGenerator {
 
 /// A small generator of its own, so that a seed means the same templates everywhere: SplitMix64.
 public struct FuzzRandom: RandomNumberGenerator, Sendable {
-    private var state: UInt64
+    private var generator: SeededGenerator
 
-    public init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 0x1234_5678_9abc_def1 }
-
-    public mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-        return value ^ (value >> 31)
+    /// Seeds that follow each other have streams that don't.
+    public init(seed: UInt64) {
+        generator = SeededGenerator(seed &* 0x9e37_79b9_7f4a_7c15 &+ 0x1234_5678_9abc_def1)
     }
+
+    public mutating func next() -> UInt64 { generator.next() }
 
     public mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 
