@@ -18,7 +18,7 @@ struct ModelPath: ExpressibleByArgument {
             ? URL(filePath: argument).deletingPathExtension().lastPathComponent : argument.lowercased()
     }
 
-    /// What to give instead of a folder.
+    /// Says which file to give instead of the folder.
     private var folderMessage: String {
         let files = ((try? FileManager.default.contentsOfDirectory(atPath: argument)) ?? []).sorted()
         let models = files.filter { $0.lowercased().hasSuffix(".gguf") }

@@ -21,7 +21,7 @@ public struct RequestLimits: Equatable, Sendable {
     /// Tokens of their prompts, all together.
     public var queuedPromptTokens = 1 << 24
     public var cacheSaltBytes = 256
-    /// Bytes of an answer that nobody has read yet, beyond which its reader is behind.
+    /// A reader that leaves more bytes of an answer unread is behind.
     public var unreadBytes = 256 << 10
     /// Seconds that a reader that is behind may take nothing, before it is cut off; 0 cuts it off at once.
     public var unreadSeconds = 30.0

@@ -13,7 +13,7 @@ package final class ValidatedRequest: Sendable {
     package let minTokens: Int
     /// Tokens that end the answer.
     package let stopTokens: Set<Int32>
-    /// Of those, the ones that a stop string spells, with that string.
+    /// The stop tokens that a stop string spells, each with that string.
     let spelledStops: [Int32: String]
     /// Tokens that can't be drawn before there are `minTokens`.
     let earlyTokens: Set<Int32>

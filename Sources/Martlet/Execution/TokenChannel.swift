@@ -65,7 +65,7 @@ private final class EventRing: @unchecked Sendable {
     private let read = Atomic<Int>(0)
     /// Where the writer went on once this one was full. It never comes back.
     let next = AtomicLazyReference<EventRing>()
-    /// What it takes of the budget.
+    /// Bytes that this ring took from the budget.
     private let bytes: Int
     private let budget: UnreadBudget?
 
@@ -114,8 +114,9 @@ private final class EventRing: @unchecked Sendable {
     }
 }
 
-/// What a request's reader hasn't read yet: a ring that the engine's thread writes and one task reads, and larger ones
-/// behind it while the reader is behind.
+/// Events that a request's reader hasn't read yet.
+///
+/// The engine's thread writes them into a ring, and into larger rings while the reader is behind. One task reads them.
 ///
 /// The writer never waits. A reader that takes nothing for a time while it is behind is cut off; one that takes
 /// something, however slowly, is not. The first thread that closes a channel decides how it ends.

@@ -175,7 +175,7 @@ struct AttentionCaseInputs {
         guard shape.count == 2 else { throw CheckpointError(.invalidMetadata, "case \(name): qq_bias is no matrix") }
         let values = try file.floats("qq_bias")
         let extent = min(longest, max(shape[0], shape[1]))
-        // What the square adds to the matrix must not be much more than the file holds.
+        // Padding the matrix to a square must not take much more memory than the file holds.
         guard extent <= 4096 || extent <= values.count / extent else {
             throw CheckpointError(.invalidMetadata, "case \(name): qq_bias is \(shape), far from square")
         }

@@ -24,7 +24,7 @@ struct BenchMixedCommand: AsyncParsableCommand {
     @Option(parsing: .unconditional, help: "Tokens of the long request's answer.")
     var outputLen = 100
 
-    @Option(parsing: .unconditional, help: "Short requests; as many as --output-len by default.")
+    @Option(parsing: .unconditional, help: "Number of short requests; --output-len by default.")
     var numPrompts: Int?
 
     @Option(parsing: .unconditional, help: "Tokens of a short prompt.")

@@ -90,7 +90,7 @@ struct ServeCommand: AsyncParsableCommand {
         return options
     }
 
-    /// What will be served, and where.
+    /// Says which models are served, and where.
     private static func greeting(_ configuration: ServerConfiguration, port: Int?) -> String {
         let address =
             switch configuration.address {

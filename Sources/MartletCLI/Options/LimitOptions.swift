@@ -46,7 +46,7 @@ struct LimitOptions: ParsableArguments {
     @Option(parsing: .unconditional, help: "Bytes of text that rendering one makes.") var maxTemplateBytes = limits
         .templateBytes
     @Option(
-        parsing: .unconditional, help: "Bytes of an answer that nobody has read, beyond which --stall-timeout counts.")
+        parsing: .unconditional, help: "Unread bytes of an answer from which on --stall-timeout counts.")
     var streamBufferBytes = limits.request.unreadBytes
     @Option(
         parsing: .unconditional,
