@@ -29,8 +29,10 @@ enum ProcessStart {
             )
         }
         var thread = pthread_t()
-        guard pthread_create(&thread, nil, { _ in nil }, nil) == 0 else {
-            end("the system starts no thread (\(String(cString: strerror(errno)))): raise ulimit -u")
+        // The status is the error number; `errno` isn't set.
+        let status = pthread_create(&thread, nil, { _ in nil }, nil)
+        guard status == 0 else {
+            end("the system starts no thread (\(String(cString: strerror(status)))): raise ulimit -u")
         }
         pthread_join(thread, nil)
     }

@@ -80,13 +80,17 @@ final class TextPool: Sendable {
         return nil
     }
 
+    /// Starts a thread that `State.threads` counts already. Where the system starts none and none is left, the jobs that
+    /// wait are refused; the next job tries again.
     private func startThread() {
-        let thread = Thread { [self] in
-            KnownStack.markThread()
-            while serve() {}
+        guard !KnownStack.startThread({ [self] in while serve() {} }) else { return }
+        let refused = state.withLock { state -> [Job] in
+            state.threads -= 1
+            guard state.threads == 0 else { return [] }
+            defer { state.queue.removeAll() }
+            return Array(state.queue)
         }
-        thread.stackSize = KnownStack.threadStackBytes
-        thread.start()
+        for job in refused { job.abandon(.textWithoutThread) }
     }
 
     /// Does one job. False where another thread has taken this one's place.
@@ -156,6 +160,8 @@ extension ServerError {
         .serviceUnavailable, "too many texts wait to be read already; try again later", code: "overloaded")
     fileprivate static let textStuck = ServerError(
         .serviceUnavailable, "the threads that read texts are stuck; try again later", code: "text_stuck")
+    fileprivate static let textWithoutThread = ServerError(
+        .serviceUnavailable, "the system starts no thread to read texts; try again later", code: "overloaded")
     fileprivate static let textTimedOut = ServerError(
         .badRequest, "the text takes too long to read; it was given up", code: "tokenize_timeout")
 }

@@ -1,10 +1,14 @@
 """OpenAI's own client, LangChain's, and curl."""
 
 import asyncio
+import contextlib
 import json
 import shutil
+import socket as socketlib
+import ssl
 import subprocess
 import time
+import warnings
 
 import litellm
 import openai
@@ -238,6 +242,19 @@ def test_socket_and_tls(tmp_path):
     with serving("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)) as server:
         assert server.url.startswith("https")
         assert json.loads(curl("--cacert", str(certificate), server.url + "/ready")) == {"status": "ready"}
+        # Clients that know nothing newer than TLS 1.1 are turned away; those of 1.2 are not.
+        for version, is_taken in [(ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True)]:
+            context = ssl.create_default_context(cafile=certificate)
+            context.set_ciphers("DEFAULT@SECLEVEL=0")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.minimum_version = context.maximum_version = version
+            plain = socketlib.create_connection(("127.0.0.1", int(server.url.rsplit(":", 1)[1])), timeout=10)
+            with plain, contextlib.ExitStack() as stack:
+                if not is_taken:
+                    stack.enter_context(pytest.raises(ssl.SSLError))
+                with context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+                    assert secure.version() == "TLSv1.2"
 
 
 def test_config_file(tmp_path):

@@ -23,6 +23,14 @@ def test_runs_where_nothing_is_installed():
     assert ".debug_info" not in subprocess.run(["objdump", "-h", MARTLET], capture_output=True, text=True, check=True).stdout
 
 
+def test_serve_says_where_it_is():
+    """The address on a line of its own, and no page of limits."""
+    server = Server()
+    assert server.stop() == 0
+    said = "".join(server.log).splitlines()
+    assert re.fullmatch(r".*at http://127\.0\.0\.1:\d+", said[-1]) and max(map(len, said)) < 200, said
+
+
 def test_second_signal_ends_at_once():
     server = Server()
     request = subprocess.Popen(

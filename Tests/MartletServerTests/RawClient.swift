@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Dispatch
 import Foundation
 import MartletTestSupport
 
@@ -32,10 +31,11 @@ final class RawClient: Sendable {
         self.socket = socket
     }
 
-    /// Off the threads that the server's own tasks need.
+    /// Off the threads that the server's own tasks need, and off Dispatch's: while as many of those as there are processors
+    /// are blocked, it starts another only once a second.
     private func blocking<Result: Sendable>(_ work: @escaping @Sendable () throws -> Result) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(with: Swift.Result(catching: work)) }
+            Thread.detachNewThread { continuation.resume(with: Swift.Result(catching: work)) }
         }
     }
 

@@ -250,6 +250,8 @@ final class TokenChannel: @unchecked Sendable {
         await withUnsafeContinuation { continuation in
             waiter = continuation
             isWaiting.store(true, ordering: .sequentiallyConsistent)
+            // The ring's indices are read by acquiring loads, which may pass a store that comes before them.
+            atomicMemoryFence(ordering: .sequentiallyConsistent)
             if !head.isEmpty || head.next.load() != nil || end != .open { wake() }
         }
     }

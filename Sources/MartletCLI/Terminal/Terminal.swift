@@ -3,6 +3,7 @@
 import Foundation
 import Martlet
 import MartletCheckpoints
+import Synchronization
 
 /// Something the user gave can't be used; unlike a `ValidationError` it is no question of how the command is written.
 struct InputError: Error, CustomStringConvertible {
@@ -121,15 +122,19 @@ extension GenerationSummary {
 final class ProgressBar: Sendable {
     private let title: String
     private let isShown = Terminal.errorIsTerminal
+    private let shownPercent = Atomic<Int>(-1)
 
     init(title: String) { self.title = title }
 
+    /// Draws the bar where its percent has changed.
     func show(_ fraction: Double) {
-        guard isShown else { return }
+        guard isShown, fraction.isFinite else { return }
+        let percent = Int(min(max(fraction, 0), 1) * 100)
+        guard shownPercent.exchange(percent, ordering: .relaxed) != percent else { return }
         let width = 40
-        let filled = Int(min(max(fraction, 0), 1) * Double(width))
+        let filled = percent * width / 100
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-        Terminal.showError("\r\(title) \(bar) \(Int(fraction * 100)) %")
+        Terminal.showError("\r\(title) \(bar) \(percent) %")
     }
 
     func clear() {

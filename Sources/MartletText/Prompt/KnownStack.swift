@@ -16,11 +16,6 @@ package enum KnownStack {
         return pthread_key_create(&key, nil) == 0 ? key : nil
     }()
 
-    /// Says that the calling thread was made with `threadStackBytes`.
-    package static func markThread() {
-        if let key { pthread_setspecific(key, UnsafeRawPointer(bitPattern: 1)) }
-    }
-
     /// Runs `body` on this thread if its stack is known, otherwise on a thread of its own that this one waits for.
     ///
     /// - Returns: nil if no thread could be started.
@@ -30,33 +25,47 @@ package enum KnownStack {
             var result: Result?
             return withUnsafeMutablePointer(to: &result) { pointer in
                 let slot = UnsafeMutableRawPointer(pointer)
-                let work = Work { slot.assumingMemoryBound(to: Result?.self).pointee = body() }
-                return work.runOnThread() ? pointer.pointee : nil
+                guard let thread = thread({ slot.assumingMemoryBound(to: Result?.self).pointee = body() }) else {
+                    return nil
+                }
+                return pthread_join(thread, nil) == 0 ? pointer.pointee : nil
             }
         }
     }
 
+    /// Starts a thread of such a stack, which nobody joins.
+    ///
+    /// - Returns: whether the system started it.
+    package static func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {
+        guard let thread = thread(body) else { return false }
+        return pthread_detach(thread) == 0
+    }
+
     private final class Work {
-        private let body: () -> Void
+        let body: () -> Void
 
         init(_ body: @escaping () -> Void) { self.body = body }
+    }
 
-        /// Whether a thread could be started; returns when it has ended.
-        func runOnThread() -> Bool {
-            var attributes = pthread_attr_t()
-            guard pthread_attr_init(&attributes) == 0 else { return false }
-            defer { pthread_attr_destroy(&attributes) }
-            guard pthread_attr_setstacksize(&attributes, KnownStack.threadStackBytes) == 0 else { return false }
-            var thread = pthread_t()
-            let context = Unmanaged.passUnretained(self).toOpaque()
-            let status = pthread_create(
-                &thread, &attributes,
-                { context in
-                    KnownStack.markThread()
-                    if let context { Unmanaged<Work>.fromOpaque(context).takeUnretainedValue().body() }
-                    return nil
-                }, context)
-            return status == 0 && pthread_join(thread, nil) == 0
+    /// A new thread that runs `body`; nil if none could be started.
+    private static func thread(_ body: @escaping () -> Void) -> pthread_t? {
+        var attributes = pthread_attr_t()
+        guard pthread_attr_init(&attributes) == 0 else { return nil }
+        defer { pthread_attr_destroy(&attributes) }
+        guard pthread_attr_setstacksize(&attributes, threadStackBytes) == 0 else { return nil }
+        var thread = pthread_t()
+        let work = Unmanaged.passRetained(Work(body))
+        let status = pthread_create(
+            &thread, &attributes,
+            { context in
+                if let key = KnownStack.key { pthread_setspecific(key, UnsafeRawPointer(bitPattern: 1)) }
+                if let context { Unmanaged<Work>.fromOpaque(context).takeRetainedValue().body() }
+                return nil
+            }, work.toOpaque())
+        guard status == 0 else {
+            work.release()
+            return nil
         }
+        return thread
     }
 }
