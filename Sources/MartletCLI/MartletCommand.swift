@@ -4,6 +4,7 @@ import ArgumentParser
 import Dispatch
 import Foundation
 import Logging
+import MartletText
 
 @main
 struct MartletCommand: AsyncParsableCommand {
@@ -25,20 +26,34 @@ struct MartletCommand: AsyncParsableCommand {
         var command: any ParsableCommand.Type = MartletCommand.self
         for name in arguments {
             let subcommands = command.configuration.subcommands
-            guard !subcommands.isEmpty, !name.hasPrefix("-"), name != "help" else { return }
+            if name == "help", command == MartletCommand.self { continue }
+            guard !subcommands.isEmpty, !name.hasPrefix("-") else { return }
             let names = subcommands.compactMap { $0.configuration.commandName }
             guard let next = subcommands.first(where: { $0.configuration.commandName == name }) else {
-                let near = names.min { name.distance(to: $0) < name.distance(to: $1) }
-                let hint = near.flatMap { name.distance(to: $0) <= 2 ? "; do you mean \($0)?" : nil }
+                let hint = name.nearest(of: names).map { "; do you mean \($0)?" }
                 let known = subcommands.filter { $0.configuration.shouldDisplay }.compactMap {
                     $0.configuration.commandName
                 }
-                throw ValidationError(
-                    "there is no command \(name.debugDescription)"
-                        + (hint ?? "; there are \(known.joined(separator: ", "))"))
+                let group = command == MartletCommand.self ? [] : [command.configuration.commandName ?? ""]
+                throw UnknownCommand(
+                    description: "there is no command \((group + [name]).joined(separator: " ").debugDescription)"
+                        + (hint ?? "; there are \(known.joined(separator: ", "))"), group: group)
             }
             command = next
         }
+    }
+
+    private struct UnknownCommand: Error {
+        let description: String
+        /// The commands before it.
+        let group: [String]
+    }
+
+    /// Ends as where a command line is wrong.
+    private static func end(_ message: String, helpOf commands: [String]) -> Never {
+        let command = (["martlet"] + commands).joined(separator: " ")
+        Terminal.showError("Error: \(message)\nSee '\(command) --help' for more information.\n")
+        Foundation.exit(EX_USAGE)
     }
 
     /// Not asynchronous itself: what that needs is there only after the checks.
@@ -50,32 +65,16 @@ struct MartletCommand: AsyncParsableCommand {
             do {
                 try requireCommand(arguments)
                 await main(try ConfigFile.expand(arguments))
-            } catch {
+            } catch let error as UnknownCommand {
+                end(error.description, helpOf: error.group)
+            } catch let error as ValidationError {
                 // A file of flags is a server's.
-                if arguments.first == "serve" { ServeCommand.exit(withError: error) }
+                end(error.message, helpOf: ["serve"])
+            } catch {
                 exit(withError: error)
             }
             Foundation.exit(0)
         }
         dispatchMain()
-    }
-}
-
-extension String {
-    /// Characters to put in, take out, change or swap with a neighbour until it is the other text (Damerau's distance),
-    /// as far as the texts are short.
-    fileprivate func distance(to other: String) -> Int {
-        let (a, b) = (Array(utf8.prefix(32)), Array(other.utf8.prefix(32)))
-        var rows = [Array(0...b.count)]
-        for i in a.indices {
-            var row = [i + 1]
-            for j in b.indices {
-                var least = Swift.min(rows[i][j] + (a[i] == b[j] ? 0 : 1), rows[i][j + 1] + 1, row[j] + 1)
-                if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { least = Swift.min(least, rows[i - 1][j - 1] + 1) }
-                row.append(least)
-            }
-            rows.append(row)
-        }
-        return rows[a.count][b.count]
     }
 }

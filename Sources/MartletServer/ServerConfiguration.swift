@@ -14,6 +14,13 @@ public struct ServerConfiguration: Sendable {
         case tcp(host: String, port: Int)
         /// The path of a Unix domain socket.
         case unix(String)
+
+        /// Whether programs on this machine alone reach it.
+        public var isLoopback: Bool {
+            guard case .tcp(let host, _) = self else { return true }
+            let name = host.lowercased()
+            return ["localhost", "::1", "[::1]", "0:0:0:0:0:0:0:1"].contains(name) || name.hasPrefix("127.")
+        }
     }
 
     /// Paths of PEM files.
@@ -95,6 +102,11 @@ extension ServerConfiguration.TLS {
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
+        // Both are read together only here.
+        do { _ = try NIOSSLContext(configuration: configuration) } catch {
+            throw ConfigurationError(
+                description: "the private key \(key) does not belong to the certificate \(certificate)")
+        }
         return configuration
     }
 }

@@ -75,29 +75,43 @@ public struct ServerLimits: Equatable, Sendable {
             ("keep-alive-interval", keepAliveSeconds), ("tokenize-timeout", tokenizeSeconds),
         ]
         for (name, value) in seconds where !(value >= 0.01 && value <= 86_400) {
-            return "\(name) must be 0.01 seconds to a day"
+            return "\(name) is \(value); it must be 0.01 seconds to a day"
         }
-        guard drainSeconds >= 0 && drainSeconds <= 86_400 else { return "drain-timeout must be 0 seconds to a day" }
-        let counts = [
+        guard drainSeconds >= 0 && drainSeconds <= 86_400 else {
+            return "drain-timeout is \(drainSeconds); it must be 0 seconds to a day"
+        }
+        var counts = [
             ("max-body-bytes", bodyBytes), ("max-header-field-bytes", headerFieldBytes),
             ("max-header-bytes", headerListBytes), ("max-header-fields", headerFields),
             ("max-connections", connections),
             ("max-prompts", promptsPerRequest), ("max-template-steps", templateSteps),
             ("max-template-bytes", templateBytes),
+        ].map { (name: $0, value: $1, range: 1...1 << 30) }
+        counts += [
+            ("max-json-depth", jsonDepth, 1...256),
+            // An answer's text, many bytes an entry, must still be one buffer.
+            ("max-logprob-entries", logprobEntries, 0...1 << 24),
+            ("max-total-logprob-entries", totalLogprobEntries, 0...1 << 24),
+            ("max-echo-bytes", echoBytes, 0...1 << 30),
         ]
-        for (name, value) in counts where !(1...1 << 30).contains(value) {
-            return "\(name) must be between 1 and \(1 << 30)"
+        counts += request.ranges.compactMap { limit in
+            Self.flagsOfEngineLimits[limit.name].map { ($0, limit.value, limit.range) }
         }
-        guard (1...256).contains(jsonDepth) else { return "max-json-depth must be between 1 and 256" }
-        // An answer's text, many bytes an entry, must still be one buffer.
-        for (name, value) in [
-            ("max-logprob-entries", logprobEntries), ("max-total-logprob-entries", totalLogprobEntries),
-        ] where !(0...1 << 24).contains(value) {
-            return "\(name) must be between 0 and \(1 << 24)"
+        for (name, value, range) in counts where !range.contains(value) {
+            return "\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound)"
         }
-        guard (0...1 << 30).contains(echoBytes) else { return "max-echo-bytes must be between 0 and \(1 << 30)" }
         return nil
     }
+
+    /// The engine's limits, by the names that they have there.
+    private static let flagsOfEngineLimits = [
+        "samples": "max-n", "logprobs": "max-logprobs", "stop_strings": "max-stop-strings",
+        "stop_string_bytes": "max-stop-bytes", "stop_tokens": "max-stop-tokens", "logit_biases": "max-logit-bias",
+        "bad_words": "max-bad-words", "bad_word_tokens": "max-bad-word-tokens",
+        "queued_requests": "max-queued-requests", "queued_prompt_tokens": "max-queued-prompt-tokens",
+        "cache_salt_bytes": "max-cache-salt-bytes", "unread_bytes": "stream-buffer-bytes",
+        "total_unread_bytes": "max-unread-bytes",
+    ]
 
     var templateBudget: TemplateBudget {
         var budget = TemplateBudget()

@@ -47,6 +47,7 @@ import Testing
         let model = tiny.path
         let text = try TemporaryFile(Array("nonsense".utf8), name: "notes.txt")
         let yaml = try TemporaryFile(Array("max-model-len: &a [1]\n".utf8), name: "a.yaml")
+        let unknown = try TemporaryFile(Array("foo: 1\n".utf8), name: "flags.yaml")
         let folder = URL(filePath: text.path).deletingLastPathComponent().path
         func run(_ rest: String...) -> [String] { ["run", model, "hi"] + rest }
         func serve(_ rest: String...) -> [String] { ["serve", model, "--port", "0"] + rest }
@@ -71,8 +72,8 @@ import Testing
             Mistake(arguments: run("--frequency-penalty", "-3"), words: ["--frequency-penalty"]),
             Mistake(arguments: run("--stop", ""), words: ["--stop", "1 to 256 bytes"]),
             Mistake(arguments: run("--bad-words", " "), words: ["--bad-words must not be blank"]),
-            Mistake(arguments: run("--threads", "-1"), words: ["--threads must be 1 to 1024"]),
-            Mistake(arguments: run("--threads", "0"), words: ["--threads must be 1 to 1024"]),
+            Mistake(arguments: run("--threads", "-1"), words: ["--threads is", "must be 1 to 1024"]),
+            Mistake(arguments: run("--threads", "0"), words: ["--threads is", "must be 1 to 1024"]),
             Mistake(arguments: run("--threads", "many"), words: ["'many'", "--threads"]),
             Mistake(arguments: run("--nosuch", "1"), words: ["Unknown option '--nosuch'"]),
             Mistake(arguments: run("--seed", "-1"), words: ["--seed"]),
@@ -86,13 +87,13 @@ import Testing
                 status: 1),
             Mistake(arguments: run("--kv-cache-memory-bytes", "5"), words: ["less than a block"], status: 1),
             Mistake(arguments: run("--kv-cache-memory-bytes", "much"), words: ["'much'", "--kv-cache-memory-bytes"]),
-            Mistake(arguments: run("--max-model-len", "1"), words: ["max_model_len is 1"], status: 1),
-            Mistake(arguments: run("--max-model-len", "999999"), words: ["allow_long_max_model_len"], status: 1),
-            Mistake(arguments: run("--block-size", "7"), words: ["block_size is 7", "multiple of 16"], status: 1),
-            Mistake(arguments: run("--max-num-seqs", "0"), words: ["max_num_seqs is 0"], status: 1),
+            Mistake(arguments: run("--max-model-len", "1"), words: ["--max-model-len is 1"], status: 1),
+            Mistake(arguments: run("--max-model-len", "999999"), words: ["--allow-long-max-model-len"], status: 1),
+            Mistake(arguments: run("--block-size", "7"), words: ["--block-size is 7", "multiple of 16"], status: 1),
+            Mistake(arguments: run("--max-num-seqs", "0"), words: ["--max-num-seqs is 0"], status: 1),
             Mistake(
-                arguments: run("--max-num-batched-tokens", "-4"), words: ["max_num_batched_tokens is -4"], status: 1),
-            Mistake(arguments: run("--prefill-share", "2"), words: ["prefill_share is 2"], status: 1),
+                arguments: run("--max-num-batched-tokens", "-4"), words: ["--max-num-batched-tokens is -4"], status: 1),
+            Mistake(arguments: run("--prefill-share", "2"), words: ["--prefill-share is 2"], status: 1),
             Mistake(arguments: run("--trace", "/nowhere/x"), words: ["/nowhere"], status: 1),
             Mistake(
                 arguments: run("--chat-template", "/no.jinja"), words: ["--chat-template", "no file /no.jinja"],
@@ -111,9 +112,9 @@ import Testing
             Mistake(arguments: ["evaluate", "perplexity", model, folder], words: ["is a folder"], status: 1),
             Mistake(
                 arguments: ["evaluate", "loglikelihood", model, text.path],
-                words: ["line 1", "context and continuation"], status: 1),
+                words: ["line 1", "not a JSON object", "continuation"], status: 1),
             Mistake(arguments: ["check", "text", model, "/nowhere"], words: ["/nowhere"], status: 1),
-            Mistake(arguments: serve("--port", "99999"), words: ["--port must be 0 to 65535"]),
+            Mistake(arguments: serve("--port", "99999"), words: ["--port is 99999", "must be 0 to 65535"]),
             Mistake(
                 arguments: serve("--host", "nosuch.invalid"), words: ["no address of the name nosuch.invalid"],
                 status: 1),
@@ -134,14 +135,28 @@ import Testing
             Mistake(arguments: serve("--config", "/no.yaml"), words: ["--config", "no file /no.yaml"], status: 1),
             Mistake(arguments: serve("--config", yaml.path), words: ["anchors or aliases"]),
             Mistake(arguments: serve("--config", text.path), words: ["must hold lines like"]),
+            Mistake(arguments: serve("--config", folder), words: ["--config", "is a folder"], status: 1),
+            Mistake(
+                arguments: serve("--config", unknown.path),
+                words: ["--config", unknown.path, "Unknown option '--foo'", "martlet serve --help"]),
+            Mistake(arguments: serve("--max-n", "0"), words: ["--max-n is 0", "between 1 and 4096"]),
+            Mistake(
+                arguments: ["bench", "latency", model, "--input-len", "9000"],
+                words: ["the longest request has 9128 tokens", "256"], status: 1),
+            Mistake(
+                arguments: ["bench", "serve", model, "--base-url", "127.0.0.1:9"], words: ["127.0.0.1:9", "http://"]),
+            Mistake(arguments: ["bench", "foo"], words: ["no command \"bench foo\"", "martlet bench --help"]),
+            Mistake(arguments: ["help", "foo"], words: ["no command \"foo\""]),
+            Mistake(arguments: ["check", "text", model, text.path], words: ["is a file"], status: 1),
             Mistake(arguments: serve("--api-key", ""), words: ["--api-key"]),
-            Mistake(arguments: serve("--read-timeout", "0"), words: ["--read-timeout must be 0.01 seconds"]),
+            Mistake(arguments: serve("--read-timeout", "0"), words: ["--read-timeout is 0.0", "must be 0.01 seconds"]),
             Mistake(arguments: serve("--max-json-depth", "-1"), words: ["--max-json-depth"]),
             Mistake(
                 arguments: serve("--generation-config", "/no.json"), words: ["--generation-config", "/no.json"],
                 status: 1), Mistake(arguments: serve("--tensor-parallel-size", "2"), words: ["there is one device"]),
             Mistake(
-                arguments: ["bench", "throughput", model, "--n=-9223372036854775808"], words: ["--n must be 1 to 4096"]),
+                arguments: ["bench", "throughput", model, "--n=-9223372036854775808"],
+                words: ["--n is -9223372036854775808", "must be 1 to 4096"]),
             Mistake(
                 arguments: ["bench", "throughput", model, "--num-prompts", "1024", "--input-len", "4194304"],
                 words: ["more than an engine takes"]),
@@ -157,7 +172,7 @@ import Testing
         }
         let (status, message) = try Self.run(serve(), environment: ["MARTLET_API_KEY": ""])
         #expect(status == 64 && message.contains("MARTLET_API_KEY is set and empty"))
-        withExtendedLifetime((tiny, text, yaml)) {}
+        withExtendedLifetime((tiny, text, yaml, unknown)) {}
     }
 
     /// Without the threads, files or memory that the runtime needs there is a message, and neither a trap nor a hang.

@@ -136,6 +136,35 @@ extension LiveServerTests {
             try await server.stop()
         }
 
+        /// A connection that makes room for others has its answer first, and one that is refused holds no place.
+        @Test func connectionsAreClosedBehindTheirAnswers() async throws {
+            let server = try await TestServer { configuration, _ in configuration.limits.connections = 4 }
+            let body = #"{"prompt":"a"}"#
+            let request = RawClient.post("/tokenize", body)
+            let clients = try (0..<4).map { _ in try server.client() }
+            for client in clients { try await client.send(String(request.dropLast(5))) }
+            try await Task.sleep(for: .milliseconds(100))
+            // While one more is open, whatever becomes idle is closed.
+            let idle = try server.client()
+            try await Task.sleep(for: .milliseconds(100))
+            for client in clients {
+                try await client.send(String(request.suffix(5)))
+                #expect(try await client.answer().status == 200)
+            }
+            idle.leave()
+            let busy = try (0..<4).map { _ in try server.client() }
+            for client in busy { try await client.send(String(request.dropLast(5))) }
+            try await Task.sleep(for: .milliseconds(100))
+            let start = ContinuousClock.now
+            let refused = try (0..<ConnectionRegistry.reserve).map { _ in try server.client() }
+            for client in refused { try await client.send(String(request.dropLast(5))) }
+            for client in refused { #expect(try await client.receiveAll().hasPrefix("HTTP/1.1 503")) }
+            #expect(ContinuousClock.now - start < .seconds(10))
+            try await Task.sleep(for: .seconds(1.2))
+            #expect(try await server.get("/health").status == 200)
+            try await server.stop()
+        }
+
         @Test func aSocketIsOneServersAlone() async throws {
             let path = FileManager.default.temporaryDirectory.appending(path: "martlet-\(UUID().uuidString).sock").path
             func start() async throws -> MartletServer {

@@ -35,7 +35,7 @@ public struct RequestLimits: Equatable, Sendable {
     func biasesPerSequence(endTokens: Int) -> Int { logitBiases + badWords + stopTokens + stopStrings + endTokens }
 
     /// What each may be: what is set aside for it must be possible to set aside. 0 forbids.
-    var ranges: [(name: String, value: Int, range: ClosedRange<Int>)] {
+    package var ranges: [(name: String, value: Int, range: ClosedRange<Int>)] {
         [
             ("samples", samples, 1...4096), ("logprobs", logprobs, 0...1024),
             ("prompt_logprob_entries", promptLogprobEntries, 0...1 << 28), ("stop_strings", stopStrings, 0...1024),

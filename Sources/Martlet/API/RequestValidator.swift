@@ -47,20 +47,24 @@ package struct RequestValidator: Sendable {
         let sampling = request.sampling
         let scoresOnly = sampling.maxTokens == 0 && sampling.promptLogprobs != nil
         try validate(prompt: request.promptTokens, isAnswered: !scoresOnly)
-        try require((1...limits.samples).contains(sampling.n), "n", "must be between 1 and \(limits.samples)")
+        try require(
+            (1...limits.samples).contains(sampling.n), "n",
+            "is \(sampling.n); it must be between 1 and \(limits.samples)")
         try validateDistribution(sampling)
         try validateEdits(sampling)
         try validateReport(request)
-        try require(!scoresOnly || sampling.n == 1, "n", "must be 1 where only the prompt is scored")
+        try require(
+            !scoresOnly || sampling.n == 1, "n", "is \(sampling.n); it must be 1 where only the prompt is scored")
 
         if let maxTokens = sampling.maxTokens, !scoresOnly {
-            try require(maxTokens >= 1, "max_tokens", "must be at least 1, or 0 with prompt_logprobs")
+            try require(maxTokens >= 1, "max_tokens", "is \(maxTokens); it must be at least 1")
         }
         let room = max(0, maxModelLength - request.promptTokens.count)
         let maxTokens = min(sampling.maxTokens ?? room, room)
         try require(
             sampling.minTokens >= 0 && sampling.minTokens <= maxTokens, "min_tokens",
-            "must be between 0 and max_tokens (\(maxTokens) here)")
+            "is \(sampling.minTokens); it must be between 0 and \(maxTokens), as many as max_tokens and the context permit"
+        )
         let listedStops = try stopTokens(of: sampling)
         let spelledStops = spelledStops(of: sampling)
         let stopTokens = listedStops.union(spelledStops.keys)
@@ -101,16 +105,25 @@ package struct RequestValidator: Sendable {
     }
 
     private func validateDistribution(_ sampling: SamplingParameters) throws(EngineError) {
-        try require((0...100).contains(sampling.temperature), "temperature", "must be between 0 and 100")
-        try require(sampling.topP > 0 && sampling.topP <= 1, "top_p", "must be above 0 and at most 1")
         try require(
-            sampling.topK >= -1 && sampling.topK <= Int(Int32.max), "top_k", "must be -1 (all), 0 (all) or positive")
-        try require((0...1).contains(sampling.minP), "min_p", "must be between 0 and 1")
+            (0...100).contains(sampling.temperature), "temperature",
+            "is \(sampling.temperature); it must be between 0 and 100")
+        try require(
+            sampling.topP > 0 && sampling.topP <= 1, "top_p",
+            "is \(sampling.topP); it must be above 0 and at most 1")
+        try require(
+            sampling.topK >= -1 && sampling.topK <= Int(Int32.max), "top_k",
+            "is \(sampling.topK); it must be -1 (all), 0 (all) or at most \(Int32.max)")
+        try require((0...1).contains(sampling.minP), "min_p", "is \(sampling.minP); it must be between 0 and 1")
         try require(
             sampling.repetitionPenalty > 0 && sampling.repetitionPenalty <= 1000, "repetition_penalty",
-            "must be above 0 and at most 1000")
-        try require((-2...2).contains(sampling.presencePenalty), "presence_penalty", "must be between -2 and 2")
-        try require((-2...2).contains(sampling.frequencyPenalty), "frequency_penalty", "must be between -2 and 2")
+            "is \(sampling.repetitionPenalty); it must be above 0 and at most 1000")
+        try require(
+            (-2...2).contains(sampling.presencePenalty), "presence_penalty",
+            "is \(sampling.presencePenalty); it must be between -2 and 2")
+        try require(
+            (-2...2).contains(sampling.frequencyPenalty), "frequency_penalty",
+            "is \(sampling.frequencyPenalty); it must be between -2 and 2")
     }
 
     private func validateEdits(_ sampling: SamplingParameters) throws(EngineError) {
@@ -137,7 +150,8 @@ package struct RequestValidator: Sendable {
             (request.sampling.logprobs, "logprobs"), (request.sampling.promptLogprobs, "prompt_logprobs"),
         ] {
             try require(
-                (0...limits.logprobs).contains(count ?? 0), field, "must be between 0 and \(limits.logprobs)")
+                (0...limits.logprobs).contains(count ?? 0), field,
+                "is \(count ?? 0); it must be between 0 and \(limits.logprobs)")
         }
         if let count = request.sampling.promptLogprobs {
             // Neither factor is large by now.
@@ -180,7 +194,8 @@ package struct RequestValidator: Sendable {
         var row = SamplingRow(
             // Below this the division would overflow; vLLM calls it greedy too.
             temperature: sampling.temperature < 1e-5 ? 0 : sampling.temperature,
-            topK: Int32(max(0, min(sampling.topK, vocabularySize))), topP: sampling.topP, minP: sampling.minP,
+            topK: Int32(max(0, min(sampling.topK, vocabularySize))), topP: sampling.topP,
+            minP: sampling.minP,
             key: DrawKey(seed: sampling.seed ?? UInt64.random(in: 0...UInt64.max)))
         row.repetitionPenalty = sampling.repetitionPenalty
         row.presencePenalty = sampling.presencePenalty

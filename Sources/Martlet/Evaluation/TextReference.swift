@@ -66,10 +66,10 @@ public struct TextReferences: Sendable {
         func read<Value: Decodable>(_ name: String) throws -> [Value]? {
             let url = directory.appending(path: name)
             guard FileManager.default.fileExists(atPath: url.path) else { return nil }
-            guard let data = FileManager.default.contents(atPath: url.path),
-                let values = try? JSONDecoder().decode([Value].self, from: data)
-            else { throw EngineError(.invalidRequest, "\(url.path) is not a list of references as they should be") }
-            return values
+            do { return try JSONDecoder().decode([Value].self, from: Data(contentsOf: url)) } catch {
+                let reason = (error as? DecodingError)?.explanation ?? "it can't be read"
+                throw EngineError(.invalidRequest, "\(url.path) is not a list of references: \(reason)")
+            }
         }
         var greedyFile: String?
         var greedy: [GreedyReference] = []

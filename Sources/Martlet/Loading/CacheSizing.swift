@@ -25,8 +25,9 @@ struct CacheSizing {
         let tokens = count * options.blockSize
         guard tokens >= length || (options.maxModelLength == nil && tokens >= Self.leastLength) else {
             throw error(
-                "the KV cache holds \(tokens) tokens, too few for a sequence of \(length); "
-                    + "give it more memory (kv_cache_memory_bytes) or lower max_model_len", field: "max_model_len")
+                "the KV cache holds \(tokens) tokens, too few for a sequence of \(length): raise "
+                    + (options.numBlocksOverride == nil ? "kv_cache_memory_bytes" : "num_gpu_blocks_override")
+                    + " or lower max_model_len", field: "max_model_len")
         }
         return (layout, min(length, tokens))
     }

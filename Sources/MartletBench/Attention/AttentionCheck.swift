@@ -52,7 +52,8 @@ public struct AttentionCheck {
             cases = try decoder.decode(Manifest.self, from: data).cases.sorted { $0.key < $1.key }
                 .map { (name: $0.key, description: $0.value) }
         } catch {
-            throw CheckpointError(.invalidMetadata, "\(manifest.path) is not a manifest of attention cases: \(error)")
+            let reason = (error as? DecodingError)?.explanation ?? "\(error)"
+            throw CheckpointError(.invalidMetadata, "\(manifest.path) is not a manifest of attention cases: \(reason)")
         }
     }
 

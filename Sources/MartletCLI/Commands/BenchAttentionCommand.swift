@@ -68,17 +68,17 @@ struct BenchAttentionCommand: ParsableCommand {
 
     func validate() throws {
         guard (1...1024).contains(numHeads), (1...numHeads).contains(numKvHeads), numHeads % numKvHeads == 0 else {
-            throw ValidationError("--num-heads must be a multiple of --num-kv-heads, up to 1024")
+            throw ValidationError(
+                "--num-heads is \(numHeads); it must be a multiple of --num-kv-heads, \(numKvHeads) here, up to 1024")
         }
-        guard (1...1000).contains(numIters), (0...1000).contains(numItersWarmup) else {
-            throw ValidationError("--num-iters must be 1 to 1000, --num-iters-warmup 0 to 1000")
-        }
-        guard window.map({ $0 > 0 }) ?? true else { throw ValidationError("--window must be positive") }
+        try require("--num-iters", numIters, in: 1...1000)
+        try require("--num-iters-warmup", numItersWarmup, in: 0...1000)
+        try require("--window", window, in: 1...Int(Int32.max))
         guard headSize % 8 == 0, (8...256).contains(headSize) else {
-            throw ValidationError("--head-size must be a multiple of 8 up to 256")
+            throw ValidationError("--head-size is \(headSize); it must be a multiple of 8 up to 256")
         }
         guard blockSize % 16 == 0, (16...1024).contains(blockSize) else {
-            throw ValidationError("--block-size must be a multiple of 16 up to 1024")
+            throw ValidationError("--block-size is \(blockSize); it must be a multiple of 16 up to 1024")
         }
         guard (queryLen.values.max() ?? 1) * (batchSize.values.max() ?? 1) + (beside?.query ?? 0) <= 1 << 16,
             (batchSize.values.max() ?? 1) <= 4096

@@ -35,9 +35,8 @@ struct BenchLatencyCommand: AsyncParsableCommand {
     var seed: UInt64 = 0
 
     func validate() throws {
-        guard (1...1024).contains(batchSize), (1...(1 << 20)).contains(outputLen) else {
-            throw ValidationError("--batch-size must be 1 to 1024, --output-len 1 to 1048576")
-        }
+        try require("--batch-size", batchSize, in: 1...1024)
+        try require("--output-len", outputLen, in: 1...1 << 20)
         guard batchSize * (inputLen.values.max() ?? 0) <= Self.mostPromptTokens else {
             throw ValidationError("a batch has at most \(Self.mostPromptTokens) prompt tokens")
         }
@@ -45,9 +44,8 @@ struct BenchLatencyCommand: AsyncParsableCommand {
             throw ValidationError(
                 "--batch-size is more than --max-num-seqs or --max-num-batched-tokens computes at a time")
         }
-        guard (1...10_000).contains(numIters), (0...10_000).contains(numItersWarmup) else {
-            throw ValidationError("--num-iters must be 1 to 10000, --num-iters-warmup 0 to 10000")
-        }
+        try require("--num-iters", numIters, in: 1...10_000)
+        try require("--num-iters-warmup", numItersWarmup, in: 0...10_000)
     }
 
     /// What an engine takes at a time.

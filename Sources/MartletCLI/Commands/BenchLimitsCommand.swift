@@ -26,8 +26,10 @@ struct BenchLimitsCommand: ParsableCommand {
     var outputJson: String?
 
     func validate() throws {
-        guard (1...100_000).contains(numIters) else { throw ValidationError("--num-iters must be 1 to 100000") }
-        guard (1 << 20...1 << 40).contains(byteCount) else { throw ValidationError("--bytes must be 1M to 1T") }
+        try require("--num-iters", numIters, in: 1...100_000)
+        guard (1 << 20...1 << 40).contains(byteCount) else {
+            throw ValidationError("--bytes is \(byteCount); it must be 1M to 1T")
+        }
     }
 
     private var byteCount: Int { bytes?.value ?? LimitsBenchmark.byteCount }

@@ -50,19 +50,17 @@ struct BenchMixedCommand: AsyncParsableCommand {
     private var shortCount: Int { numPrompts ?? outputLen }
 
     func validate() throws {
-        guard (1...(1 << 20)).contains(outputLen), (1...(1 << 20)).contains(shortLen), (0...1000).contains(shortCount)
-        else {
-            throw ValidationError("--output-len and --short-len must be 1 to 1048576, --num-prompts 0 to 1000")
-        }
+        try require("--num-prompts", numPrompts, in: 0...1000)
+        // There are as many short prompts as tokens of the answer, where nothing else is said.
+        try require("--output-len", outputLen, in: 1...(numPrompts == nil ? 1000 : 1 << 20))
+        try require("--short-len", shortLen, in: 1...1 << 20)
         let promptTokens = (longLen.values.max() ?? 0) + shortCount * shortLen
         guard promptTokens <= RequestLimits().queuedPromptTokens else {
             throw ValidationError("prompts of \(promptTokens) tokens together are more than an engine takes at a time")
         }
-        guard (1...10_000).contains(numIters), (1...10_000).contains(numItersCold ?? 1),
-            (0...10_000).contains(numItersWarmup)
-        else {
-            throw ValidationError("--num-iters and --num-iters-cold must be 1 to 10000, --num-iters-warmup 0 to 10000")
-        }
+        try require("--num-iters", numIters, in: 1...10_000)
+        try require("--num-iters-cold", numItersCold, in: 1...10_000)
+        try require("--num-iters-warmup", numItersWarmup, in: 0...10_000)
         if model.enablePrefixCaching == false, prefix.values.contains(.warm) {
             throw ValidationError("--no-enable-prefix-caching leaves no warm prefix; give --prefix cold")
         }

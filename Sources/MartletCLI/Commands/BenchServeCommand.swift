@@ -64,6 +64,9 @@ struct BenchServeCommand: AsyncParsableCommand {
     @Flag(name: .customLong("disable-tqdm"), help: "Shows no progress bar.") var disableProgress = false
 
     func validate() throws {
+        if let baseUrl, !["http://", "https://"].contains(where: baseUrl.lowercased().hasPrefix) {
+            throw ValidationError("--base-url is \(baseUrl); it must begin with http:// or https://")
+        }
         guard metricPercentiles.values.allSatisfy({ (0...100).contains($0) }) else {
             throw ValidationError("--metric-percentiles must be 0 to 100")
         }
@@ -74,6 +77,14 @@ struct BenchServeCommand: AsyncParsableCommand {
         if backend == .openaiChat, prompts.datasetName == .random, prompts.randomPrefixLen > 0 {
             throw ValidationError("--random-prefix-len needs the openai backend")
         }
+    }
+
+    /// Without a slash or `/v1` at its end, which the base URLs of some clients have.
+    private var serverURL: String {
+        var url = baseUrl ?? "http://\(host):\(port)"
+        while url.hasSuffix("/") { url.removeLast() }
+        if url.hasSuffix("/v1") { url.removeLast(3) }
+        return url
     }
 
     private func conditions() throws -> ServingReport.Goodput {
@@ -94,7 +105,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         if let file { try Terminal.requireWritable(file) }
         let tokenizer = try Tokenizer(of: GGUFFile(path: model.resolve()))
         let workload = try prompts.workload(tokenizer)
-        let url = baseUrl ?? "http://\(host):\(port)"
+        let url = serverURL
         let client = OpenAIClient(
             url: url, endpoint: backend == .openai ? .completions : .chat, path: endpoint,
             apiKey: apiKey ?? ProcessInfo.processInfo.environment["OPENAI_API_KEY"],
@@ -184,11 +195,15 @@ struct BenchServeCommand: AsyncParsableCommand {
             } catch {
                 guard ContinuousClock.now < deadline else {
                     let isRefused = "\(error)".contains("answered 401") || "\(error)".contains("answered 403")
-                    let question =
-                        isRefused
-                        ? "; give its key by --api-key or OPENAI_API_KEY"
-                        : error is OpenAIClient.Failure ? "" : "; is it running there?"
-                    throw InputError("\(url) doesn't answer as an OpenAI-compatible server (\(error))\(question)")
+                    let advice = isRefused ? "; give its key by --api-key or OPENAI_API_KEY" : ""
+                    if error is OpenAIClient.Failure { throw InputError("\(error)\(advice)") }
+                    let reason =
+                        switch error {
+                        case is DecodingError: "its answer to /v1/models is no list of models"
+                        default: "\(error)".contains("Connection refused") ? "the connection was refused" : "\(error)"
+                        }
+                    throw InputError(
+                        "\(url) doesn't answer as an OpenAI-compatible server: \(reason); is it running there?")
                 }
                 try await Task.sleep(for: .seconds(0.5))
             }

@@ -56,17 +56,16 @@ struct BenchThroughputCommand: AsyncParsableCommand {
     var outputJson: String?
 
     func validate() throws {
-        guard (1...1024).contains(numPrompts), (0...1024).contains(numWarmups) else {
-            throw ValidationError("--num-prompts must be 1 to 1024, --num-warmups 0 to 1024")
-        }
-        guard (1...4096).contains(samples) else { throw ValidationError("--n must be 1 to 4096") }
-        let longest = (inputLen?.values.max() ?? 128) + max(0, min(prefixLen, 1 << 22))
+        try require("--num-prompts", numPrompts, in: 1...1024)
+        try require("--num-warmups", numWarmups, in: 0...1024)
+        try require("--n", samples, in: 1...4096)
+        try require("--prefix-len", prefixLen, in: 0...1 << 22)
+        let longest = (inputLen?.values.max() ?? 128) + prefixLen
         guard numPrompts * longest <= RequestLimits().queuedPromptTokens else {
             throw ValidationError(
                 "\(numPrompts) prompts of \(longest) tokens are more than an engine takes at a time, \(RequestLimits().queuedPromptTokens)"
             )
         }
-        guard (0...(1 << 22)).contains(prefixLen) else { throw ValidationError("--prefix-len must be 0 to 4194304") }
         guard (datasetName == .sharegpt) == (datasetPath != nil) else {
             throw ValidationError("--dataset-name sharegpt and --dataset-path go together")
         }

@@ -43,6 +43,7 @@ struct CheckTextCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        try Terminal.requireFolder(directory)
         let run = try await load.loadEngine()
         let engine = run.engine
         let references = try TextReferences(

@@ -19,9 +19,7 @@ struct CheckSchedulerCommand: ParsableCommand {
     var seed: UInt64 = 0
 
     func validate() throws {
-        guard (1...1_000_000_000).contains(histories) else {
-            throw ValidationError("--histories must be between 1 and 1000000000")
-        }
+        try require("--histories", histories, in: 1...1_000_000_000)
     }
 
     func run() throws {

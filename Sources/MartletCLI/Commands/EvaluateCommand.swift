@@ -61,7 +61,11 @@ struct LogLikelihoodCommand: AsyncParsableCommand {
     func run() async throws {
         let pairs = try Terminal.readFile(file).split(separator: "\n").enumerated().map { index, line in
             guard let pair = try? JSONDecoder().decode(Pair.self, from: Data(line.utf8)) else {
-                throw InputError("line \(index + 1) of \(file) has no context and continuation")
+                throw InputError(
+                    """
+                    line \(index + 1) of \(file) is not a JSON object of two texts, like \
+                    {"context": "…", "continuation": "…"}
+                    """)
             }
             return pair
         }

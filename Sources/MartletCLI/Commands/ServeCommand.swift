@@ -65,7 +65,9 @@ struct ServeCommand: AsyncParsableCommand {
         load.model.device.warnOfThreads()
         try await server.run {
             FileFaults.exitCleanly()
-            return try await Engine.load(path, options: options)
+            do { return try await Engine.load(path, options: options) } catch let error as EngineError {
+                throw error.input()
+            }
         } onReady: { [configuration, load] engine, port in
             if load.model.verbose {
                 logger.notice("\(engine.model.line)")
@@ -107,15 +109,25 @@ struct ServeCommand: AsyncParsableCommand {
 private struct StopSignals {
     private let sources: [any DispatchSourceSignal]
 
-    private final class Count: Sendable { let value = Atomic<Int>(0) }
+    private final class First: Sendable { let time = Mutex<ContinuousClock.Instant?>(nil) }
+
+    /// `timeout` and some supervisors signal twice at once; that is one signal.
+    private static let timeOfOneSignal = Duration.milliseconds(100)
 
     init(logger: Logger, stop: @escaping @Sendable () -> Void) {
-        let count = Count()
+        let first = First()
         signal(SIGPIPE, SIG_IGN)
         sources = [SIGTERM, SIGINT].map { number in
             DispatchSource.acting(onSignal: number) {
-                guard count.value.wrappingAdd(1, ordering: .relaxed).newValue == 1 else { _exit(128 + number) }
-                logger.notice("stopping: no new requests; once more ends at once")
+                let earlier = first.time.withLock { time in
+                    defer { time = time ?? .now }
+                    return time
+                }
+                if let earlier {
+                    if ContinuousClock.now - earlier > Self.timeOfOneSignal { _exit(128 + number) }
+                    return
+                }
+                logger.notice("stopping: no new requests; a second signal ends at once")
                 stop()
             }
         }

@@ -16,6 +16,14 @@ extension InstructionSet: ExpressibleByArgument {
     }
 }
 
+extension ParsableArguments {
+    /// Says so where a flag's value is out of its range.
+    func require<Value: Comparable>(_ flag: String, _ value: Value?, in range: ClosedRange<Value>) throws {
+        guard let value, !range.contains(value) else { return }
+        throw ValidationError("\(flag) is \(value); it must be \(range.lowerBound) to \(range.upperBound)")
+    }
+}
+
 extension ActivationPrecision: ExpressibleByArgument {}
 extension AttentionLaunch: ExpressibleByArgument {}
 

@@ -34,7 +34,17 @@ enum ConfigFile {
             model = first
             rest.removeFirst()
         }
-        return ["serve"] + (model.map { [$0] } ?? []) + flags + rest
+        let first = model.map { [$0] } ?? []
+        try explain(path, model: first, flags: flags, whole: first + flags + rest)
+        return ["serve"] + first + flags + rest
+    }
+
+    /// Names the file where its flags are at fault and not those of the command line.
+    private static func explain(_ path: String, model: [String], flags: [String], whole: [String]) throws {
+        guard (try? ServeCommand.parse(whole)) == nil else { return }
+        do { _ = try ServeCommand.parse((model.isEmpty ? ["model"] : model) + flags) } catch {
+            throw ValidationError("--config: \(path): \(ServeCommand.message(for: error))")
+        }
     }
 
     /// The command lines of commands that take a model, in our spelling.
@@ -94,6 +104,7 @@ enum ConfigFile {
         for (key, value) in mapping {
             guard let name = key.string else { throw ValidationError("--config: \(path) has a key that is no text") }
             let flag = "--" + name.replacingOccurrences(of: "_", with: "-")
+            guard flag != "--config" else { throw ValidationError("--config: \(path) can't name another such file") }
             if name == "model" {
                 model = value.string
             } else if isOverridden(flag) || value.null != nil {

@@ -14,8 +14,7 @@ struct DeviceOptions: ParsableArguments {
     var instructionSet: InstructionSet?
 
     func validate() throws {
-        guard let threads else { return }
-        guard (1...1024).contains(threads) else { throw ValidationError("--threads must be 1 to 1024") }
+        try require("--threads", threads, in: 1...1024)
     }
 
     /// Says so where threads would only wait for each other.

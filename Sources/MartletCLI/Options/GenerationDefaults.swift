@@ -80,10 +80,11 @@ enum GenerationDefaults: ExpressibleByArgument, Equatable {
     }
 
     private static func decode(_ path: String) throws -> File {
-        guard let file = try? JSONDecoder().decode(File.self, from: Data(Terminal.readSmallFile(path).utf8)) else {
-            throw InputError("\(path) is not a generation_config.json")
+        let text = try Terminal.readSmallFile(path)
+        do { return try JSONDecoder().decode(File.self, from: Data(text.utf8)) } catch {
+            let reason = (error as? DecodingError)?.explanation ?? "\(error)"
+            throw InputError("\(path) is not a generation_config.json: \(reason)")
         }
-        return file
     }
 
     private static func read(_ path: String) throws -> SamplingParameters {

@@ -55,7 +55,7 @@ struct ListenOptions: ParsableArguments {
         for name in Self.keyNames where ProcessInfo.processInfo.environment[name] == "" {
             throw ValidationError("the environment's \(name) is set and empty: give it a key, or unset it")
         }
-        guard (0...65535).contains(port) else { throw ValidationError("--port must be 0 to 65535") }
+        try require("--port", port, in: 0...65535)
         guard (sslCertfile == nil) == (sslKeyfile == nil) else {
             throw ValidationError("--ssl-certfile and --ssl-keyfile go together")
         }
@@ -72,9 +72,9 @@ struct ListenOptions: ParsableArguments {
 
     /// What an operator should know.
     var warnings: [String] {
-        let isOpen = uds == nil && !["127.0.0.1", "::1", "localhost"].contains(host)
+        let isOpen = uds == nil && !ServerConfiguration.Address.tcp(host: host, port: port).isLoopback
         return isOpen && apiKey.isEmpty && environmentKeys.isEmpty
-            ? ["--host \(host) without an API key: whoever reaches this machine may use the model"] : []
+            ? ["--host \(host) without an API key: everybody who can reach this machine may use the model"] : []
     }
 
     /// - Parameter model: its name where no other is given.

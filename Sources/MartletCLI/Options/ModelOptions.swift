@@ -122,7 +122,10 @@ struct ModelOptions: ParsableArguments {
         let path = try model.resolve()
         var options = options
         options.endTokens += try GenerationDefaults.auto.endTokens(model: path)
-        let engine = try await Engine.load(path, options: options) { bar.show($0) }
+        let engine: Engine
+        do { engine = try await Engine.load(path, options: options) { bar.show($0) } } catch let error as EngineError {
+            throw error.input(longest: maxModelLen == nil ? options.maxModelLength : nil)
+        }
         bar.clear()
         Terminal.note(verbose ? engine.model.line : engine.model.shortLine)
         return EngineRun(engine: engine, trace: options.trace, tracePath: trace)

@@ -90,7 +90,8 @@ struct SamplingOptions: ParsableArguments {
         var parameters = SamplingParameters()
         parameters.seed = seed
         parameters.temperature = temperature
-        parameters.topP = topP
+        // 0 keeps the likeliest token alone, as in requests.
+        parameters.topP = topP == 0 ? .leastNormalMagnitude : topP
         parameters.topK = topK
         parameters.minP = minP
         parameters.repetitionPenalty = repetitionPenalty

@@ -27,13 +27,18 @@ struct ServingPromptOptions: ParsableArguments {
     @Option(parsing: .unconditional, help: "Tokens of an answer.") var customOutputLen = 256
 
     func validate() throws {
-        let counts = [
-            numPrompts, randomInputLen, randomOutputLen, prefixRepetitionPrefixLen, prefixRepetitionSuffixLen,
-            prefixRepetitionNumPrefixes, prefixRepetitionOutputLen, customOutputLen, sharegptOutputLen ?? 1,
-        ]
-        guard counts.allSatisfy({ (1...1 << 20).contains($0) }), (0...1 << 20).contains(randomPrefixLen),
-            (0..<1).contains(randomRangeRatio)
-        else { throw ValidationError("counts and lengths must be 1 to 1048576, --random-range-ratio 0 to below 1") }
+        for (flag, value) in [
+            ("--num-prompts", numPrompts), ("--random-input-len", randomInputLen),
+            ("--random-output-len", randomOutputLen), ("--prefix-repetition-prefix-len", prefixRepetitionPrefixLen),
+            ("--prefix-repetition-suffix-len", prefixRepetitionSuffixLen),
+            ("--prefix-repetition-num-prefixes", prefixRepetitionNumPrefixes),
+            ("--prefix-repetition-output-len", prefixRepetitionOutputLen), ("--custom-output-len", customOutputLen),
+            ("--sharegpt-output-len", sharegptOutputLen ?? 1),
+        ] { try require(flag, value, in: 1...1 << 20) }
+        try require("--random-prefix-len", randomPrefixLen, in: 0...1 << 20)
+        guard (0..<1).contains(randomRangeRatio) else {
+            throw ValidationError("--random-range-ratio is \(randomRangeRatio); it must be 0 to below 1")
+        }
         let longest = max(randomInputLen + randomPrefixLen, prefixRepetitionPrefixLen + prefixRepetitionSuffixLen)
         guard numPrompts * longest <= 1 << 28 else {
             throw ValidationError("\(numPrompts) prompts of \(longest) tokens are more than 2^28 together")
@@ -84,18 +89,16 @@ struct ServingLoadOptions: ParsableArguments {
     var probeRequestRate: Double?
 
     func validate() throws {
-        let rates = [probeRequestRate ?? 1, rampUpStartRps ?? 1, rampUpEndRps ?? 1]
-        guard rates.allSatisfy({ (1e-4...1e6).contains($0) }), requestRate >= 1e-4, (1e-3...1e6).contains(burstiness)
-        else {
-            throw ValidationError(
-                "rates must be 0.0001 to 1000000, --request-rate also inf, --burstiness 0.001 to 1000000")
+        try require("--probe-request-rate", probeRequestRate, in: 1e-4...1e6)
+        try require("--ramp-up-start-rps", rampUpStartRps, in: 1e-4...1e6)
+        try require("--ramp-up-end-rps", rampUpEndRps, in: 1e-4...1e6)
+        guard requestRate >= 1e-4 else {
+            throw ValidationError("--request-rate is \(requestRate); it must be 0.0001 or more, or inf")
         }
-        guard (1...65536).contains(maxConcurrency ?? 1), (0...1024).contains(numWarmups),
-            (0...86_400).contains(readyCheckTimeoutSec)
-        else {
-            throw ValidationError(
-                "--max-concurrency must be 1 to 65536, --num-warmups 0 to 1024, waiting at most a day")
-        }
+        try require("--burstiness", burstiness, in: 1e-3...1e6)
+        try require("--max-concurrency", maxConcurrency, in: 1...65536)
+        try require("--num-warmups", numWarmups, in: 0...1024)
+        try require("--ready-check-timeout-sec", readyCheckTimeoutSec, in: 0...86_400)
         guard (rampUpStrategy != nil) == (rampUpStartRps != nil), (rampUpStartRps != nil) == (rampUpEndRps != nil)
         else {
             throw ValidationError("--ramp-up-strategy, --ramp-up-start-rps and --ramp-up-end-rps go together")

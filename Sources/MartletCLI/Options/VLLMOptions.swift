@@ -44,13 +44,15 @@ struct VLLMOptions: ParsableArguments {
     /// Those that were given, each with what to use instead.
     var notices: [String] {
         var notices: [String] = []
-        if dtype != "auto" { notices.append("--dtype: weights are computed as the file has them") }
-        if gpuMemoryUtilization != nil { notices.append("--gpu-memory-utilization: use --kv-cache-memory-bytes") }
-        if swapSpace != nil { notices.append("--swap-space: preempted requests are computed anew") }
-        if downloadDir != nil { notices.append("--download-dir: nothing is downloaded") }
-        if uvicornLogLevel != nil { notices.append("--uvicorn-log-level: use --log-level") }
-        if trustRemoteCode { notices.append("--trust-remote-code: a model brings no code") }
-        return notices.map { "\($0); it has no effect here" }
+        if dtype != "auto" { notices.append("--dtype has no effect: weights are computed as the file has them") }
+        if gpuMemoryUtilization != nil {
+            notices.append("--gpu-memory-utilization has no effect: give --kv-cache-memory-bytes")
+        }
+        if swapSpace != nil { notices.append("--swap-space has no effect: preempted requests are computed anew") }
+        if downloadDir != nil { notices.append("--download-dir has no effect: nothing is downloaded") }
+        if uvicornLogLevel != nil { notices.append("--uvicorn-log-level has no effect: give --log-level") }
+        if trustRemoteCode { notices.append("--trust-remote-code has no effect: a model brings no code") }
+        return notices.map { "the flag \($0)" }
     }
 
     /// A command line in our spelling: dashes for underscores, and the model, which vLLM also takes as `--model`, first.

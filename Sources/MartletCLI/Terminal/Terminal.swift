@@ -51,12 +51,21 @@ enum Terminal {
 
     /// A file of settings: at most a megabyte, however large the file says it is.
     static func readSmallFile(_ path: String) throws -> String {
-        guard let file = FileHandle(forReadingAtPath: path), let data = try file.read(upToCount: 1 << 20 + 1) else {
+        guard let file = FileHandle(forReadingAtPath: path), let data = try? file.read(upToCount: 1 << 20 + 1) else {
             // Says why not.
             return try readFile(path)
         }
         guard data.count <= 1 << 20 else { throw InputError("\(path) has more than a megabyte") }
         return String(decoding: data, as: UTF8.self)
+    }
+
+    /// Says so where there is no such folder.
+    static func requireFolder(_ path: String) throws {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw InputError("there is no folder \(path)")
+        }
+        guard isFolder.boolValue else { throw InputError("\(path) is a file; give the folder that it is in") }
     }
 
     /// Refuses now what could not be written at the end.

@@ -33,7 +33,7 @@ struct ChatEndpoint: Sendable {
             return try await whole(prepared, answer, run, client)
         }
         let answer = server.answer("chat.completion.chunk", prefix: "chatcmpl-", model: common.model, context)
-        return EventStream.response(server, logger: context.logger) { events in
+        return EventStream.response(server, context) { events in
             try await stream(prepared, answer, run, client, to: &events)
         }
     }

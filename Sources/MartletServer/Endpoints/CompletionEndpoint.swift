@@ -39,7 +39,7 @@ struct CompletionEndpoint: Sendable {
                 prepared.prompts.map { common.request($0.tokens) }, on: engine, for: server, since: context.start)
         } catch { throw common.renamed(error) }
         if common.streams {
-            return EventStream.response(server, logger: context.logger) { events in
+            return EventStream.response(server, context) { events in
                 try await stream(prepared, answer, run, client, to: &events)
             }
         }

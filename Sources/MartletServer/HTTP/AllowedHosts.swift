@@ -9,20 +9,17 @@ struct AllowedHosts: Sendable {
     private let names: Set<String>?
 
     init(_ configuration: ServerConfiguration) {
-        guard case .tcp(let host, _) = configuration.address, Self.isLoopback(host.lowercased()),
+        guard case .tcp(let host, _) = configuration.address, configuration.address.isLoopback,
             configuration.apiKeys.isEmpty, !configuration.allowedHosts.contains("*")
         else {
             names = nil
             return
         }
-        names = Set((Self.loopback + [host, "[\(host)]"] + configuration.allowedHosts).map { $0.lowercased() })
+        names = Set(
+            (["localhost", "127.0.0.1", "::1", "[::1]", host, "[\(host)]"] + configuration.allowedHosts).map {
+                $0.lowercased()
+            })
     }
-
-    private static func isLoopback(_ host: String) -> Bool {
-        loopback.contains(host) || host.hasPrefix("127.") || host == "0:0:0:0:0:0:0:1"
-    }
-
-    private static let loopback = ["localhost", "127.0.0.1", "::1", "[::1]"]
 
     /// - Parameter authority: the Host field; nil where HTTP/1.0 sends none.
     func check(_ authority: String?) throws(ServerError) {

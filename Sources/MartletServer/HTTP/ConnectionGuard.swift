@@ -128,14 +128,26 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
             let exchange = exchanges.popFirst()
             // An answer may come before its request is whole; the request's time goes on then.
             if !isReading { expectRequest(context) } else if !exchanges.isEmpty { limitReading(context) }
-            if exchanges.isEmpty, isOpen, !isReserve { registry.setIdle(true, context.channel) }
-            context.write(data, promise: promise)
-            // The client may still send the body that it announced. It must not be read as a request.
-            if exchange?.awaitsContinue == true {
-                context.flush()
-                context.close(mode: .output, promise: nil)
+            // A connection that makes room is closed at once, so it is idle only once its answer is written.
+            let written = promise ?? context.eventLoop.makePromise()
+            written.futureResult.assumeIsolatedUnsafeUnchecked().whenComplete { [self] _ in
+                if exchanges.isEmpty, isOpen, !isReserve { registry.setIdle(true, context.channel) }
+            }
+            context.write(data, promise: written)
+            // The client may still send the body that it announced. It must not be read as a request, nor waited for.
+            if let exchange, exchange.awaitsContinue || !exchange.keepsAlive, isReading || exchange.awaitsContinue {
+                closeSoon(context)
             }
         }
+    }
+
+    /// Sends what is written and closes. What the client still sends meanwhile must not reset the connection before it
+    /// has read the answer.
+    private func closeSoon(_ context: ChannelHandlerContext) {
+        context.flush()
+        context.close(mode: .output, promise: nil)
+        reading?.cancel()
+        reading = schedule(context, in: min(readTime, .seconds(1))) { $0.close(promise: nil) }
     }
 
     /// Gives an answer the version that was asked for, and says what becomes of the connection.
@@ -159,6 +171,24 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     // MARK: Ends
+
+    /// Answers bytes that are no HTTP request, where no other answer is under way. Nothing can be read behind them.
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard let fault = error as? HTTPParserError, exchanges.isEmpty, isOpen,
+            ![.invalidEOFState, .closedConnection].contains(fault)
+        else { return context.fireErrorCaught(error) }
+        let failure = ServerError(fault)
+        let body = failure.body.encoded
+        let head = HTTPResponseHead(
+            version: .http1_1, status: .init(statusCode: failure.status.code),
+            headers: [
+                "content-type": "application/json", "content-length": "\(body.count)", "connection": "close",
+            ])
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
+        context.write(wrapOutboundOut(.end(nil)), promise: nil)
+        closeSoon(context)
+    }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {

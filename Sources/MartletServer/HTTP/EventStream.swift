@@ -13,7 +13,8 @@ struct EventStream {
     /// A response whose body is written event by event, after which the stream is done. What goes wrong on the way is the
     /// last event but that; a client that has gone gets nothing.
     static func response(
-        _ server: ServerState, logger: Logger, _ write: @escaping @Sendable (inout EventStream) async throws -> Void
+        _ server: ServerState, _ context: ServerContext,
+        _ write: @escaping @Sendable (inout EventStream) async throws -> Void
     ) -> Response {
         Response(
             status: .ok,
@@ -30,7 +31,8 @@ struct EventStream {
                     throw error
                 } catch {
                     let failure = ServerError(error)
-                    if failure.status == .internalServerError { logger.error("\(error)") }
+                    if failure.status == .internalServerError { context.logger.error("\(error)") }
+                    context.outcome.fail(failure)
                     try await events.send(failure.body)
                 }
                 try await events.writer.write(ByteBuffer(string: "data: [DONE]\n\n"))

@@ -13,7 +13,10 @@ extension Request {
         let field = headers[.contentType]?.prefix { $0 != ";" } ?? ""
         let type = field.utf8.count <= 256 ? field.lowercased().trimmingSpaces : ""
         guard type == "application/json" || type.hasSuffix("+json") else {
-            throw ServerError(.unsupportedMediaType, "the body's Content-Type must be application/json")
+            let given = field.isEmpty ? "missing" : String(decoding: field.utf8.prefix(100), as: UTF8.self)
+            throw ServerError(
+                .unsupportedMediaType,
+                "the body's Content-Type is \(given); send the header Content-Type: application/json")
         }
         let coding = headers[.contentEncoding] ?? ""
         guard coding.utf8.count <= 256, ["", "identity"].contains(coding.lowercased()) else {

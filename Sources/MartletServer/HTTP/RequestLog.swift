@@ -50,7 +50,7 @@ struct RequestLog: Sendable {
         response.body = ResponseBody { writer in
             do {
                 try await body.write(writer)
-                log(request, settled, status, outcome: "complete")
+                log(request, settled, status, outcome: settled.outcome.text)
             } catch {
                 log(request, settled, status, outcome: "aborted")
                 throw error

@@ -55,7 +55,7 @@ struct RouteTable: HTTPResponder {
         let path = Self.normalized(request.uri.path)
         guard let path, let (routes, name) = find(path) else {
             return Match { _, _ in
-                throw ServerError(.notFound, "this server has no such route", code: "not_found")
+                throw ServerError(.notFound, Self.noRoute(request.uri.path), code: "not_found")
             }
         }
         let method = request.method == .head && !routes.contains { $0.method == .head } ? .get : request.method
@@ -63,8 +63,8 @@ struct RouteTable: HTTPResponder {
             var allowed = routes.map(\.method.rawValue)
             if allowed.contains("GET") { allowed.append("HEAD") }
             let list = allowed.joined(separator: ", ")
-            return Match(pattern: routes.first?.path) { _, _ in
-                throw ServerError.methodNotAllowed(list)
+            return Match(pattern: routes.first?.path) { request, _ in
+                throw ServerError.methodNotAllowed(request.method.rawValue, allowed: list)
             }
         }
         return Match(pattern: route.path, isOpen: route.isOpen) { request, context in
@@ -72,6 +72,12 @@ struct RouteTable: HTTPResponder {
             context.name = name
             return try await route.respond(request, context)
         }
+    }
+
+    private static func noRoute(_ path: String) -> String {
+        let path = path.utf8.count > 200 ? String(decoding: path.utf8.prefix(200), as: UTF8.self) + "…" : path
+        return "this server has no route \(path); it has /v1/chat/completions, /v1/completions and /v1/models, "
+            + "for which a client's base URL ends in /v1, /tokenize, /detokenize, /health, /ready and /metrics"
     }
 
     private func find(_ path: String) -> (routes: [Route], name: String)? {

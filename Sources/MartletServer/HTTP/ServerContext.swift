@@ -2,6 +2,17 @@
 
 import Hummingbird
 import NIOCore
+import Synchronization
+
+/// How a stream has ended, as logs call it.
+final class StreamOutcome: Sendable {
+    private let name = Mutex("complete")
+
+    /// Notes the error that was its last event.
+    func fail(_ error: ServerError) { name.withLock { $0 = "error: \(error.code ?? error.message)" } }
+
+    var text: String { name.withLock { $0 } }
+}
 
 /// What a request carries through the server beside its body.
 struct ServerContext: RequestContext {
@@ -10,6 +21,8 @@ struct ServerContext: RequestContext {
     var requestID = ""
     /// What a route's pattern has in braces, decoded.
     var name = ""
+    /// How a stream that answers it has ended.
+    let outcome = StreamOutcome()
     private let channel: any Channel
 
     init(source: ApplicationRequestContextSource) {

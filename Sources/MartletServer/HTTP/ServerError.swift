@@ -3,6 +3,7 @@
 import Hummingbird
 import Martlet
 import MartletText
+import NIOHTTP1
 
 /// What a client is told when its request fails, in the shape of OpenAI's errors. Every status is decided here.
 struct ServerError: Error, Equatable {
@@ -25,17 +26,21 @@ struct ServerError: Error, Equatable {
         ServerError(.badRequest, message, param: param)
     }
 
-    static func unsupported(_ param: String) -> ServerError {
+    /// - Parameter advice: what to ask for instead.
+    static func unsupported(_ param: String, _ value: JSONValue, advice: String? = nil) -> ServerError {
         ServerError(
-            .badRequest, "\(param) is not supported by this server", param: param, code: "unsupported_parameter")
+            .badRequest,
+            "\(param) is \(value.excerpt), which this server does not support" + (advice.map { "; \($0)" } ?? ""),
+            param: param, code: "unsupported_parameter")
     }
 
     static func bodyTooLarge(_ limit: Int) -> ServerError {
         ServerError(.contentTooLarge, "the body has more than \(limit) bytes", code: "body_too_large")
     }
 
-    static func methodNotAllowed(_ allowed: String) -> ServerError {
-        var error = ServerError(.methodNotAllowed, "this route takes \(allowed)", code: "method_not_allowed")
+    static func methodNotAllowed(_ method: String, allowed: String) -> ServerError {
+        var error = ServerError(
+            .methodNotAllowed, "this route takes \(allowed), not \(method.prefix(32))", code: "method_not_allowed")
         error.allow = allowed
         return error
     }
@@ -52,10 +57,11 @@ struct ServerError: Error, Equatable {
         case let error as ServerError: self = error
         case let error as EngineError: self.init(error)
         case let error as JSONError:
-            self.init(.badRequest, "the body is not valid JSON: \(error)", code: "invalid_json")
+            self.init(.badRequest, "the body can't be read as JSON: \(error)", code: "invalid_json")
         case let error as TemplateError: self.init(error)
         case let error as TokenizerError where error.code == .timedOut:
             self.init(.badRequest, error.message, param: "prompt", code: "tokenize_timeout")
+        case let error as HTTPParserError: self.init(error)
         case let error as HTTPError:
             self.init(error.status, error.body ?? error.status.reasonPhrase)
         // Details of what is wrong with us are for the log.
@@ -76,11 +82,25 @@ struct ServerError: Error, Equatable {
                 .badRequest, "the \(error); fewer messages may be rendered in time", param: "messages",
                 code: "template_timeout")
         case .budgetExceeded:
+            let advice = error.needsMoreBudget ? "; --max-template-steps and --max-template-bytes permit more" : ""
+            self.init(.badRequest, "the \(error)\(advice)", param: "messages", code: "template_budget_exceeded")
+        case .raised: self.init(.badRequest, "the chat template refuses the messages: \(error)", param: "messages")
+        default:
             self.init(
-                .badRequest, "the \(error); --max-template-steps and --max-template-bytes permit more",
-                param: "messages", code: "template_budget_exceeded")
-        default: self.init(.badRequest, "the chat template refuses the messages: \(error)", param: "messages")
+                .badRequest, "the chat template fails with these messages: \(error)", param: "messages",
+                code: "template_failed")
         }
+    }
+
+    private init(_ error: HTTPParserError) {
+        guard error == .headerOverflow else {
+            self.init(.badRequest, "the request is not HTTP/1.1: \(String(reflecting: error))", code: "invalid_http")
+            return
+        }
+        self.init(
+            .badRequest,
+            "the header is larger than --max-header-field-bytes, --max-header-bytes and --max-header-fields permit",
+            code: "header_too_large")
     }
 
     private init(_ error: EngineError) {

@@ -25,13 +25,20 @@ struct JSONParser {
     static func parse(_ bytes: [UInt8], maximumDepth: Int) throws(JSONError) -> JSONValue {
         // Once, so that strings need not be checked one by one.
         guard String(validating: bytes, as: UTF8.self) != nil else {
-            throw JSONError(message: "the text is not UTF-8", offset: 0)
+            throw JSONError(message: "the text is not UTF-8", offset: validLength(of: bytes))
         }
         var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth)
         let value = try parser.value(depth: 0)
         parser.skipSpace()
         guard parser.place == bytes.count else { throw parser.fault("there is something behind the value") }
         return value
+    }
+
+    /// Bytes before the first that is no UTF-8.
+    private static func validLength(of bytes: [UInt8]) -> Int {
+        var (decoder, iterator, length) = (Unicode.UTF8.ForwardParser(), bytes.makeIterator(), 0)
+        while case .valid(let scalar) = decoder.parseScalar(from: &iterator) { length += scalar.count }
+        return length
     }
 
     private init(bytes: [UInt8], maximumDepth: Int) {
@@ -71,7 +78,7 @@ struct JSONParser {
     private mutating func word(_ word: StaticString, _ value: JSONValue) throws(JSONError) -> JSONValue {
         let end = place + word.utf8CodeUnitCount
         let matches = word.withUTF8Buffer { end <= bytes.count && bytes[place..<end].elementsEqual($0) }
-        guard matches else { throw fault("this is no value") }
+        guard matches else { throw fault("no value begins like this") }
         place = end
         return value
     }
@@ -85,7 +92,7 @@ struct JSONParser {
             elements.append(try value(depth: depth + 1))
             skipSpace()
             if take("]") { return .array(elements) }
-            guard take(",") else { throw fault("a list goes on with , or ends with ]") }
+            guard take(",") else { throw fault(", or ] must follow a list's element") }
         }
     }
 
@@ -96,17 +103,17 @@ struct JSONParser {
         if take("}") { return .object(object) }
         while true {
             skipSpace()
-            guard current == UInt8(ascii: "\"") else { throw fault("an object's key is a string") }
+            guard current == UInt8(ascii: "\"") else { throw fault("an object's key must be a string") }
             let key = try string()
             // Keys are hashed, which takes time by the square of a run of combining marks.
             guard key.utf8.count <= Self.longestKey else { throw fault("a key has more than \(Self.longestKey) bytes") }
             guard keys.insert(key).inserted else { throw fault("the key \(key.debugDescription) is there twice") }
             skipSpace()
-            guard take(":") else { throw fault("a key is followed by :") }
+            guard take(":") else { throw fault(": must follow a key") }
             object.members.append(JSONObject.Member(key: key, value: try value(depth: depth + 1)))
             skipSpace()
             if take("}") { return .object(object) }
-            guard take(",") else { throw fault("an object goes on with , or ends with }") }
+            guard take(",") else { throw fault(", or } must follow an object's value") }
         }
     }
 

@@ -25,6 +25,18 @@ enum JSONValue: Sendable {
         case .object: "an object"
         }
     }
+
+    /// The value, for error messages: what is long is named by its kind, or cut.
+    var excerpt: String {
+        switch self {
+        case .string(let text) where text.utf8.count > 40:
+            String(decoding: text.utf8.prefix(40), as: UTF8.self).debugDescription + "…"
+        case .array(let elements) where !elements.isEmpty: kind
+        case .object(let object) where !object.members.isEmpty: kind
+        case .elements: kind
+        default: String(decoding: encoded, as: UTF8.self)
+        }
+    }
 }
 
 extension JSONValue: Equatable {

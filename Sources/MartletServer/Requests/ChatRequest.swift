@@ -57,17 +57,28 @@ struct ChatRequest: Sendable {
             let name = "messages[\(index)]"
             let object = try FieldValue(name: name, json: element.json).object()
             for member in object.members where member.value != .null {
-                guard ["role", "content", "name"].contains(member.key) || isEmpty(member) else {
-                    throw ServerError.unsupported("\(name).\(member.key.prefix(64))")
+                guard !messageFields.contains(member.key), !isEmpty(member) else { continue }
+                let key = String(member.key.prefix(64))
+                guard unsupportedMessageFields.contains(key) else {
+                    let hint = key.nearest(of: messageFields).map { "; do you mean \($0)?" } ?? ""
+                    throw ServerError(
+                        .badRequest, "\(name) has no field \(key.debugDescription)" + hint, param: name,
+                        code: "unknown_parameter")
                 }
+                throw ServerError.unsupported("\(name).\(key)", member.value)
             }
             func value(_ field: String) -> FieldValue {
                 FieldValue(name: "\(name).\(field)", json: object[field] ?? .null)
             }
+            for field in ["role", "content"] where object[field] ?? .null == .null {
+                guard field == "content", object["role"] == "assistant" else {
+                    throw ServerError.invalid("\(name).\(field)", "\(name).\(field) is missing")
+                }
+            }
             let role = try value("role").name(ofAtMost: 64)
-            if role == "tool" { throw .unsupported("\(name).role") }
+            if role == "tool" { throw .unsupported("\(name).role", "tool") }
             guard Self.roles.contains(role) else {
-                throw .invalid("\(name).role", "\(role.debugDescription) is no role; \(roleList) are")
+                throw .invalid("\(name).role", "\(name).role is \(role.debugDescription); it must be \(roleList)")
             }
             // Some clients keep what they asked for in a refusal, and answers of tools alone without a content.
             let isAnswer = role == "assistant"
@@ -79,7 +90,14 @@ struct ChatRequest: Sendable {
     }
 
     private static let roles = ["system", "developer", "user", "assistant", "function"]
-    private static var roleList: String { roles.dropLast().joined(separator: ", ") + " and \(roles.last ?? "")" }
+    private static var roleList: String { roles.dropLast().joined(separator: ", ") + " or \(roles.last ?? "")" }
+    private static let messageFields = ["role", "content", "name"]
+    /// What other servers' messages may have besides.
+    private static let unsupportedMessageFields: Set<String> = [
+        "tool_calls", "tool_call_id", "function_call", "annotations", "refusal", "reasoning_content", "reasoning",
+        "audio",
+        "prefix",
+    ]
 
     /// Fields of a message that ask for nothing.
     private static func isEmpty(_ member: JSONObject.Member) -> Bool {
@@ -103,9 +121,7 @@ struct ChatRequest: Sendable {
                 return try FieldValue(name: value.name, json: text).string()
             }
             guard object["type"] == "text", let text = object["text"] else {
-                throw ServerError(
-                    .badRequest, "only parts of type text are supported", param: value.name,
-                    code: "unsupported_parameter")
+                throw ServerError.unsupported(value.name, .object(object), advice: "parts must be of type text")
             }
             return try FieldValue(name: value.name, json: text).string()
         }.joined(separator: "\n")

@@ -69,12 +69,14 @@ struct CompletionRequest: Sendable {
 
     private static func prompts(_ value: FieldValue) throws(ServerError) -> [Prompt] {
         if case .string(let text) = value.json { return [.text(text)] }
-        let elements = try value.list()
+        guard case .array(let elements) = value.json else { throw value.fault("a \(FieldKind.prompt.rawValue)") }
         guard let first = elements.first else { throw .invalid("prompt", "prompt is empty") }
-        switch first.json {
-        case .string: return try elements.map { (element) throws(ServerError) in .text(try element.string()) }
-        case .array: return try elements.map { (element) throws(ServerError) in .tokens(try element.tokens()) }
-        default: return [.tokens(try value.tokens())]
+        // Elements are of the first one's kind.
+        switch first {
+        case .string: return try value.list().map { (element) throws(ServerError) in .text(try element.string()) }
+        case .array: return try value.list().map { (element) throws(ServerError) in .tokens(try element.tokens()) }
+        case .integer, .number, .unsigned: return [.tokens(try value.tokens())]
+        default: throw value.fault("a \(FieldKind.prompt.rawValue)", holding: first)
         }
     }
 }

@@ -88,13 +88,15 @@ struct GenerationFields: Sendable {
         RequestField("repetition_penalty", .number, "Above 1 discourages tokens that prompt or answer hold already.") {
             (value, target) throws(ServerError) in target.sampling.repetitionPenalty = try value.number()
         },
-        RequestField("logit_bias", .object, "Token ids and what is added to their logits, from -100 to 100.") {
+        RequestField(
+            "logit_bias", .object, "Token ids and what is added to their logits; beyond -100 and 100 these count."
+        ) {
             (value, target) throws(ServerError) in target.sampling.logitBias = try bias(value)
         },
         RequestField("allowed_token_ids", .list, "Draws from these tokens only.") {
             (value, target) throws(ServerError) in target.sampling.allowedTokenIDs = try value.tokens()
         },
-        RequestField("bad_words", .list, "Texts that the answer must not hold.") {
+        RequestField("bad_words", .stringOrList, "Texts that the answer must not hold.") {
             (value, target) throws(ServerError) in target.badWords = try value.strings()
         },
         RequestField(
@@ -120,7 +122,7 @@ struct GenerationFields: Sendable {
             let object = try value.object()
             for member in object.members
             where !["include_usage", "continuous_usage_stats", "include_obfuscation"].contains(member.key) {
-                throw ServerError.unsupported("stream_options.\(member.key)")
+                throw ServerError.unsupported("stream_options.\(member.key.prefix(64))", member.value)
             }
             func flag(_ name: String) throws(ServerError) -> Bool {
                 guard let json = object[name], json != .null else { return false }

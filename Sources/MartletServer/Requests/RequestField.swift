@@ -47,7 +47,7 @@ extension RequestField {
         }
         for member in object.members where member.value != .null {
             guard let field = fields[member.key] else {
-                try UnsupportedFields.check(member.key, member.value, in: object)
+                try UnsupportedFields.check(member.key, member.value, in: object, known: fields.keys)
                 continue
             }
             try field.read(FieldValue(name: member.key, json: member.value), &target)
@@ -62,9 +62,16 @@ extension RequestField {
 struct FieldValue: Sendable {
     let name: String
     let json: JSONValue
+    /// Whether it is one of a list.
+    var isElement = false
 
     func fault(_ expectation: String) -> ServerError {
-        .invalid(name, "\(name) must be \(expectation), not \(json.kind)")
+        .invalid(name, "\(name) must \(isElement ? "hold" : "be") \(expectation), not \(json.kind)")
+    }
+
+    /// - Parameter element: what the list holds that it mustn't.
+    func fault(_ expectation: String, holding element: JSONValue) -> ServerError {
+        .invalid(name, "\(name) must be \(expectation), not a list that holds \(element.kind)")
     }
 
     func integer() throws(ServerError) -> Int {
@@ -117,7 +124,7 @@ struct FieldValue: Sendable {
 
     func list() throws(ServerError) -> [FieldValue] {
         guard case .array(let elements) = json else { throw fault("a list") }
-        return elements.map { FieldValue(name: name, json: $0) }
+        return elements.map { FieldValue(name: name, json: $0, isElement: true) }
     }
 
     func object() throws(ServerError) -> JSONObject {

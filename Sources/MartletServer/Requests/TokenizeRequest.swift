@@ -38,8 +38,11 @@ struct TokenizeRequest: Sendable {
 
     init(_ body: JSONValue) throws(ServerError) {
         try RequestField.read(body, into: &self, by: Self.fieldsByName)
-        guard (prompt == nil) != (messages == nil) else {
-            throw .invalid("prompt", "either prompt or messages must be there")
+        guard prompt != nil || messages != nil else {
+            throw .invalid("prompt", "prompt is missing, or messages instead of it")
+        }
+        guard prompt == nil || messages == nil else {
+            throw .invalid("prompt", "prompt and messages exclude each other")
         }
     }
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletText
+
 /// Fields of other servers' requests that no table of ours has.
 ///
 /// A field that asks for something is refused by its name, so that nobody takes an answer for what it is not; an unknown
@@ -64,12 +66,23 @@ enum UnsupportedFields {
         "safety_identifier", "service_tier", "store", "user", "verbosity",
     ]
 
-    static func check(_ name: String, _ value: JSONValue, in body: JSONObject) throws(ServerError) {
+    /// What other servers' fields are called here.
+    private static let otherNames = [
+        "logit_biases": "logit_bias", "max_length": "max_tokens", "max_new_tokens": "max_tokens",
+        "n_predict": "max_tokens", "num_predict": "max_tokens", "n_probs": "logprobs",
+        "repeat_penalty": "repetition_penalty", "stop_sequences": "stop", "top_n_tokens": "top_logprobs",
+    ]
+
+    /// - Parameter known: fields that the request has.
+    static func check(
+        _ name: String, _ value: JSONValue, in body: JSONObject, known: some Sequence<String>
+    ) throws(ServerError) {
         if harmless.contains(name) { return }
+        let name = String(name.prefix(64))
         guard let neutral = neutralValues[name] else {
+            let hint = (otherNames[name] ?? name.nearest(of: known)).map { "; do you mean \($0)?" }
             throw ServerError(
-                .badRequest, "\(name.prefix(64).debugDescription) is no field of this request",
-                param: String(name.prefix(64)),
+                .badRequest, "this request has no field \(name.debugDescription)" + (hint ?? ""), param: name,
                 code: "unknown_parameter")
         }
         if neutral.contains(value) { return }
@@ -77,6 +90,6 @@ enum UnsupportedFields {
         if name == "best_of", value == body["n"] { return }
         // Tools that must not be called are nothing but words.
         if name == "tools", body["tool_choice"] == "none" { return }
-        throw .unsupported(name)
+        throw .unsupported(name, value, advice: otherNames[name].map { "\($0) is its name here" })
     }
 }

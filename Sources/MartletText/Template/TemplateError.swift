@@ -24,10 +24,14 @@ public struct TemplateError: Error, Equatable, Sendable, CustomStringConvertible
     /// Counted from 1; 0 where it isn't known.
     public let line: Int
 
-    public init(_ code: Code, _ message: String, line: Int) {
+    /// Whether more of `TemplateBudget.steps` or `bytes` would help.
+    public let needsMoreBudget: Bool
+
+    public init(_ code: Code, _ message: String, line: Int, needsMoreBudget: Bool = false) {
         self.code = code
         self.message = message
         self.line = line
+        self.needsMoreBudget = needsMoreBudget
     }
 
     public var description: String {

@@ -43,8 +43,8 @@ final class TemplateEvaluator {
 
     func run(_ statements: [TemplateStatement]) throws(TemplateError) { _ = try execute(statements) }
 
-    func fault(_ code: TemplateError.Code, _ message: String) -> TemplateError {
-        TemplateError(code, message, line: line)
+    func fault(_ code: TemplateError.Code, _ message: String, needsMoreBudget: Bool = false) -> TemplateError {
+        TemplateError(code, message, line: line, needsMoreBudget: needsMoreBudget)
     }
 
     // MARK: Budget
@@ -52,7 +52,9 @@ final class TemplateEvaluator {
     func step(_ count: Int = 1) throws(TemplateError) {
         stepsLeft -= count
         unwatchedSteps += count
-        guard stepsLeft >= 0 else { throw fault(.budgetExceeded, "more than \(budget.steps) steps") }
+        guard stepsLeft >= 0 else {
+            throw fault(.budgetExceeded, "more than \(budget.steps) steps", needsMoreBudget: true)
+        }
         guard unwatchedSteps >= 1024, let deadline else { return }
         unwatchedSteps = 0
         guard ContinuousClock.now < deadline else { throw fault(.timedOut, "rendering takes too long") }
@@ -90,7 +92,9 @@ final class TemplateEvaluator {
         try spend(overflow ? Int.max : bytes)
     }
 
-    private var textExceeded: TemplateError { fault(.budgetExceeded, "more than \(budget.bytes) bytes of text") }
+    private var textExceeded: TemplateError {
+        fault(.budgetExceeded, "more than \(budget.bytes) bytes of text", needsMoreBudget: true)
+    }
 
     /// Keeps a list or mapping that was made from nesting too deep to be walked or freed.
     func admitted(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {

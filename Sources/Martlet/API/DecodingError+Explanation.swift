@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension DecodingError {
+    /// What is wrong with a file, and where in it, for whoever wrote it.
+    package var explanation: String {
+        switch self {
+        case .keyNotFound(let key, let context): Self.place(context) + "there is no \(key.stringValue)"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+            Self.place(context) + context.debugDescription
+        case .dataCorrupted(let context):
+            context.codingPath.isEmpty ? "it is not valid JSON" : Self.place(context) + context.debugDescription
+        @unknown default: "it can't be read"
+        }
+    }
+
+    /// `cases[3].file: `
+    private static func place(_ context: Context) -> String {
+        let path = context.codingPath.reduce(into: "") { path, key in
+            if let index = key.intValue {
+                path += "[\(index)]"
+            } else {
+                path += (path.isEmpty ? "" : ".") + key.stringValue
+            }
+        }
+        return path.isEmpty ? "" : "\(path): "
+    }
+}
