@@ -46,17 +46,25 @@ final class WorkerPool: Sendable {
         return first..<first + each + (worker < rest ? 1 : 0)
     }
 
+    /// Several times what the kernel with the largest frames takes. Pages are touched only as they are used.
+    private static let stackBytes = 2 << 20
+
     init(threadCount: Int) throws(DeviceError) {
         precondition(threadCount > 0)
         let state = PoolState(threadCount: threadCount)
         self.threadCount = threadCount
         self.state = state
         var threads: [pthread_t] = []
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        // The system's own size is what `ulimit -s` says, which may be less than kernels take.
+        pthread_attr_setstacksize(&attributes, Self.stackBytes)
         for worker in 1..<threadCount {
             let context = Unmanaged.passRetained(WorkerContext(state: state, worker: worker))
             var thread = pthread_t()
             let result = pthread_create(
-                &thread, nil,
+                &thread, &attributes,
                 { context in
                     guard let context else { return nil }
                     let worker = Unmanaged<WorkerContext>.fromOpaque(context).takeRetainedValue()

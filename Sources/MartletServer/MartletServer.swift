@@ -12,6 +12,8 @@ import ServiceLifecycle
 ///
 /// It answers from the moment that it listens; what needs the model is refused with 503 until that is loaded.
 public final class MartletServer: Sendable {
+    /// Connections beyond `ServerLimits.connections`, on which probes are answered while all others are busy.
+    public static let reservedConnections = 32
     /// What it was made with.
     public let configuration: ServerConfiguration
     private let state: ServerState

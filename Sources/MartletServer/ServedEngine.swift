@@ -53,6 +53,13 @@ struct PromptTokens: Sendable {
     }
 
     func tokens(of messages: [ChatMessage]) throws -> [Int32] {
+        // Templates write something of each.
+        guard messages.count <= engine.model.maxModelLength else {
+            throw ServerError(
+                .badRequest,
+                "\(messages.count) messages are more than the context's \(engine.model.maxModelLength) tokens",
+                param: "messages", code: "context_length_exceeded")
+        }
         try require(
             messages.reduce(0) { $0 + $1.content.utf8.count }, fitsIn: engine.model.maxModelLength, "messages")
         return try engine.model.tokens(of: messages, until: deadline)

@@ -47,10 +47,16 @@ import Testing
         #expect(try ConfigFile.expand(["run", "m", "--config", "x"]) == ["run", "m", "--config", "x"])
     }
 
-    @Test func whatItCannotMeanIsSaid() {
+    @Test func whatItCannotMeanIsSaid() throws {
         for yaml in ["- a\n", "a: {b: c}\n", "a: [[1]]\n", "a: [", "7"] {
             #expect(throws: (any Error).self, "\(yaml)") { try expand(yaml, ["m"]) }
         }
+        // A key must not be lost, nor a value that YAML takes for another.
+        for yaml in [
+            "api-key:\n", "api-key: ~\n", "api-key: no\n", "api-key: []\n", "api-key: false\n", "max-n: no\n", "x: ~\n",
+            "x: false\n", "port: [1, 2]\n", "config: x\n",
+        ] { #expect(throws: (any Error).self, "\(yaml)") { try expand(yaml, ["m"]) } }
+        #expect(try expand("\u{FEFF}parse-special: false\n", ["m"]) == ["serve", "m", "--no-parse-special"])
         #expect(throws: (any Error).self) { try ConfigFile.expand(["serve", "m", "--config", "/nowhere.yaml"]) }
     }
 

@@ -178,7 +178,9 @@ import Testing
     /// Without the threads, files or memory that the runtime needs there is a message, and neither a trap nor a hang.
     @Test func smallLimitsAreExplained() throws {
         let command = try #require(Self.command)
-        for (limit, word) in [("-n 4", "ulimit -n"), ("-n 15", "ulimit -n"), ("-v 100000", "ulimit -v")] {
+        for (limit, word) in [
+            ("-n 4", "ulimit -n"), ("-n 15", "ulimit -n"), ("-v 100000", "ulimit -v"), ("-d 100000", "ulimit -d"),
+        ] {
             let process = Process()
             process.executableURL = URL(filePath: "/bin/sh")
             process.arguments = ["-c", "ulimit \(limit); exec '\(command)' --version"]
@@ -192,5 +194,25 @@ import Testing
                 process.terminationStatus == 71 && text.contains(word), "\(limit): \(process.terminationStatus) \(text)"
             )
         }
+    }
+
+    /// Threads have stacks of their own size, whatever `ulimit -s` says.
+    @Test func smallStacksAreEnough() throws {
+        let command = try #require(Self.command)
+        let tiny = try TinyModel().write()
+        for size in [96, 128, 256] {
+            let process = Process()
+            process.executableURL = URL(filePath: "/bin/sh")
+            process.arguments = [
+                "-c",
+                "ulimit -s \(size); exec '\(command)' run '\(tiny.path)' hello --max-tokens 4 --temperature 0 --threads 2",
+            ]
+            process.standardError = FileHandle.nullDevice
+            process.standardOutput = FileHandle.nullDevice
+            try process.run()
+            process.waitUntilExit()
+            #expect(process.terminationStatus == 0 && process.terminationReason == .exit, "\(size)")
+        }
+        withExtendedLifetime(tiny) {}
     }
 }

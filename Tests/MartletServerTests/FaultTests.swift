@@ -159,6 +159,68 @@ extension LiveServerTests {
                     "/v1/completions", "{\"prompt\":\"a\",\"max_tokens\":1,\"\(field)\":\"x\"}")
                 #expect(answer.status == 200, "\(field): \(answer.body)")
             }
+            for (path, body, field) in [
+                ("/detokenize", #"{"tokens":[1],"skip_special_tokens":true}"#, "skip_special_tokens"),
+                ("/tokenize", #"{"messages":[{"role":"user","content":"a"}],"parse_special":true}"#, "parse_special"),
+                (
+                    "/tokenize", #"{"messages":[{"role":"user","content":"a"}],"add_special_tokens":true}"#,
+                    "add_special_tokens"
+                ),
+                (
+                    "/v1/chat/completions",
+                    #"{"messages":[{"role":"user","content":[{"type":"text","text":"a","image_url":"x"}]}]}"#,
+                    "messages[0].content part's image_url"
+                ),
+                (
+                    "/v1/completions", #"{"prompt":"a","stream":true,"stream_options":{"include_obfuscation":true}}"#,
+                    "stream_options.include_obfuscation"
+                ), ("/v1/completions", #"{"prompt":"a","logit_bias":{"0100":1}}"#, "logit_bias"),
+                ("/v1/completions", #"{"prompt":"a","logit_bias":{"+1":1}}"#, "logit_bias"),
+            ] {
+                let answer = try await server.post(path, body)
+                #expect(answer.status == 400 && answer.error?["param"] as? String == field, "\(body): \(answer.body)")
+            }
+            for (path, body) in [
+                ("/detokenize", #"{"tokens":[1],"skip_special_tokens":false}"#),
+                ("/tokenize", #"{"messages":[{"role":"user","content":"a"}],"add_special_tokens":false}"#),
+                ("/v1/completions", #"{"prompt":"a","max_tokens":1,"best_of":1.0,"mirostat":0.0,"repeat_penalty":1}"#),
+            ] { #expect(try await server.post(path, body).status == 200, "\(body)") }
+            try await server.stop()
+        }
+
+        /// What was given, what is wrong, and what to do.
+        @Test func messagesSayWhatToDo() async throws {
+            let server = try await TestServer()
+            for (body, words) in [
+                (#"{"prompt":5}"#, ["prompt", "string", "not a number"]),
+                (#"{"prompt":[1,"a"]}"#, ["prompt must hold an integer", "not a string"]),
+                (#"{"prompt":"a","top_p":2}"#, ["top_p is 2.0", "at most 1"]),
+                (#"{"prompt":"a","max_tokens":-2}"#, ["max_tokens is -2", "at least 1"]),
+                (#"{"prompt":"a","repeat_penalty":1.1}"#, ["repeat_penalty is 1.1", "repetition_penalty"]),
+                (#"{"prompt":"a","n_predict":1}"#, ["no field \"n_predict\"", "max_tokens"]),
+                (#"{"prompt":"a","temprature":1}"#, ["no field \"temprature\"", "temperature"]),
+                (#"{"prompt":"a","prompt":"b"}"#, ["the key \"prompt\" is there twice"]),
+            ] {
+                let message = try await server.post("/v1/completions", body).error?["message"] as? String ?? ""
+                for word in words { #expect(message.contains(word), "\(body): \(message)") }
+            }
+            for (message, words) in [
+                (#"{"content":"a"}"#, ["messages[0].role is missing"]),
+                (#"{"role":"user"}"#, ["messages[0].content is missing"]),
+                (#"{"role":"user","contents":"a"}"#, ["no field \"contents\"", "content"]),
+                (#"{"role":"tool","content":"a"}"#, ["messages[0].role is \"tool\""]),
+                (#"{"role":"bot","content":"a"}"#, ["messages[0].role is \"bot\"", "user"]),
+            ] {
+                let answer = try await server.post("/v1/chat/completions", "{\"messages\":[\(message)]}")
+                let text = answer.error?["message"] as? String ?? ""
+                #expect(answer.status == 400)
+                for word in words { #expect(text.contains(word), "\(message): \(text)") }
+            }
+            let route = try await server.post("/v1/responses", "{}").error?["message"] as? String ?? ""
+            #expect(route.contains("/v1/responses") && route.contains("/v1/chat/completions"))
+            let many = Array(repeating: #"{"role":"user","content":""}"#, count: 1000).joined(separator: ",")
+            let long = try await server.post("/v1/chat/completions", "{\"messages\":[\(many)]}")
+            #expect(long.status == 400 && long.error?["code"] as? String == "context_length_exceeded")
             try await server.stop()
         }
 

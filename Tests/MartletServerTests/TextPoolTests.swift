@@ -35,6 +35,20 @@ import Testing
         #expect(try await pool.run { 7 } == 7)
     }
 
+    /// Long work leaves a thread to short work.
+    @Test func shortWorkPassesLongWork() async throws {
+        let pool = TextPool(queueLimit: 100, seconds: 60)
+        let semaphore = DispatchSemaphore(value: 0)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 { group.addTask { try await pool.run(bytes: 1 << 20) { semaphore.wait() } } }
+            try await Task.sleep(for: .milliseconds(50))
+            #expect(try await pool.run(bytes: 10) { 7 } == 7)
+            for _ in 0..<8 { semaphore.signal() }
+            try await group.waitForAll()
+        }
+        #expect(try await pool.run(bytes: 1 << 20) { 8 } == 8)
+    }
+
     @Test func theQueueHasALimit() async throws {
         let pool = TextPool(queueLimit: 0, seconds: 2)
         let error = await #expect(throws: ServerError.self) { try await pool.run {} }

@@ -62,6 +62,9 @@ extension LiveServerTests {
                 ),
                 ("GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
                 ("GET /health HTTP/1.1\r\nHost: localhost:1\r\n\r\n", 200),
+                ("GET /health HTTP/1.1\r\nHost: localhost:80@evil.example\r\n\r\n", 403),
+                ("GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+                ("GET http://localhost/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
                 ("GET /health HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
                 ("GET /health HTTP/1.1\r\nHost: localhost\r\nx-martlet-refusal: busy\r\n\r\n", 200),
             ] {
@@ -158,10 +161,15 @@ extension LiveServerTests {
             let start = ContinuousClock.now
             let refused = try (0..<ConnectionRegistry.reserve).map { _ in try server.client() }
             for client in refused { try await client.send(String(request.dropLast(5))) }
-            for client in refused { #expect(try await client.receiveAll().hasPrefix("HTTP/1.1 503")) }
+            for (index, client) in refused.enumerated() {
+                let answer = try await client.receiveAll()
+                #expect(answer.hasPrefix("HTTP/1.1 503"), "\(index): \(answer)")
+            }
             #expect(ContinuousClock.now - start < .seconds(10))
             try await Task.sleep(for: .seconds(1.2))
             #expect(try await server.get("/health").status == 200)
+            // Until here they are busy.
+            for client in busy { client.leave() }
             try await server.stop()
         }
 

@@ -218,6 +218,26 @@ private struct RandomTemplate: Decodable {
         #expect(try render("{{ 'é' == 'e\u{301}' }}{{ {'é': 1, 'e\u{301}': 2}|length }}") == "False2")
     }
 
+    @Test func whatJinja2sSandboxHas() throws {
+        #expect(
+            try render("{{ {'a': 1}.keys() == {'a': 2}.keys() }}{{ {'a': 1}.items() == {'a': 2}.items() }}")
+                == "TrueFalse")
+        #expect(try render("{{ {'update': 1}.update is defined }}{{ {'copy': 1}.copy is defined }}") == "FalseTrue")
+        for source in [
+            "{% for a, in [[1]] %}{% endfor %}", "{% set a, = [5] %}", "{% for loop in [1] %}{% endfor %}",
+            "{% for a in [1] %}{% set loop = 5 %}{% endfor %}",
+        ] { #expect(code(source) == .syntax, "\(source)") }
+        for (format, text) in [
+            ("%", "%"), ("100%", "100%"), ("%E", "%E"), ("%-", "%-"), ("%Z", ""), ("%z", ""), ("%Q", "%Q"),
+            ("%%f", "%f"),
+            ("%5d", "00001"), ("%10Y", "0000001970"), ("%é", "%é"), ("%-d", "1"),
+        ] {
+            #expect(
+                try ChatTemplate("{{ strftime_now('\(format)') }}").render([:], now: 43_200).string == text, "\(format)"
+            )
+        }
+    }
+
     @Test func globalFunctionsAreDefined() throws {
         for name in ["strftime_now", "raise_exception", "range", "namespace", "dict"] {
             #expect(try render("{{ \(name) is defined }}") == "True")

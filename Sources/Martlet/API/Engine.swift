@@ -58,25 +58,31 @@ public final class Engine: Sendable {
         let watchdog = Watchdog(counters: counters, mailbox: mailbox, timeout: options.watchdogSeconds)
         let (model, validator) = try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<(LoadedModel, RequestValidator), any Error>) in
-            let thread = Thread {
+            let isStarted = KnownStack.startThread {
                 // The system's own name of the thread, which those of the device inherit: `Thread.name` races with the start.
                 try? Data("martlet-engine".utf8).write(to: URL(fileURLWithPath: "/proc/thread-self/comm"))
                 do {
+                    guard watchdog.start() else {
+                        throw EngineError(
+                            .invalidOptions, "the system starts no thread to watch the engine: raise ulimit -u")
+                    }
+                    defer { watchdog.stop() }
                     let loaded = try load()
                     let loop = EngineLoop(
                         scheduler: loaded.scheduler, runner: loaded.runner, mailbox: mailbox, counters: counters,
                         trace: options.trace.map { EngineTrace($0) })
                     continuation.resume(returning: (loaded.model, loaded.validator))
-                    watchdog.start()
                     loop.run()
-                    watchdog.stop()
                 } catch {
                     continuation.resume(throwing: error)
                 }
                 lifetime.end()
             }
-            thread.stackSize = 8 << 20
-            thread.start()
+            if !isStarted {
+                continuation.resume(
+                    throwing: EngineError(
+                        .invalidOptions, "the system starts no thread for the engine: raise ulimit -u"))
+            }
         }
         return Engine(
             model: model, validator: validator, mailbox: mailbox, counters: counters, lifetime: lifetime,

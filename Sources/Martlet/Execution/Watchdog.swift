@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dispatch
-import Foundation
+import MartletText
 import Synchronization
 
 /// Watches the engine's thread from another one: requests that it doesn't get on with are given up.
@@ -36,11 +36,8 @@ final class Watchdog: Sendable {
         }
     }
 
-    func start() {
-        let thread = Thread { [self] in watch() }
-        thread.name = "martlet-watchdog"
-        thread.start()
-    }
+    /// - Returns: whether the system started its thread.
+    func start() -> Bool { KnownStack.startThread { [self] in watch() } }
 
     func stop() { ended.signal() }
 

@@ -50,6 +50,12 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.logsAccess = !(log.disableAccessLog || vllm.disableUvicornAccessLog)
         configuration.version = MartletCommand.version
         configuration.logger = log.logger(label: "martlet.server")
+        if let fewer = try ProcessStart.connections(ofAtMost: configuration.limits.connections) {
+            configuration.logger.warning(
+                "--max-connections is \(configuration.limits.connections); the system permits files for \(fewer): raise ulimit -n for more"
+            )
+            configuration.limits.connections = fewer
+        }
         let options = try engineOptions(configuration, model: path)
         let server = MartletServer(configuration)
         let stop = StopSignals(logger: configuration.logger) {

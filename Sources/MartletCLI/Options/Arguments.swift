@@ -83,7 +83,7 @@ struct Numbers: ExpressibleByArgument {
     let values: [Int]
     init(_ values: [Int]) { self.values = values }
     init?(argument: String) {
-        let parts = argument.split(separator: ",").map { Int($0) }
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
         values = parts.compactMap(\.self)
         guard !values.isEmpty, values.count == parts.count, values.allSatisfy({ (1...(1 << 22)).contains($0) })
         else {

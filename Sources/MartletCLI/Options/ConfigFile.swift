@@ -93,7 +93,7 @@ enum ConfigFile {
             )
         }
         let node: Node?
-        do { node = try Yams.compose(yaml: text) } catch {
+        do { node = try Yams.compose(yaml: text.hasPrefix("\u{FEFF}") ? String(text.dropFirst()) : text) } catch {
             throw ValidationError("--config: \(path) is not valid YAML: \(error)")
         }
         guard let node else { return (nil, []) }
@@ -101,25 +101,43 @@ enum ConfigFile {
             throw ValidationError("--config: \(path) must hold lines like max-model-len: 4096")
         }
         var (model, flags) = (String?.none, [String]())
+        let known = ServeFlags()
         for (key, value) in mapping {
             guard let name = key.string else { throw ValidationError("--config: \(path) has a key that is no text") }
             let flag = "--" + name.replacingOccurrences(of: "_", with: "-")
             guard flag != "--config" else { throw ValidationError("--config: \(path) can't name another such file") }
             if name == "model" {
                 model = value.string
-            } else if isOverridden(flag) || value.null != nil {
+            } else if isOverridden(flag) {
                 continue
+            } else if value.null != nil {
+                // Without a value a flag has its default. For keys that would open the server.
+                guard flag != "--api-key" else {
+                    throw ValidationError(
+                        "--config: api-key in \(path) has no value: give it one, or leave the line out")
+                }
+                // So that an unknown name is found.
+                if known.options[flag] == nil, !known.switches.contains(flag) { flags.append(flag) }
             } else if let text = value.scalar?.string {
-                // Yes and no are flags without a value; of those that are on by default, no has a name of its own.
                 switch value.bool {
-                case true?: flags.append(flag)
-                case false?: flags += flag == "--enable-prefix-caching" ? ["--no-enable-prefix-caching"] : []
+                case let isOn? where known.options[flag] == nil:
+                    // What is off by default has no switch that turns it off. An unknown name is for the parser.
+                    flags +=
+                        isOn || !known.switches.contains(flag) ? [flag] : known.opposite(of: flag).map { [$0] } ?? []
+                case .some:
+                    throw ValidationError(
+                        "--config: \(name) in \(path) needs a value; \(text) is yes or no in YAML: quote it if it is a text"
+                    )
                 case nil: flags.append("\(flag)=\(text)")
                 }
             } else if let list = value.sequence {
                 let values = list.compactMap(\.scalar?.string)
                 guard values.count == list.count else {
                     throw ValidationError("--config: \(name) in \(path) must be a list of plain values")
+                }
+                guard !values.isEmpty else { throw ValidationError("--config: \(name) in \(path) is an empty list") }
+                guard values.count == 1 || known.options[flag] != false else {
+                    throw ValidationError("--config: \(name) in \(path) takes one value, not \(values.count)")
                 }
                 if flag == "--served-model-name" {
                     flags += [flag] + values

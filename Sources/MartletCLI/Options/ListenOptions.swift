@@ -55,6 +55,12 @@ struct ListenOptions: ParsableArguments {
         for name in Self.keyNames where ProcessInfo.processInfo.environment[name] == "" {
             throw ValidationError("the environment's \(name) is set and empty: give it a key, or unset it")
         }
+        let isSendable = { (key: String) in key.utf8.allSatisfy { (0x21...0x7E).contains($0) } }
+        guard (apiKey + environmentKeys).allSatisfy(isSendable) else {
+            throw ValidationError(
+                "a key of --api-key, MARTLET_API_KEY or VLLM_API_KEY has a space, a line feed or another character that no client can send"
+            )
+        }
         try require("--port", port, in: 0...65535)
         guard (sslCertfile == nil) == (sslKeyfile == nil) else {
             throw ValidationError("--ssl-certfile and --ssl-keyfile go together")

@@ -37,16 +37,25 @@ enum Terminal {
 
     /// A text file's contents.
     static func readFile(_ path: String) throws -> String {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            var isFolder: ObjCBool = false
-            if !FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) {
-                throw InputError("there is no file \(path)")
-            }
-            throw InputError(
-                isFolder.boolValue
-                    ? "\(path) is a folder; give a file" : "can't read \(path): \(String(cString: strerror(errno)))")
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+            throw InputError("there is no file \(path)")
         }
-        return String(decoding: data, as: UTF8.self)
+        guard !isFolder.boolValue else { throw InputError("\(path) is a folder; give a file") }
+        guard access(path, R_OK) == 0 else {
+            throw InputError("can't read \(path): \(String(cString: strerror(errno)))")
+        }
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw InputError("can't read \(path): it is no file with contents")
+        }
+        return try text(data, of: path)
+    }
+
+    private static func text(_ data: Data, of path: String) throws -> String {
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw InputError("\(path) is not a text in UTF-8")
+        }
+        return text
     }
 
     /// A file of settings: at most a megabyte, however large the file says it is.
@@ -56,7 +65,7 @@ enum Terminal {
             return try readFile(path)
         }
         guard data.count <= 1 << 20 else { throw InputError("\(path) has more than a megabyte") }
-        return String(decoding: data, as: UTF8.self)
+        return try text(data, of: path)
     }
 
     /// Says so where there is no such folder.

@@ -20,7 +20,7 @@ struct ChatEndpoint: Sendable {
         let engine = try server.served.require()
         let client = try await context.client
         let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
-        let prepared = try await server.text.run { try prepare(bytes, engine, client) }
+        let prepared = try await server.text.run(bytes: bytes.count) { try prepare(bytes, engine, client) }
         let common = prepared.request.common
         server.log(prepared.request.messages.map { "\($0.role): \($0.content)" }, common.sampling, context)
         let run: GenerationRun

@@ -29,7 +29,7 @@ struct CompletionEndpoint: Sendable {
         let engine = try server.served.require()
         let client = try await context.client
         let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
-        let prepared = try await server.text.run { try prepare(bytes, engine, client) }
+        let prepared = try await server.text.run(bytes: bytes.count) { try prepare(bytes, engine, client) }
         let common = prepared.request.common
         let answer = server.answer("text_completion", prefix: "cmpl-", model: common.model, context)
         server.log(prepared.prompts.map(\.echo), common.sampling, context)

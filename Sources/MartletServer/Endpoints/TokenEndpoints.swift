@@ -13,13 +13,13 @@ struct TokenEndpoints: Sendable {
         let client = try await context.client
         let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let (limits, parsesSpecials) = (server.limits, server.parsesSpecials)
-        let tokens = try await server.text.run { [server] in
+        let tokens = try await server.text.run(bytes: bytes.count) { [server] in
             let body = try TokenizeRequest(JSONParser.parse(bytes, maximumDepth: limits.jsonDepth))
             _ = try server.servedName(body.model)
             let texts = try PromptTokens(engine, limits: limits, for: client)
             if let messages = body.messages { return try texts.tokens(of: messages) }
             return try texts.tokens(
-                of: body.prompt ?? "", addingBOS: body.addsSpecialTokens,
+                of: body.prompt ?? "", addingBOS: body.addsSpecialTokens ?? true,
                 parsingSpecials: body.parsesSpecials ?? parsesSpecials)
         }
         return Response(
@@ -34,7 +34,7 @@ struct TokenEndpoints: Sendable {
         let tokenizer = model.tokenizer
         let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let depth = server.limits.jsonDepth
-        let text = try await server.text.run { [server] in
+        let text = try await server.text.run(bytes: bytes.count) { [server] in
             let body = try DetokenizeRequest(JSONParser.parse(bytes, maximumDepth: depth))
             _ = try server.servedName(body.model)
             let tokens = body.tokens

@@ -32,9 +32,15 @@ struct AllowedHosts: Sendable {
         }
     }
 
-    /// Without the port.
+    /// Without the port; all of it where what follows the name is none.
     private static func name(_ authority: String) -> String {
-        if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") { return String(authority[...end]) }
-        return authority.firstIndex(of: ":").map { String(authority[..<$0]) } ?? authority
+        var end = authority.firstIndex(of: ":") ?? authority.endIndex
+        if authority.hasPrefix("["), let bracket = authority.firstIndex(of: "]") {
+            end = authority.index(after: bracket)
+        }
+        let port = authority[end...]
+        let isPort =
+            port.isEmpty || (port.hasPrefix(":") && port.dropFirst().utf8.allSatisfy { (0x30...0x39).contains($0) })
+        return isPort ? String(authority[..<end]) : authority
     }
 }

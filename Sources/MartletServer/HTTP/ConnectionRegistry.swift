@@ -10,7 +10,7 @@ struct CloseIfIdle: Sendable {}
 /// All open connections. Where there are too many, the one that has been idle longest makes room.
 final class ConnectionRegistry: Sendable {
     /// Connections beyond the limit, on which probes are answered while all others are busy.
-    static let reserve = 32
+    static let reserve = MartletServer.reservedConnections
 
     private struct State {
         /// Connections that may ask for anything, and all together.

@@ -21,6 +21,8 @@ enum RequestRefusal: String {
         let expectations = head.headers[canonicalForm: "expect"].map { $0.lowercased() }
         if isHTTP10 ? hosts > 1 : hosts != 1 {
             self = .host
+        } else if let named = Self.authority(head.uri), named != head.headers["host"].first?.lowercased() {
+            self = .host
         } else if !codings.isEmpty, isHTTP10 || codings != ["chunked"] {
             self = .transferCoding
         } else if !isHTTP10, !expectations.isEmpty, expectations != ["100-continue"] {
@@ -30,6 +32,14 @@ enum RequestRefusal: String {
         } else {
             return nil
         }
+    }
+
+    /// The authority that the target of a request to a proxy names; nil for a path.
+    private static func authority(_ target: String) -> String? {
+        guard !target.hasPrefix("/"), target.utf8.count <= 2048, let start = target.firstRange(of: "://") else {
+            return nil
+        }
+        return target[start.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" }.lowercased()
     }
 
     /// What a marked request is refused for.
@@ -50,7 +60,9 @@ enum RequestRefusal: String {
     var error: ServerError {
         switch self {
         case .host:
-            ServerError(.badRequest, "an HTTP/1.1 request has one Host field", code: "invalid_host")
+            ServerError(
+                .badRequest, "an HTTP/1.1 request has one Host field, which names what an absolute target names",
+                code: "invalid_host")
         case .transferCoding:
             ServerError(
                 .notImplemented, "the only Transfer-Encoding that is supported is chunked, in HTTP/1.1",

@@ -26,6 +26,12 @@ enum JSONValue: Sendable {
         }
     }
 
+    /// A number without a fraction as an integer; other values as they are.
+    var wholeNumber: JSONValue {
+        guard case .number(let number) = self, let whole = Int(exactly: number) else { return self }
+        return .integer(whole)
+    }
+
     /// The value, for error messages: what is long is named by its kind, or cut.
     var excerpt: String {
         switch self {

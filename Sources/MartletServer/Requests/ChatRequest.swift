@@ -117,6 +117,13 @@ struct ChatRequest: Sendable {
         return try value.list().map { (part) throws(ServerError) in
             if case .string(let text) = part.json { return text }
             let object = try part.object()
+            // How long a prompt is kept in a cache changes no answer.
+            for member in object.members
+            where member.value != .null
+                && !["type", "text", "refusal", "cache_control", "annotations"].contains(member.key)
+            {
+                throw .unsupported("\(value.name) part's \(member.key.prefix(64))", member.value)
+            }
             if isAnswer, object["type"] == "refusal", let text = object["refusal"] {
                 return try FieldValue(name: value.name, json: text).string()
             }

@@ -128,6 +128,9 @@ struct GenerationFields: Sendable {
                 guard let json = object[name], json != .null else { return false }
                 return try FieldValue(name: "stream_options.\(name)", json: json).bool()
             }
+            guard try !flag("include_obfuscation") else {
+                throw ServerError.unsupported("stream_options.include_obfuscation", true)
+            }
             target.includesUsage = try flag("include_usage")
             target.includesUsageAlways = try flag("continuous_usage_stats")
         },
@@ -141,7 +144,7 @@ struct GenerationFields: Sendable {
     private static func bias(_ value: FieldValue) throws(ServerError) -> [Int32: Float] {
         var bias: [Int32: Float] = [:]
         for member in try value.object().members {
-            guard let token = Int32(member.key) else {
+            guard let token = Int32(member.key), "\(token)" == member.key else {
                 throw ServerError.invalid(
                     "logit_bias", "logit_bias has token ids for keys, not \(member.key.debugDescription)")
             }

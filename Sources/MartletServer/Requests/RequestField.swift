@@ -38,16 +38,19 @@ extension RequestField {
     /// Reads a body's fields into a target. Fields that are null count as absent; those that mean nothing here are refused
     /// by name.
     ///
-    /// - Parameter required: a field that must be there.
+    /// - Parameters:
+    ///   - required: a field that must be there.
+    ///   - neutral: fields of other servers, each with the values that ask for nothing.
     static func read(
-        _ body: JSONValue, into target: inout Target, by fields: [String: RequestField], required: String? = nil
+        _ body: JSONValue, into target: inout Target, by fields: [String: RequestField], required: String? = nil,
+        neutral: [String: [JSONValue]] = UnsupportedFields.neutralValues
     ) throws(ServerError) {
         guard case .object(let object) = body else {
             throw ServerError(.badRequest, "the body must be a JSON object, not \(body.kind)")
         }
         for member in object.members where member.value != .null {
             guard let field = fields[member.key] else {
-                try UnsupportedFields.check(member.key, member.value, in: object, known: fields.keys)
+                try UnsupportedFields.check(member.key, member.value, in: object, neutral: neutral, known: fields.keys)
                 continue
             }
             try field.read(FieldValue(name: member.key, json: member.value), &target)

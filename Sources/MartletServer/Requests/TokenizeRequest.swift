@@ -7,7 +7,8 @@ struct TokenizeRequest: Sendable {
     var model: String?
     var prompt: String?
     var messages: [ChatMessage]?
-    var addsSpecialTokens = true
+    /// Whether a text may get BOS; nil where the request doesn't say.
+    var addsSpecialTokens: Bool?
     /// Whether control tokens that a text spells are found; nil where the request doesn't say.
     var parsesSpecials: Bool?
 
@@ -18,12 +19,13 @@ struct TokenizeRequest: Sendable {
         RequestField("messages", .list, "Instead of it, a conversation; it is put into the model's chat template.") {
             (value, target) throws(ServerError) in target.messages = try ChatRequest.messages(value)
         },
-        RequestField("add_special_tokens", .boolean, "Whether a text may get BOS; true by default.") {
+        RequestField("add_special_tokens", .boolean, "Whether a text may get BOS; true by default. Not with messages.")
+        {
             (value, target) throws(ServerError) in target.addsSpecialTokens = try value.bool()
         },
         RequestField(
             "parse_special", .boolean,
-            "Whether control tokens that a text spells become those tokens; true by default, unless the server was started with `--no-parse-special`."
+            "Whether control tokens that a text spells become those tokens; true by default, unless the server was started with `--no-parse-special`. Not with messages."
         ) {
             (value, target) throws(ServerError) in target.parsesSpecials = try value.bool()
         },
@@ -35,14 +37,24 @@ struct TokenizeRequest: Sendable {
     ]
 
     private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
+    private static let neutralValues: [String: [JSONValue]] = [
+        "add_generation_prompt": [true], "continue_final_message": [false], "return_token_strs": [false], "tools": [[]],
+        "chat_template_kwargs": [[:]],
+    ]
 
     init(_ body: JSONValue) throws(ServerError) {
-        try RequestField.read(body, into: &self, by: Self.fieldsByName)
+        try RequestField.read(body, into: &self, by: Self.fieldsByName, neutral: Self.neutralValues)
         guard prompt != nil || messages != nil else {
             throw .invalid("prompt", "prompt is missing, or messages instead of it")
         }
         guard prompt == nil || messages == nil else {
             throw .invalid("prompt", "prompt and messages exclude each other")
+        }
+        guard messages != nil else { return }
+        // The template writes the control tokens of a conversation, and nobody else does.
+        let asked = [("add_special_tokens", addsSpecialTokens), ("parse_special", parsesSpecials)]
+        for (name, value) in asked where value == true {
+            throw .unsupported(name, true, advice: "with messages the template alone writes control tokens")
         }
     }
 }
@@ -66,6 +78,7 @@ struct DetokenizeRequest: Sendable {
     private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
 
     init(_ body: JSONValue) throws(ServerError) {
-        try RequestField.read(body, into: &self, by: Self.fieldsByName, required: "tokens")
+        try RequestField.read(
+            body, into: &self, by: Self.fieldsByName, required: "tokens", neutral: ["skip_special_tokens": [false]])
     }
 }

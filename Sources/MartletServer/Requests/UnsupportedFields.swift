@@ -18,8 +18,8 @@ enum UnsupportedFields {
         "chat_template_kwargs": [[:]],
         "continue_final_message": [false],
         "documents": [[]],
-        "dry_multiplier": [0, .number(0)],
-        "dynatemp_range": [0, .number(0)],
+        "dry_multiplier": [0],
+        "dynatemp_range": [0],
         "echo": [false],
         "function_call": ["none"],
         "functions": [[]],
@@ -32,7 +32,7 @@ enum UnsupportedFields {
         "image_data": [[]],
         "include_reasoning": [true],
         "json_schema": [],
-        "length_penalty": [1, .number(1)],
+        "length_penalty": [1],
         "logits_processors": [[]],
         "lora": [[]],
         "mirostat": [0],
@@ -43,7 +43,7 @@ enum UnsupportedFields {
         "prediction": [],
         "prompt_embeds": [],
         "reasoning_effort": ["none"],
-        "repeat_penalty": [1, .number(1)],
+        "repeat_penalty": [1],
         "response_format": [["type": "text"]],
         "return_token_ids": [false],
         "return_token_strs": [false],
@@ -54,10 +54,10 @@ enum UnsupportedFields {
         "tool_choice": ["none"],
         "tools": [[]],
         "truncate_prompt_tokens": [],
-        "typical_p": [1, .number(1)],
+        "typical_p": [1],
         "use_beam_search": [false],
         "web_search_options": [],
-        "xtc_probability": [0, .number(0)],
+        "xtc_probability": [0],
     ]
 
     /// Fields that say who asks, or how the answer is kept and paid for; and calls of tools, of which there are none.
@@ -73,12 +73,16 @@ enum UnsupportedFields {
         "repeat_penalty": "repetition_penalty", "stop_sequences": "stop", "top_n_tokens": "top_logprobs",
     ]
 
-    /// - Parameter known: fields that the request has.
+    /// - Parameters:
+    ///   - neutralValues: those of this kind of request.
+    ///   - known: fields that the request has.
     static func check(
-        _ name: String, _ value: JSONValue, in body: JSONObject, known: some Sequence<String>
+        _ name: String, _ value: JSONValue, in body: JSONObject, neutral neutralValues: [String: [JSONValue]],
+        known: some Sequence<String>
     ) throws(ServerError) {
         if harmless.contains(name) { return }
         let name = String(name.prefix(64))
+        let value = value.wholeNumber
         guard let neutral = neutralValues[name] else {
             let hint = (otherNames[name] ?? name.nearest(of: known)).map { "; do you mean \($0)?" }
             throw ServerError(
@@ -87,7 +91,7 @@ enum UnsupportedFields {
         }
         if neutral.contains(value) { return }
         // As many as are drawn: none is left out.
-        if name == "best_of", value == body["n"] { return }
+        if name == "best_of", value == body["n"]?.wholeNumber { return }
         // Tools that must not be called are nothing but words.
         if name == "tools", body["tool_choice"] == "none" { return }
         throw .unsupported(name, value, advice: otherNames[name].map { "\($0) is its name here" })

@@ -92,6 +92,7 @@ extension TemplateEvaluator {
         }
         // As in Python, a method hides a key of the same name.
         if TemplateMethods.has(name, value) { return .function(name.string) }
+        if TemplateMethods.changes(name, value) { return .undefined(name.abbreviated) }
         if case .dictionary(let items) = value { return items[name] ?? .undefined(name.abbreviated) }
         return .undefined(name.abbreviated)
     }

@@ -153,6 +153,8 @@ extension TemplateEvaluator {
         case (.list(let a), .list(let b)):
             switch (a.kind, b.kind) {
             case (.list, .list), (.tuple, .tuple), (.range, .range): break
+            case (.view("dict_keys"), .view("dict_keys")), (.view("dict_items"), .view("dict_items")):
+                return try equalAsSets(a, b)
             default: return false
             }
             guard a.count == b.count else { return false }
@@ -170,6 +172,17 @@ extension TemplateEvaluator {
         case (.function(let a), .function(let b)): return a == b
         default: return false
         }
+    }
+
+    /// Whether views of mappings hold the same: in any order, each once, as keys are.
+    private func equalAsSets(_ left: TemplateList, _ right: TemplateList) throws(TemplateError) -> Bool {
+        guard left.count == right.count else { return false }
+        for item in left {
+            var isThere = false
+            for other in right where !isThere { isThere = try equal(item, other) }
+            guard isThere else { return false }
+        }
+        return true
     }
 
     func contains(_ container: TemplateValue, _ item: TemplateValue) throws(TemplateError) -> Bool {

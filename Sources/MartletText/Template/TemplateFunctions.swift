@@ -98,7 +98,32 @@ extension TemplateEvaluator {
         return entries
     }
 
-    /// The local time, as C's `strftime` writes it.
+    /// What C writes of a time and Python doesn't: a naive time has no zone, and what is no directive stays as it is.
+    private func pythonFormat(_ format: String) -> String {
+        var (result, rest) = ("", Substring(format))
+        while let character = rest.popFirst() {
+            guard character == "%" else {
+                result.append(character)
+                continue
+            }
+            // Flags, a width and a variant, which the C library knows and Python hands on.
+            var options = ""
+            while let option = rest.first, "-_0^#123456789".contains(option) { options.append(rest.removeFirst()) }
+            if let variant = rest.first, "EO".contains(variant) { options.append(rest.removeFirst()) }
+            guard let directive = rest.popFirst() else { return result + "%%" + options }
+            switch directive {
+            case "Z" where options.isEmpty, "z" where options.isEmpty: break
+            // The clock is read in seconds.
+            case "f" where options.isEmpty: result += "000000"
+            case _ where "aAbBcCdDeFgGhHIjklmMnpPrRsStTuUVwWxXyYzZ%".contains(directive):
+                result += "%\(options)\(directive)"
+            default: result += "%%\(options)\(directive)"
+            }
+        }
+        return result
+    }
+
+    /// The local time, as Python's `strftime` writes it.
     fileprivate func formatTime(_ format: PromptText) throws(TemplateError) -> TemplateValue {
         guard format.count <= 1024, !format.bytes.contains(0) else {
             throw fault(.unsupported, "strftime_now takes a format of at most 1024 bytes without NUL")
@@ -110,7 +135,7 @@ extension TemplateEvaluator {
         try read(bytes: 1 << 16)
         // One more character tells an empty result from one that doesn't fit.
         var buffer = [CChar](repeating: 0, count: 1 << 16)
-        let count = strftime(&buffer, buffer.count, format.string + "x", &parts)
+        let count = strftime(&buffer, buffer.count, pythonFormat(format.string) + "x", &parts)
         guard count > 0 else { throw fault(.type, "strftime_now: the format's result is too long") }
         let text = String(decoding: buffer.prefix(count - 1).map(UInt8.init(bitPattern:)), as: UTF8.self)
         return try string(format.userRanges.isEmpty ? PromptText(text) : PromptText(user: text))

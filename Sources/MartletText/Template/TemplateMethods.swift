@@ -99,10 +99,19 @@ enum TemplateMethods {
     ]
 
     /// Methods that Python's types have beside those, so that an attribute of such a name is never a mapping's key.
-    private static let hidden: Set<String> = ["clear", "copy", "fromkeys", "pop", "popitem", "setdefault", "update"]
+    private static let hidden: Set<String> = ["copy", "fromkeys"]
+    /// Methods that change their value. Jinja2's sandbox, as chat templates are rendered in, has none of them: not even a
+    /// key of such a name is an attribute.
+    private static let changing: Set<String> = ["clear", "pop", "popitem", "setdefault", "update"]
 
     /// The names of all methods.
     static let names: Set<PromptText> = Set((Array(ofText.keys) + Array(ofMapping.keys)).map { PromptText($0) })
+
+    /// Whether an attribute of a name is hidden because it would change the value.
+    static func changes(_ name: PromptText, _ value: TemplateValue) -> Bool {
+        guard case .dictionary = value, name.count <= 64 else { return false }
+        return changing.contains(name.string)
+    }
 
     /// Whether the value has a method of a name.
     static func has(_ name: PromptText, _ value: TemplateValue) -> Bool {
@@ -127,7 +136,7 @@ extension TemplateEvaluator {
             return try body(self, text, bind(arguments, signature, method))
         case .dictionary(let items):
             guard let (signature, body) = TemplateMethods.ofMapping[method] else {
-                if items[name] != nil, !TemplateMethods.has(name, value) {
+                if items[name] != nil, !TemplateMethods.has(name, value), !TemplateMethods.changes(name, value) {
                     throw fault(.type, "\(method) can't be called")
                 }
                 break

@@ -163,7 +163,9 @@ struct TemplateParser {
     }
 
     private mutating func parseFor() throws(TemplateError) -> TemplateStatement.Kind {
+        loopDepth += 1
         let names = try parseTargets()
+        loopDepth -= 1
         try expect(.name("in"), "in")
         // A conditional expression here would swallow the loop's own filter.
         let sequence = try parseTuple(withConditional: false)
@@ -213,9 +215,7 @@ struct TemplateParser {
     private mutating func parseTargets() throws(TemplateError) -> [String] {
         let parenthesised = accept("(")
         var names = [try parseTarget()]
-        while accept(","), current != .name("in"), current != .symbol("="), current != .symbol(")") {
-            names.append(try parseTarget())
-        }
+        while accept(",") { names.append(try parseTarget()) }
         if parenthesised { try expect(.symbol(")"), ")") }
         return names
     }
@@ -227,6 +227,9 @@ struct TemplateParser {
         let name = try expectAnyName("a name")
         guard !["true", "false", "none", "True", "False", "None"].contains(name) else {
             throw TemplateError(.syntax, "can't assign to \(name)", line: line)
+        }
+        guard name != "loop" || loopDepth == 0 else {
+            throw TemplateError(.syntax, "can't assign to loop in a loop", line: line)
         }
         return name
     }
