@@ -8,10 +8,14 @@ extension DispatchSource {
     ///
     /// - Returns: the source; the default stays replaced after its end.
     static func acting(onSignal number: Int32, _ act: @escaping @Sendable () -> Void) -> any DispatchSourceSignal {
-        signal(number, SIG_IGN)
         let source = makeSignalSource(signal: number, queue: .global())
         source.setEventHandler(handler: act)
+        // On Linux the source replaces the default itself. To ignore the signal before would lose one that comes
+        // meanwhile, and to ignore it later would lose them all.
+        let listens = DispatchSemaphore(value: 0)
+        source.setRegistrationHandler { listens.signal() }
         source.activate()
+        _ = listens.wait(timeout: .now() + 1)
         return source
     }
 }
