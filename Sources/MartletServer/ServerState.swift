@@ -51,7 +51,7 @@ final class ServerState: Sendable {
             let names = modelNames.joined(separator: ", ")
             throw ServerError(
                 .notFound,
-                "the model \(String(decoding: name.utf8.prefix(256), as: UTF8.self).debugDescription) is not served here; \(names) is",
+                "the model \(String(decoding: name.utf8.prefix(256), as: UTF8.self).debugDescription) is not served here; this server has \(names)",
                 param: "model",
                 code: "model_not_found")
         }

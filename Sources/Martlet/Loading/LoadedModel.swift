@@ -49,7 +49,7 @@ public struct LoadedModel: Sendable {
                 .noChatTemplate,
                 chatTemplateFault.map {
                     "the model's \($0), so conversations can't be answered; give another template, or send a plain prompt"
-                } ?? "the model has no chat template; send it a plain prompt")
+                } ?? "the model has no chat template: send it a plain prompt, or give it a template")
         }
         return try ChatPrompt(template: chatTemplate, tokenizer: tokenizer).tokens(
             of: messages, until: deadline)

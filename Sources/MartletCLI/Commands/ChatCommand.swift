@@ -12,7 +12,7 @@ struct ChatCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "chat", abstract: "Holds a conversation.",
         discussion: """
-            Ctrl-C stops an answer, Ctrl-D or /exit leaves, /clear forgets the conversation. Lines are edited as in a \
+            Ctrl-C stops an answer, Ctrl-D /exit or /quit leaves, /clear forgets the conversation. Lines are edited as in a \
             shell, and the arrow keys bring earlier ones back; what is pasted may have many lines.
             """)
 
@@ -55,7 +55,7 @@ struct ChatCommand: AsyncParsableCommand {
             case "/clear": conversation.clear()
             // A text of many lines that begins with / is a question.
             case let command where command.hasPrefix("/") && !command.contains("\n"):
-                Terminal.note("/clear forgets the conversation; /exit or Ctrl-D leaves")
+                Terminal.note("/clear forgets the conversation; /exit, /quit or Ctrl-D leaves")
             default: await answer(line, in: &conversation, engine, interrupt)
             }
         }

@@ -34,6 +34,7 @@ struct GenerateDocumentationCommand: ParsableCommand {
             for subcommand in subcommands { add(subcommand, path + [subcommand.configuration.commandName ?? ""]) }
         }
         add(MartletCommand.self, ["martlet"])
+        text += VLLMOptions.documentation
         // No blanks at the ends of lines, and one line feed at the end.
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             String(line.reversed().drop { $0 == " " }.reversed())

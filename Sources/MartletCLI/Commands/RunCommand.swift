@@ -55,7 +55,10 @@ struct RunCommand: AsyncParsableCommand {
         var parameters = sampling.parameters(engine.model.tokenizer)
         parameters.n = count
         if raw || engine.model.chatTemplate == nil {
-            if !raw { Terminal.note("note: the model has no chat template; continuing the prompt as it stands") }
+            // A warning has said why a template can't be used.
+            if !raw, engine.model.chatTemplateFault == nil {
+                Terminal.note("note: the model has no chat template; continuing the prompt as it stands")
+            }
             return try engine.generate(prompt, parsingSpecials: parseSpecial, sampling: parameters)
         }
         let messages = (system.map { [ChatMessage.system($0)] } ?? []) + [.user(prompt)]

@@ -78,6 +78,22 @@ struct ByteCount: ExpressibleByArgument {
     }
 }
 
+/// A number of tokens as vLLM reads it: `8k` is 8000, `8K` is 8192, `auto` and -1 are the model's own.
+struct ModelLength: ExpressibleByArgument {
+    /// nil for the model's own.
+    let tokens: Int?
+
+    init?(argument: String) {
+        if argument == "auto" || argument == "-1" {
+            tokens = nil
+        } else if let count = Int(argument) ?? ByteCount(argument: argument)?.value {
+            tokens = count
+        } else {
+            return nil
+        }
+    }
+}
+
 /// A list of positive numbers.
 struct Numbers: ExpressibleByArgument {
     let values: [Int]

@@ -19,9 +19,14 @@ struct ModelOptions: ParsableArguments {
     @OptionGroup var device: DeviceOptions
 
     @Option(
-        parsing: .unconditional,
-        help: "Tokens of prompt and answer together; by default the model's own, or what the KV cache holds.")
-    var maxModelLen: Int?
+        name: .customLong("max-model-len"), parsing: .unconditional,
+        help: ArgumentHelp(
+            "Tokens of prompt and answer together, such as 8192 or 8k; auto, the default, is the model's own, or what the KV cache holds.",
+            valueName: "max-model-len"))
+    var askedModelLen: ModelLength?
+
+    /// nil for the default.
+    var maxModelLen: Int? { askedModelLen?.tokens }
 
     @Flag(help: "Permits a --max-model-len beyond what the model was trained for; answers may make no sense there.")
     var allowLongMaxModelLen = false

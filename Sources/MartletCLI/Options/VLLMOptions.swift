@@ -23,6 +23,26 @@ struct VLLMOptions: ParsableArguments {
     @Flag var disableLogStats = false
     @Flag var disableUvicornAccessLog = false
 
+    /// What becomes of each, for Docs/Flags.md.
+    static let documentation = """
+        ## vLLM's flags of serve
+
+        Taken for the sake of scripts, beside those above, whose names and meanings are vLLM's where it has them.
+        Underscores count as dashes. Other flags of vLLM are unknown, which ends the command.
+
+        | flag | here |
+        |---|---|
+        | `--model PATH` | the model, as the argument |
+        | `--dtype`, `--gpu-memory-utilization`, `--swap-space`, `--download-dir`, `--uvicorn-log-level`, `--trust-remote-code` | without effect, which a warning says |
+        | `--tensor-parallel-size`, `-tp`, `--pipeline-parallel-size`, `-pp` | 1 alone: there is one device |
+        | `--enable-chunked-prefill` | always so; `--no-enable-chunked-prefill` is refused |
+        | `--quantization` | `gguf` alone: the file says how its weights are quantised |
+        | `--tokenizer` | refused: a GGUF file brings its own |
+        | `--disable-log-requests`, `--no-enable-log-requests`, `--disable-log-stats` | the case anyway |
+        | `--disable-uvicorn-access-log` | `--disable-access-log` |
+
+        """
+
     func validate() throws {
         guard tensorParallelSize == 1, pipelineParallelSize == 1 else {
             throw ValidationError(
