@@ -27,6 +27,7 @@ let package = Package(
         .target(name: "CMartletKernels", cSettings: [.unsafeFlags(["-O3"], .when(configuration: .debug))]),
         .target(name: "MartletCompute"),
         .target(name: "MartletAttention", dependencies: ["MartletCompute"]),
+        .target(name: "MartletReference", dependencies: ["MartletCompute"]),
         .target(name: "MartletCPU", dependencies: ["CMartletKernels", "MartletCompute", "MartletAttention"]),
         .target(name: "MartletCheckpoints", dependencies: ["MartletCompute"]),
         .target(
@@ -39,7 +40,8 @@ let package = Package(
         .target(
             name: "Martlet",
             dependencies: [
-                "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletText",
+                "MartletCompute", "MartletAttention", "MartletCPU", "MartletReference", "MartletCheckpoints",
+                "MartletText",
                 "MartletModels", .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -92,9 +94,15 @@ let package = Package(
             name: "MartletTestSupport", dependencies: ["MartletCheckpoints", "MartletCompute"],
             path: "Tests/MartletTestSupport"),
         .testTarget(name: "MartletCPUTests", dependencies: ["MartletCPU", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletConformanceTests",
+            dependencies: [
+                "MartletCompute", "MartletAttention", "MartletCPU", "MartletReference", "MartletTestSupport",
+            ]),
         .testTarget(name: "MartletAttentionTests", dependencies: ["MartletAttention", "MartletTestSupport"]),
         .testTarget(
-            name: "MartletBenchTests", dependencies: ["Martlet", "MartletBench", "MartletCPU", "MartletTestSupport"],
+            name: "MartletBenchTests",
+            dependencies: ["Martlet", "MartletBench", "MartletCPU", "MartletReference", "MartletTestSupport"],
             resources: [.copy("Fixtures")]),
         .testTarget(name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "MartletTestSupport"]),
         .testTarget(

@@ -149,26 +149,9 @@ final class AttentionLayer {
 }
 
 extension AttentionParameters {
-    /// What queries are rounded to before they meet a cache of the given format.
-    public func queryFormat(beside cache: CacheFormat) -> FloatFormat {
-        queryFormat ?? (cache.fitsBFloat16 ? .bfloat16 : .float32)
-    }
-
     /// What is multiplied: int16 if the cache keeps it, bf16 where it holds both queries and cache exactly, else f32.
     public func product(beside cache: CacheFormat) -> CPUDevice.Product {
         if cache == .int16 { return .int16 }
         return queryFormat(beside: cache).fitsBFloat16 && cache.fitsBFloat16 ? .bfloat16 : .float32
-    }
-}
-
-extension FloatFormat {
-    /// Whether every number of the format is a bf16 number.
-    fileprivate var fitsBFloat16: Bool { self == .bfloat16 || isEightBit }
-}
-
-extension CacheFormat {
-    fileprivate var fitsBFloat16: Bool {
-        guard case .float(let format) = self else { return false }
-        return format.fitsBFloat16
     }
 }

@@ -54,6 +54,11 @@ public struct AttentionParameters: Hashable, Sendable {
         self.heads = heads
         self.scale = scale
     }
+
+    /// What queries are rounded to before they meet a cache of the given format.
+    public func queryFormat(beside cache: CacheFormat) -> FloatFormat {
+        queryFormat ?? (cache.fitsBFloat16 ? .bfloat16 : .float32)
+    }
 }
 
 /// A bias that falls with the distance between key and query (Press et al., 2021).

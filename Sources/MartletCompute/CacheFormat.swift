@@ -29,6 +29,12 @@ public enum CacheFormat: Hashable, Sendable, CaseIterable, RawRepresentable {
         return format.isEightBit
     }
 
+    /// Whether every number of the format is a bf16 number.
+    package var fitsBFloat16: Bool {
+        guard case .float(let format) = self else { return false }
+        return format.fitsBFloat16
+    }
+
     /// Bytes of a token's key and value in one head.
     public func byteCount(headSize: Int) -> Int {
         switch self {

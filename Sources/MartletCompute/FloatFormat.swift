@@ -21,6 +21,9 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     /// Whether its range is so small that tensors are kept in it divided by a scale.
     public var isEightBit: Bool { byteCount == 1 }
 
+    /// Whether every number of the format is a bf16 number.
+    package var fitsBFloat16: Bool { self == .bfloat16 || isEightBit }
+
     /// Bits of exponent and mantissa.
     private var widths: (exponent: Int, mantissa: Int) {
         switch self {

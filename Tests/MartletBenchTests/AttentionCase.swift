@@ -3,6 +3,7 @@
 import MartletAttention
 import MartletBench
 import MartletCompute
+import MartletReference
 import MartletTestSupport
 
 @testable import MartletCPU
@@ -42,7 +43,7 @@ struct AttentionCase {
 
     /// The output's bits, `[sequence][queryLength * queryHeads * headSize]`. Everything that a run could read without
     /// having written it is NaN before.
-    func run(_ way: Way, on device: CPUDevice, _ random: inout SeededGenerator) throws -> [[UInt32]] {
+    func run(_ way: Way, on device: any ComputeDevice, _ random: inout SeededGenerator) throws -> [[UInt32]] {
         let blocks = sequences.map { ($0.length + blockSize - 1) / blockSize }
         let blockCount = blocks.reduce(0, +) + 3
         var free = Array(Int32(0)..<Int32(blockCount)).shuffled(using: &random)
@@ -133,12 +134,12 @@ struct AttentionCase {
     func expected(sequence index: Int, row: Int) -> [Double] {
         let (sequence, heads) = (sequences[index], parameters.heads)
         let queryFormat = parameters.queryFormat(beside: format)
-        var reference = AttentionReference(parameters, sinks: sinks)
+        var reference = AttentionFormula(parameters, sinks: sinks)
         reference.prefixRanges = sequence.prefixRanges
         reference.queryQueryBias = bias
         func kept(_ numbers: [Float], scale: Float, largest: Float) -> [Double] {
             guard case .float(let format) = format else {
-                return WholeNumbers(rounding: numbers, largest: largest).numbers.map(Double.init)
+                return Int16Head(rounding: numbers, largest: largest).numbers.map(Double.init)
             }
             guard format.isEightBit else { return numbers.map { Double(format.round($0)) } }
             return numbers.map { number in
@@ -153,10 +154,10 @@ struct AttentionCase {
             }
         }
         let keys = (0..<heads.keyValueHeads).map { head in
-            column(sequence.keys, head: head, scale: parameters.keyScale, largest: WholeNumbers.largestOfKey)
+            column(sequence.keys, head: head, scale: parameters.keyScale, largest: Int16Head.largestOfKey)
         }
         let values = (0..<heads.keyValueHeads).map { head in
-            column(sequence.values, head: head, scale: parameters.valueScale, largest: WholeNumbers.largestOfValue)
+            column(sequence.values, head: head, scale: parameters.valueScale, largest: Int16Head.largestOfValue)
         }
         return (0..<heads.queryHeads).flatMap { head in
             let start = (row * heads.queryHeads + head) * heads.headSize

@@ -2,6 +2,7 @@
 
 import MartletAttention
 import MartletCompute
+import MartletReference
 import MartletTestSupport
 import Testing
 
@@ -33,6 +34,25 @@ import Testing
                     }
                     #expect(agrees, "\(sample.parameters) \(sample.format) \(sample.blockSize)")
                 }
+            }
+        }
+    }
+
+    /// The reference device writes to its cache and reads from it what the formula is given here.
+    @Test(arguments: [AttentionCase.Features(), .wholeSections])
+    func referenceDeviceAgreesWithTheFormula(_ features: AttentionCase.Features) throws {
+        var random = SeededGenerator(13)
+        let device = try ReferenceDevice()
+        for _ in 0..<12 {
+            let sample = AttentionCase.random(features, &random)
+            let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)
+            let columns = sample.parameters.heads.outputColumns
+            for (index, sequence) in sample.sequences.enumerated() {
+                let row = sequence.queryLength - 1
+                let output = found[index][row * columns..<(row + 1) * columns]
+                let expected = sample.expected(sequence: index, row: row)
+                let agrees = zip(output, expected).allSatisfy { abs(Double(Float(bitPattern: $0)) - $1) < 1e-6 }
+                #expect(agrees, "\(sample.parameters) \(sample.format) \(sample.blockSize)")
             }
         }
     }

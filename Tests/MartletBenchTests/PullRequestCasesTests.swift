@@ -3,6 +3,7 @@
 import MartletAttention
 import MartletBench
 import MartletCompute
+import MartletReference
 import MartletTestSupport
 import Testing
 
@@ -124,7 +125,7 @@ import Testing
         }
 
         private func expected(_ parameters: AttentionParameters) -> [Double] {
-            let reference = AttentionReference(parameters)
+            let reference = AttentionFormula(parameters)
             var row = 0
             var result: [Double] = []
             for sequence in sequences {

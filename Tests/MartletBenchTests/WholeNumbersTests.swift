@@ -3,6 +3,7 @@
 import CMartletKernels
 import MartletAttention
 import MartletCompute
+import MartletReference
 import MartletTestSupport
 import Testing
 
@@ -11,15 +12,15 @@ import Testing
 /// Keys and values as a cache of int16 keeps them.
 @Suite struct WholeNumbersTests {
     @Test func theLargestDecidesWhatIsOne() {
-        let some = WholeNumbers(rounding: [1, -2, 0.25, 0], largest: 8)
-        #expect(some.unit == 0.25 && some.words == [4, -8, 1, 0] && some.numbers == [1, -2, 0.25, 0])
-        #expect(WholeNumbers(rounding: [2, 0.125, 0.375, -0.625], largest: 8).words == [8, 0, 2, -2])
-        #expect(WholeNumbers(rounding: [0, 0], largest: 8) == WholeNumbers(rounding: [-0.0, 0], largest: 8))
-        #expect(WholeNumbers(rounding: [0, 0], largest: 8).unit == 0)
+        let some = Int16Head(rounding: [1, -2, 0.25, 0], largest: 8)
+        #expect(some.unit == 0.25 && some.values == [4, -8, 1, 0] && some.numbers == [1, -2, 0.25, 0])
+        #expect(Int16Head(rounding: [2, 0.125, 0.375, -0.625], largest: 8).values == [8, 0, 2, -2])
+        #expect(Int16Head(rounding: [0, 0], largest: 8) == Int16Head(rounding: [-0.0, 0], largest: 8))
+        #expect(Int16Head(rounding: [0, 0], largest: 8).unit == 0)
         // Numbers that are too small to have a unit are nothing, not infinite.
-        #expect(WholeNumbers(rounding: [1e-44, .leastNonzeroMagnitude], largest: 8191).words == [0, 0])
+        #expect(Int16Head(rounding: [1e-44, .leastNonzeroMagnitude], largest: 8191).values == [0, 0])
         for number in [Float.nan, .infinity, -.infinity] {
-            #expect(WholeNumbers(rounding: [1, number], largest: 8).unit.isNaN)
+            #expect(Int16Head(rounding: [1, number], largest: 8).unit.isNaN)
         }
     }
 
@@ -31,8 +32,8 @@ import Testing
             let numbers = random.normals(Int.random(in: 1...256, using: &random)).map {
                 $0 * Float(sign: .plus, exponent: exponent, significand: 1)
             }
-            let rounded = WholeNumbers(rounding: numbers, largest: 8191)
-            #expect(rounded.words.map(\.magnitude).max() == 8191)
+            let rounded = Int16Head(rounding: numbers, largest: 8191)
+            #expect(rounded.values.map(\.magnitude).max() == 8191)
             for (number, kept) in zip(numbers, rounded.numbers) {
                 #expect(abs(number - kept) <= 0.501 * rounded.unit)
             }
@@ -43,8 +44,8 @@ import Testing
     @Test(arguments: [8, 40, 64, 256], InstructionSet.available)
     func theCacheKeepsThem(_ headSize: Int, _ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
-        #expect(WholeNumbers.largestOfKey == Float(MARTLET_LARGEST_KEY_WORD))
-        #expect(WholeNumbers.largestOfValue == Float(MARTLET_LARGEST_VALUE_WORD))
+        #expect(Int16Head.largestOfKey == Float(MARTLET_LARGEST_KEY_WORD))
+        #expect(Int16Head.largestOfValue == Float(MARTLET_LARGEST_VALUE_WORD))
         var random = SeededGenerator(7)
         let (blockSize, padded) = (32, (headSize + 15) / 16 * 16)
         let cache = try CPUKeyValueCache(
@@ -63,7 +64,7 @@ import Testing
             let (lane, group) = (offset % 16, offset / 16)
             // Two blocks are a chunk.
             let (keys, values) = (group * keyGroup, 2 * 2 * keyGroup + group * valueGroup)
-            func kept(_ at: Int, unit: Int, place: (Int) -> Int) -> (words: [Int16], unit: Float) {
+            func kept(_ at: Int, unit: Int, place: (Int) -> Int) -> (values: [Int16], unit: Float) {
                 (
                     (0..<headSize).map { bytes.load(fromByteOffset: at + place($0) * 2, as: Int16.self) },
                     bytes.load(fromByteOffset: at + unit + lane * 4, as: Float.self)
@@ -71,13 +72,13 @@ import Testing
             }
             let keptKey = kept(keys, unit: 16 * headSize * 2) { ($0 / 2 * 16 + lane) * 2 + $0 % 2 }
             let keptValue = kept(values, unit: 16 * padded * 2) { (lane / 2 * padded + $0) * 2 + lane % 2 }
-            let expected = WholeNumbers(rounding: key, largest: WholeNumbers.largestOfKey)
-            #expect(keptKey.words == expected.words && keptKey.unit == expected.unit)
-            let expectedValue = WholeNumbers(rounding: value, largest: WholeNumbers.largestOfValue)
+            let expected = Int16Head(rounding: key, largest: Int16Head.largestOfKey)
+            #expect(keptKey.values == expected.values && keptKey.unit == expected.unit)
+            let expectedValue = Int16Head(rounding: value, largest: Int16Head.largestOfValue)
             if expectedValue.unit.isNaN {
                 #expect(keptValue.unit.isNaN)
             } else {
-                #expect(keptValue.words == expectedValue.words && keptValue.unit == expectedValue.unit)
+                #expect(keptValue.values == expectedValue.values && keptValue.unit == expectedValue.unit)
             }
         }
     }

@@ -139,6 +139,45 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         #expect(differences.reduce(0, +) / Double(differences.count) < tolerance)
         #expect(differences.max() ?? 1 < 5 * tolerance)
     }
+
+    /// The reference device against the same formulas: nothing is rounded to less than f32 there.
+    @Test(arguments: ElementType.allCases) func referenceDeviceIsTheObviousDecoder(_ type: ElementType) async throws {
+        var model = TinyModel()
+        model.type = type
+        model.hasBias = true
+        model.hasOutput = true
+        let file = try model.write()
+        var options = EngineOptions()
+        options.device = .reference
+        let engine = try await Engine.load(file.path, options: options)
+        let prompt = tokens(40)
+        let expected = try ReferenceDecoder(path: file.path).logprobs(of: prompt)
+        for (score, logprob) in zip(try await engine.score(prompt), expected) {
+            #expect(abs(Double(score.logprob) - logprob) < 2e-5)
+        }
+        await engine.stop()
+    }
+
+    /// A whole model in every graph mode and launch: the CPU agrees with the reference device, and that with itself.
+    @Test(arguments: GraphMode.allCases, AttentionLaunch.allCases)
+    func wholeProgramsAgree(_ mode: GraphMode, _ launch: AttentionLaunch) async throws {
+        let file = try TinyModel().write()
+        func scores(_ change: (inout EngineOptions) -> Void) async throws -> [TokenScore] {
+            var options = EngineOptions()
+            (options.activations, options.kvCacheDtype) = (.int16, .float(.float32))
+            change(&options)
+            let engine = try await Engine.load(file.path, options: options)
+            let scores = try await engine.score(tokens(70))
+            await engine.stop()
+            return scores
+        }
+        let reference = try await scores { ($0.device, $0.graphMode, $0.attentionLaunch) = (.reference, mode, launch) }
+        let plain = try await scores { $0.device = .reference }
+        #expect(reference.map(\.logprob) == plain.map(\.logprob))
+        let found = try await scores { ($0.graphMode, $0.attentionLaunch, $0.threads) = (mode, launch, 3) }
+        let worst = zip(found, reference).map { abs($0.logprob - $1.logprob) }.max() ?? 1
+        #expect(worst < 0.01, "\(worst)")
+    }
 }
 
 @Suite struct EngineRequestTests {

@@ -5,6 +5,7 @@ import MartletAttention
 import MartletCheckpoints
 import MartletCompute
 import MartletModels
+import MartletReference
 
 /// A Llama written as its formulas: whole sequence at once, f64, no cache, no quantisation but the weights' own.
 struct ReferenceDecoder {
@@ -81,7 +82,7 @@ struct ReferenceDecoder {
         return hidden.indices.map { position in
             let attended = (0..<configuration.heads.queryHeads).flatMap { head in
                 let shared = head / configuration.heads.groupSize
-                let reference = AttentionReference(
+                let reference = AttentionFormula(
                     AttentionParameters(
                         heads: configuration.heads, scale: 1 / Float(configuration.heads.headSize).squareRoot()))
                 return reference.attend(

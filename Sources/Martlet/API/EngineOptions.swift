@@ -6,8 +6,19 @@ public import MartletCPU
 public import MartletCompute
 public import MartletText
 
+/// What computes an engine's steps.
+public enum DeviceKind: String, Sendable, CaseIterable {
+    /// The fastest that this machine has, which is the CPU.
+    case auto
+    case cpu
+    /// Plain Swift on one thread: what others are held against, some fifty times slower than the CPU.
+    case reference
+}
+
 /// How an engine is set up. Names and meanings are vLLM's where it has them.
 public struct EngineOptions: Sendable {
+    /// What computes.
+    public var device = DeviceKind.auto
     /// nil for one a processor.
     public var threads: Int?
     /// nil for the best that the machine runs.

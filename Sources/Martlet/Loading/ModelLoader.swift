@@ -4,6 +4,7 @@ import MartletAttention
 import MartletCPU
 import MartletCompute
 import MartletModels
+import MartletReference
 import MartletText
 
 /// What an engine is made of, for its thread to own.
@@ -111,10 +112,14 @@ struct ModelLoader {
                 + "or max_model_len", field: "max_num_seqs")
     }
 
-    private func makeDevice() throws -> CPUDevice {
-        try CPUDevice(
-            threads: options.threads, instructionSet: options.instructionSet, activations: options.activations,
-            trace: options.trace)
+    private func makeDevice() throws -> any ComputeDevice {
+        switch options.device {
+        case .auto, .cpu:
+            try CPUDevice(
+                threads: options.threads, instructionSet: options.instructionSet, activations: options.activations,
+                trace: options.trace)
+        case .reference: try ReferenceDevice(trace: options.trace)
+        }
     }
 
     /// What was asked for, as far as the device's attention can be captured.
@@ -167,6 +172,9 @@ extension EngineOptions {
         func require(_ condition: Bool, _ field: String, _ message: String) throws(EngineError) {
             guard condition else { throw EngineError(.invalidOptions, "\(field) \(message)", field: field) }
         }
+        try require(
+            device != .reference || (threads == nil && instructionSet == nil), "device",
+            "is reference, which has one thread and no instruction sets: neither can be chosen")
         try require(
             (1...(1 << 16)).contains(maxNumBatchedTokens), "max_num_batched_tokens",
             "is \(maxNumBatchedTokens); it must be between 1 and 65536")

@@ -53,6 +53,7 @@ struct CacheDtype: ExpressibleByArgument {
     var defaultValueDescription: String { format?.rawValue ?? "auto" }
 }
 
+extension DeviceKind: ExpressibleByArgument {}
 extension SchedulingPolicy: ExpressibleByArgument {}
 extension LoadFormat: ExpressibleByArgument {}
 extension PrefixState: ExpressibleByArgument {}

@@ -24,6 +24,9 @@ extension EngineError {
                 "max_model_len is \(longest); it",
                 with: "the longest request has \(longest) tokens, prompt and answer; that")
         }
+        if let field, text.hasPrefix(field + " ") {
+            text = "--" + field.replacing("_", with: "-") + text.dropFirst(field.count)
+        }
         for (name, flag) in Self.flags { text.replace(name, with: flag) }
         return InputError(text)
     }

@@ -16,6 +16,13 @@ struct ModelOptions: ParsableArguments {
     @Option(help: "Where weights come from: auto or gguf is the file, dummy makes random ones of the model's shapes.")
     var loadFormat = EngineOptions().loadFormat
 
+    @Option(
+        name: .customLong("device"),
+        help: ArgumentHelp(
+            "What computes: auto is the fastest there is; reference is plain Swift, which others are compared with, some fifty times slower."
+        ))
+    var deviceKind = EngineOptions().device
+
     @OptionGroup var device: DeviceOptions
 
     @Option(
@@ -95,6 +102,7 @@ struct ModelOptions: ParsableArguments {
     /// All that these options say of an engine.
     func engineOptions() throws -> EngineOptions {
         var options = EngineOptions()
+        options.device = deviceKind
         options.threads = device.threads
         options.instructionSet = device.instructionSet
         options.activations = activations

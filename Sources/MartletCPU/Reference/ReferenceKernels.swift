@@ -5,7 +5,7 @@ import Foundation
 import MartletCompute
 
 /// The plain Swift twin of each loop in `CMartletKernels`: slow, obvious, in f64 where rounding isn't the point.
-/// Attention's twin is `AttentionReference`.
+/// Attention's twin is `AttentionFormula`.
 enum ReferenceKernels {
     /// A row in blocks of 32: the integers, and the scale of each block.
     struct QuantizedRow: Equatable {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a cache of int16 keeps of a head's key or value, as the kernels round it.
-public struct WholeNumbers: Equatable, Sendable {
-    public let words: [Int16]
-    /// What is 1 in them; NaN where a number wasn't finite.
+/// A head's key or value as a cache of int16 keeps it.
+public struct Int16Head: Equatable, Sendable {
+    public let values: [Int16]
+    /// The number that 1 stands for; NaN where a number wasn't finite.
     public let unit: Float
 
     public static let largestOfKey: Float = 8191
@@ -13,17 +13,17 @@ public struct WholeNumbers: Equatable, Sendable {
     public init(rounding numbers: [Float], largest: Float) {
         let most = numbers.reduce(0) { max($0, $1.magnitude) }
         guard numbers.allSatisfy(\.isFinite) else {
-            words = numbers.map { _ in 0 }
+            values = numbers.map { _ in 0 }
             unit = .nan
             return
         }
         let unit = most / largest
         // A product, as the kernels have it: a quotient may round to another number.
         let factor = unit < .leastNormalMagnitude ? 0 : 1 / unit
-        words = numbers.map { Int16(($0 * factor).rounded(.toNearestOrEven)) }
+        values = numbers.map { Int16(($0 * factor).rounded(.toNearestOrEven)) }
         self.unit = unit
     }
 
-    /// What the words stand for.
-    public var numbers: [Float] { words.map { Float($0) * unit } }
+    /// What the values stand for.
+    public var numbers: [Float] { values.map { Float($0) * unit } }
 }

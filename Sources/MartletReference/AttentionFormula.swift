@@ -5,8 +5,8 @@ public import MartletCompute
 
 /// Attention written as its formula, in f64 over contiguous arrays: what the kernels are held against.
 ///
-/// Queries, keys and values are taken as they are: whoever calls has rounded them.
-public struct AttentionReference {
+/// Queries, keys and values are taken as they are: the caller has rounded them.
+public struct AttentionFormula {
     public var parameters: AttentionParameters
     /// `[queryHeads]`
     public var sinks: [Float]?

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
-
 extension HostTensor {
     /// One row as f32, by the formulas beside `ElementType`: slow, obvious, and what fast kernels are held against.
     public func dequantizedRow(_ row: Int) -> [Float] {

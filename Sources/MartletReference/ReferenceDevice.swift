@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+public import MartletCompute
+
+/// A device in plain Swift: one function for each `Kernel` case, one thread, f64 wherever rounding isn't the point.
+///
+/// It is what other devices are held against, and what to read to learn what a kernel computes. It is slow: it
+/// reads a prompt at about a fiftieth of the CPU device's speed.
+public final class ReferenceDevice: ComputeDevice {
+    /// - Parameter trace: gets a lane for the engine; kernels aren't recorded.
+    public init(trace: TraceRecorder? = nil) throws(DeviceError) {
+        guard trace?.addLanes(["engine"]) ?? true else {
+            throw DeviceError(code: .unsupported, message: "a trace is of one engine; make another TraceRecorder")
+        }
+    }
+
+    public var name: String { "reference (plain Swift, 1 thread)" }
+
+    public var freeMemory: Int? {
+        let (pages, bytes) = (sysconf(Int32(_SC_AVPHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
+        return pages > 0 && bytes > 0 ? pages * bytes : nil
+    }
+
+    public func pack(_ tensor: HostTensor) throws -> any DeviceWeight {
+        ReferenceWeight(rows: tensor.rows, columns: tensor.columns, numbers: tensor.dequantized())
+    }
+
+    public func upload(_ values: [Float]) throws -> any DeviceWeight {
+        ReferenceWeight(rows: 1, columns: values.count, numbers: values)
+    }
+
+    public var defaultCacheFormat: CacheFormat { .float(.float32) }
+    public func byteCount(of layout: CacheLayout) throws -> Int { try ReferenceCache.byteCount(of: layout) }
+    public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try ReferenceCache(layout) }
+    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}
+    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
+        ReferenceWorkspace(capacity: capacity)
+    }
+
+    /// Attention is computed row by row here, whatever the plan says. These numbers make other plans than a CPU's.
+    public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
+        AttentionGeometry(segmentLength: 64, tokensPerTile: 7, parallelism: 3)
+    }
+
+    public var attentionGraphSupport: AttentionGraphSupport { .always }
+    public var capturesBySize: Bool { false }
+
+    /// Every mode runs kernel by kernel: there is nothing to capture.
+    public func compile(
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+    ) throws -> any ExecutionGraph {
+        guard let cache = bindings.cache as? ReferenceCache, let workspace = bindings.workspace as? ReferenceWorkspace
+        else { preconditionFailure("caches and workspaces are used on the device that made them") }
+        var weights: [String: ReferenceWeight] = [:]
+        for (name, weight) in bindings.weights {
+            guard let weight = weight as? ReferenceWeight else {
+                preconditionFailure("weights are used on the device that packed them")
+            }
+            weights[name] = weight
+        }
+        let kernels = ReferenceKernels(weights: weights, cache: cache, workspace: workspace)
+        for kernel in program.kernels { try kernels.check(kernel) }
+        return ReferenceGraph(program: program, kernels: kernels)
+    }
+
+    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+        for graph in graphs {
+            guard let graph = graph as? ReferenceGraph else {
+                preconditionFailure("graphs run on the device that compiled them")
+            }
+            for kernel in graph.program.kernels { graph.kernels.run(kernel, batch) }
+        }
+        return .finished
+    }
+}
+
+/// A program and what its names stand for.
+final class ReferenceGraph: ExecutionGraph {
+    let program: Program
+    let kernels: ReferenceKernels
+
+    init(program: Program, kernels: ReferenceKernels) {
+        self.program = program
+        self.kernels = kernels
+    }
+}
