@@ -119,7 +119,8 @@ let package = Package(
         .testTarget(
             name: "MartletServerTests",
             dependencies: [
-                "MartletServer", "Martlet", "MartletTestSupport", .product(name: "Logging", package: "swift-log"),
+                "MartletServer", "Martlet", "MartletReference", "MartletTestSupport",
+                .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "MartletFuzz", dependencies: ["MartletText", "MartletTestSupport"], path: "Tests/Fuzz/Sources"),
         .executableTarget(
@@ -132,7 +133,8 @@ let package = Package(
         .testTarget(
             name: "MartletTests",
             dependencies: [
-                "Martlet", "MartletTestSupport", "AllocationCounter", .product(name: "Logging", package: "swift-log"),
+                "Martlet", "MartletReference", "MartletTestSupport", "AllocationCounter",
+                .product(name: "Logging", package: "swift-log"),
             ],
             resources: [.copy("Fixtures")]),
     ]

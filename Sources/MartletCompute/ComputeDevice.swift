@@ -89,24 +89,30 @@ public protocol ComputeDevice: AnyObject, Sendable {
 
 /// A submitted graph. Devices that run before they return hand out `.finished`.
 public struct Completion: Sendable {
-    private let body: @Sendable () -> Void
+    private let body: @Sendable () throws(DeviceError) -> Void
 
-    public init(wait body: @escaping @Sendable () -> Void) { self.body = body }
+    public init(wait body: @escaping @Sendable () throws(DeviceError) -> Void) { self.body = body }
 
     public static let finished = Completion {}
 
     /// Returns once the results are in the batch.
-    public func wait() { body() }
+    ///
+    /// - Throws: what became of the submission instead; `DeviceError.Code.lost` where nothing can be submitted any more.
+    public func wait() throws(DeviceError) { try body() }
 }
 
-/// Something a device can't do: an unsupported shape, or memory that isn't there.
+/// Something a device can't do, or can't do any more.
 public struct DeviceError: Error, CustomStringConvertible, Sendable {
     public struct Code: Hashable, Sendable {
-        private enum Name { case unsupported, outOfMemory }
+        private enum Name { case unsupported, outOfMemory, failed, lost }
         private let name: Name
 
         public static let unsupported = Code(name: .unsupported)
         public static let outOfMemory = Code(name: .outOfMemory)
+        /// This submission could not be computed; others may be.
+        public static let failed = Code(name: .failed)
+        /// The device computes nothing any more, and what it held is gone.
+        public static let lost = Code(name: .lost)
     }
 
     public let code: Code

@@ -7,6 +7,12 @@ import Logging
 public import Martlet
 import NIOCore
 import ServiceLifecycle
+import Synchronization
+
+/// Why an engine ended by itself; nil while it didn't.
+private final class EngineFailure: Sendable {
+    let error = Mutex<EngineError?>(nil)
+}
 
 /// Serves an engine over HTTP, as OpenAI's clients and vLLM's users expect it.
 ///
@@ -32,7 +38,7 @@ public final class MartletServer: Sendable {
     /// - Parameters:
     ///   - load: makes the engine; called once the server listens.
     ///   - onReady: called with the engine and the port, nil for a Unix domain socket.
-    /// - Throws: what `load` throws, and why it can't listen.
+    /// - Throws: what `load` throws, why it can't listen, and `EngineError.Code.deviceLost` where the engine ended by itself.
     public func run(
         loading load: @escaping @Sendable () async throws -> Engine,
         onReady: @escaping @Sendable (Engine, Int?) -> Void = { _, _ in }
@@ -40,6 +46,8 @@ public final class MartletServer: Sendable {
         if let fault = configuration.limits.fault { throw ConfigurationError(description: fault) }
         let socket = try configuration.address.claim()
         defer { withExtendedLifetime(socket) {} }
+        // Why the engine ended by itself. Thrown at the end: clients are told first.
+        let failure = EngineFailure()
         let (listening, isListening) = AsyncStream<Int?>.makeStream()
         let application = try Application(
             responder: routes, server: channel(), configuration: applicationConfiguration,
@@ -63,10 +71,16 @@ public final class MartletServer: Sendable {
                 let engine = try await load()
                 state.served.attach(engine)
                 if !state.served.isDraining { onReady(engine, port) }
+                let watch = Task { [stop] in
+                    // An engine that ends by itself ends the server.
+                    do { try await engine.waitForEnd() } catch { stop.yield() }
+                }
+                defer { watch.cancel() }
                 var stops = stopping.makeAsyncIterator()
                 _ = await stops.next()
                 await engine.stop(drain: .seconds(configuration.limits.drainSeconds))
                 await group.triggerGracefulShutdown()
+                do throws(EngineError) { try await engine.waitForEnd() } catch { failure.error.withLock { $0 = error } }
             }
             try await tasks.next()
             // Answers are complete by now. Clients that haven't taken theirs have five seconds.
@@ -74,6 +88,7 @@ public final class MartletServer: Sendable {
             try await tasks.next()
             tasks.cancelAll()
         }
+        if let error = failure.error.withLock({ $0 }) { throw error }
     }
 
     /// Whether the model is loaded; before that a server has nothing to finish.

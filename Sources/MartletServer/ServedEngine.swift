@@ -22,8 +22,9 @@ final class ServedEngine: Sendable {
     }
 
     /// Why no requests are taken; nil where they are.
-    var hindrance: String? {
+    var unavailableReason: String? {
         guard let engine = current else { return "loading" }
+        if engine.health == .failed { return EngineHealth.failed.rawValue }
         if isDraining { return "draining" }
         return engine.health == .ready ? nil : engine.health.rawValue
     }

@@ -2,6 +2,7 @@
 
 import Foundation
 import Martlet
+import MartletReference
 import MartletTestSupport
 import Synchronization
 import Testing
@@ -305,6 +306,22 @@ extension LiveServerTests {
                 name?.hasPrefix("bytes:\\x8") == true && name.map { top?[$0] != nil } == true,
                 "\(name as Any) \(top as Any)")
             try await server.stop()
+        }
+
+        /// A lost device fails what is asked, takes readiness away, and ends the server with an error.
+        @Test func aLostDeviceEndsTheServer() async throws {
+            let device = try LosableDevice(ReferenceDevice())
+            let server = try await TestServer(context: 4096, device: device)
+            let client = try server.client()
+            let body = #"{"prompt":"a","max_tokens":4000,"ignore_eos":true,"stream":true}"#
+            try await client.send(RawClient.post("/v1/completions", body))
+            _ = try await client.receive()
+            #expect(try await server.get("/ready").status == 200)
+            device.lose()
+            let rest = try await client.receiveUntil("data: [DONE]\n\n\r\n0\r\n\r\n")
+            #expect(rest.contains("device_lost") && rest.contains("fell off the bus"))
+            let error = await #expect(throws: EngineError.self) { try await server.ended() }
+            #expect(error?.code == .deviceLost && server.engine.health == .failed)
         }
 
         /// One conversation that takes long keeps no other waiting.

@@ -2,11 +2,12 @@
 
 import Foundation
 import Logging
-import Martlet
+import MartletCompute
 import MartletTestSupport
 import Synchronization
 import Testing
 
+@testable import Martlet
 @testable import MartletServer
 
 /// Everything over live sockets, one after the other: what they wait for is not how busy their neighbours are.
@@ -22,8 +23,10 @@ final class TestServer: Sendable {
     /// - Parameters:
     ///   - change: how it differs from the default.
     ///   - context: tokens that prompt and answer may have.
+    ///   - device: nil for the CPU.
     init(
-        context: Int = 256, _ change: (inout ServerConfiguration, inout EngineOptions) -> Void = { _, _ in }
+        context: Int = 256, device: (any ComputeDevice)? = nil,
+        _ change: (inout ServerConfiguration, inout EngineOptions) -> Void = { _, _ in }
     ) async throws {
         var tiny = TinyModel()
         tiny.contextLength = context
@@ -42,7 +45,10 @@ final class TestServer: Sendable {
         task = Task { [options] in
             defer { onStart.finish() }
             try await server.run {
-                try await Engine.load(path, options: options)
+                guard let device else { return try await Engine.load(path, options: options) }
+                return try await Engine.start(options) {
+                    try ModelLoader(path: path, options: options).load(on: device)
+                }
             } onReady: { engine, port in
                 onStart.yield((engine, port ?? 0))
             }
@@ -61,6 +67,9 @@ final class TestServer: Sendable {
         server.shutDown()
         try await task.value
     }
+
+    /// Waits for the server's own end.
+    func ended() async throws { try await task.value }
 
     func client(receiveBuffer: Int32? = nil) throws -> RawClient {
         try RawClient(port: port, receiveBuffer: receiveBuffer)

@@ -4,6 +4,7 @@ import MartletAttention
 import MartletCPU
 import MartletCheckpoints
 import MartletCompute
+import MartletReference
 import MartletTestSupport
 import MartletText
 import Testing
@@ -177,6 +178,38 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let found = try await scores { ($0.graphMode, $0.attentionLaunch, $0.threads) = (mode, launch, 3) }
         let worst = zip(found, reference).map { abs($0.logprob - $1.logprob) }.max() ?? 1
         #expect(worst < 0.01, "\(worst)")
+    }
+}
+
+@Suite struct LostDeviceTests {
+    /// Every request fails by it, the engine ends, and says why from then on.
+    @Test func aLostDeviceEndsTheEngine() async throws {
+        let file = try TinyModel().write()
+        let device = try LosableDevice(ReferenceDevice())
+        let options = EngineOptions()
+        let engine = try await Engine.start(options) {
+            try ModelLoader(path: file.path, options: options).load(on: device)
+        }
+        #expect(engine.health == .ready)
+        var sampling = SamplingParameters.greedy
+        sampling.ignoresEndTokens = true
+        let stream = try engine.generate(GenerationRequest(promptTokens: tokens(9), sampling: sampling))
+        var pieces = 0
+        let error = await #expect(throws: EngineError.self) {
+            for try await _ in stream {
+                pieces += 1
+                if pieces == 3 { device.lose() }
+            }
+        }
+        #expect(error?.code == .deviceLost && error?.message.contains("fell off the bus") == true && pieces >= 3)
+        let end = await #expect(throws: EngineError.self) { try await engine.waitForEnd() }
+        #expect(end?.code == .deviceLost && engine.health == .failed)
+        let refusal = #expect(throws: EngineError.self) {
+            try engine.generate(GenerationRequest(promptTokens: [1], sampling: sampling))
+        }
+        #expect(refusal?.code == .deviceLost)
+        // There is nothing left to stop.
+        await engine.stop()
     }
 }
 

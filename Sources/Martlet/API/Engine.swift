@@ -70,7 +70,7 @@ public final class Engine: Sendable {
                     let loaded = try load()
                     let loop = EngineLoop(
                         scheduler: loaded.scheduler, runner: loaded.runner, mailbox: mailbox, counters: counters,
-                        trace: options.trace.map { EngineTrace($0) })
+                        lifetime: lifetime, trace: options.trace.map { EngineTrace($0) })
                     continuation.resume(returning: (loaded.model, loaded.validator))
                     loop.run()
                 } catch {
@@ -136,6 +136,7 @@ public final class Engine: Sendable {
     private func submit(_ request: ValidatedRequest) throws(EngineError) -> GenerationStream {
         let promptTokens = request.promptTokens.count
         let limits = validator.limits
+        if let failure = lifetime.failure { throw EngineError(.deviceLost, "the device is lost: \(failure.message)") }
         guard !lifetime.isDraining else {
             throw EngineError(.stopped, "the engine \(lifetime.hasEnded ? "has stopped" : "is stopping")")
         }
@@ -170,9 +171,18 @@ public final class Engine: Sendable {
     public var statistics: EngineStatistics { EngineStatistics(counters, blocks: model.cacheBlocks) }
 
     public var health: EngineHealth {
+        if lifetime.failure != nil { return .failed }
         if lifetime.hasEnded { return .stopped }
         if watchdog.isStalled { return .stalled }
         return lifetime.isDraining ? .draining : .ready
+    }
+
+    /// Returns when the engine's thread has ended.
+    ///
+    /// - Throws: `EngineError.Code.deviceLost` where it ended by itself.
+    public func waitForEnd() async throws(EngineError) {
+        await lifetime.waitForEnd()
+        if let failure = lifetime.failure { throw EngineError(.deviceLost, "the device is lost: \(failure.message)") }
     }
 
     /// Returns once there is nothing left to do, not even for requests to come, or its task is cancelled: what is measured

@@ -5,7 +5,7 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Name: String {
             case invalidRequest, contextExceeded, noChatTemplate, notFinite, invalidOptions, overloaded, slowReader
-            case stepFailed, stalled, stopped
+            case stepFailed, stalled, stopped, deviceLost
         }
         private let name: Name
         private init(_ name: Name) { self.name = name }
@@ -30,6 +30,8 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         public static let stalled = Code(.stalled)
         /// The engine stopped before the request was finished, or had when it came.
         public static let stopped = Code(.stopped)
+        /// The device computes nothing any more. The engine has ended; make another one.
+        public static let deviceLost = Code(.deviceLost)
     }
 
     public let code: Code
@@ -60,6 +62,7 @@ extension EngineError {
         case .stepFailed: self.init(.stepFailed, "the step could not be computed: \(detail)")
         case .stalled: self.init(.stalled, "the engine made no progress for too long; the request was given up")
         case .stopped: self.init(.stopped, "the engine has stopped")
+        case .deviceLost: self.init(.deviceLost, "the device is lost: \(detail)")
         }
     }
 }

@@ -64,4 +64,6 @@ public enum EngineHealth: String, Sendable {
     /// again.
     case stalled
     case stopped
+    /// The device is lost: nothing can be served any more.
+    case failed
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCompute
 import Synchronization
 
 /// How far an engine has come: serving, draining, ended.
@@ -7,6 +8,7 @@ final class EngineLifetime: Sendable {
     private struct State {
         var isDraining = false
         var hasEnded = false
+        var failure: DeviceError?
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
@@ -14,6 +16,12 @@ final class EngineLifetime: Sendable {
 
     var isDraining: Bool { state.withLock { $0.isDraining } }
     var hasEnded: Bool { state.withLock { $0.hasEnded } }
+
+    /// Why the engine ended by itself; nil where it didn't.
+    var failure: DeviceError? { state.withLock { $0.failure } }
+
+    /// The device is lost: nothing is served any more. Known from the moment on that requests fail by it.
+    func fail(_ error: DeviceError) { state.withLock { $0.failure = error } }
 
     func beginDraining() { state.withLock { $0.isDraining = true } }
 

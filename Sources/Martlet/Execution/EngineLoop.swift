@@ -12,6 +12,7 @@ final class EngineLoop {
     private let mailbox: Mailbox
     private let counters: EngineCounters
     private let trace: EngineTrace?
+    private let lifetime: EngineLifetime
     private var output = StepOutput()
     private var events: [SchedulerEvent] = []
     private var inbox: [EngineCommand] = []
@@ -36,8 +37,9 @@ final class EngineLoop {
 
     init(
         scheduler: Scheduler, runner: any StepRunner, mailbox: Mailbox, counters: EngineCounters,
-        trace: EngineTrace? = nil
+        lifetime: EngineLifetime = EngineLifetime(), trace: EngineTrace? = nil
     ) {
+        self.lifetime = lifetime
         self.scheduler = scheduler
         self.runner = runner
         self.mailbox = mailbox
@@ -116,6 +118,8 @@ final class EngineLoop {
         do {
             try runner.run(scheduler.plan, into: &output)
             trace.span(\.update) { update() }
+        } catch let error as DeviceError where error.code == .lost {
+            lose(error)
         } catch {
             counters.steps.wrappingAdd(1, ordering: .relaxed)
             var failed: [RequestID] = []
@@ -123,6 +127,14 @@ final class EngineLoop {
             end(failed, .stepFailed, failure: "\(error)")
         }
         if let trace, let start { trace.record(\.step, from: start, values) }
+    }
+
+    /// The device is lost, and with it all that the cache held: every request fails, and the engine ends.
+    private func lose(_ error: DeviceError) {
+        lifetime.fail(error)
+        (isStopping, isRefusing) = (true, true)
+        for id in active.keys { scheduler.cancel(id) }
+        end(Array(active.keys), .deviceLost, failure: error.message)
     }
 
     /// Tells those that are computed for the first time: their time in the queue is over.

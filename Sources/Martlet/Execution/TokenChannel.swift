@@ -33,6 +33,7 @@ enum ChannelEnd: UInt8 {
     case stepFailed
     case stalled
     case stopped
+    case deviceLost
 }
 
 /// Bytes that all channels of an engine hold for readers that have fallen behind.

@@ -8,12 +8,15 @@ import MartletText
 struct StatusEndpoints: Sendable {
     let server: ServerState
 
+    /// Why no requests are served; nil where they are.
+    private var unavailableReason: String? {
+        server.text.isStuck ? "text_stuck" : server.served.unavailableReason
+    }
+
     /// Whether requests are taken.
     func ready() -> Response {
-        guard let hindrance = server.text.isStuck ? "text_stuck" : server.served.hindrance else {
-            return Response(json: ["status": "ready"])
-        }
-        var response = Response(status: .serviceUnavailable, json: ["status": .string(hindrance)])
+        guard let reason = unavailableReason else { return Response(json: ["status": "ready"]) }
+        var response = Response(status: .serviceUnavailable, json: ["status": .string(reason)])
         response.headers[.retryAfter] = "1"
         return response
     }
@@ -45,7 +48,9 @@ struct StatusEndpoints: Sendable {
         let engine = server.served.current
         let labels = [(name: "model_name", value: server.modelNames.first ?? ""), (name: "engine", value: "0")]
         let text = PrometheusText(
-            server.metrics.collect(engine?.statistics, engine?.model, stuckTexts: server.text.stuckCount),
+            server.metrics.collect(
+                engine?.statistics, engine?.model, isReady: unavailableReason == nil, stuckTexts: server.text.stuckCount
+            ),
             common: labels
         ).text
         return Response(

@@ -107,7 +107,7 @@ struct ServerError: Error, Equatable {
         let status: HTTPResponse.Status =
             switch error.code {
             case .invalidRequest, .contextExceeded, .noChatTemplate: .badRequest
-            case .overloaded, .stalled, .stopped: .serviceUnavailable
+            case .overloaded, .stalled, .stopped, .deviceLost: .serviceUnavailable
             default: .internalServerError
             }
         let code = error.code == .contextExceeded ? "context_length_exceeded" : error.code.description.snakeCase

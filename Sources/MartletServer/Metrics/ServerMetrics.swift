@@ -57,8 +57,11 @@ final class ServerMetrics: Sendable {
     ///
     /// - Parameters:
     ///   - engine: nil while the model is loaded.
+    ///   - isReady: whether requests are served.
     ///   - stuckTexts: threads whose text work was abandoned.
-    func collect(_ engine: EngineStatistics?, _ model: LoadedModel?, stuckTexts: Int = 0) -> [Metric] {
+    func collect(_ engine: EngineStatistics?, _ model: LoadedModel?, isReady: Bool = false, stuckTexts: Int = 0)
+        -> [Metric]
+    {
         let counts = counts.withLock { $0 }
         let steps = engine.map { Histogram.Contents(counts: $0.stepTokenCounts, sum: Double($0.work.tokens)) }
         let stepBounds = EngineStatistics.stepTokenBounds.map(Double.init)
@@ -124,6 +127,10 @@ final class ServerMetrics: Sendable {
             .counter(
                 "martlet:attention_launches", "Attention kernels that a layer ran: one or two a step.",
                 engine?.attentionLaunches ?? 0),
+            .gauge(
+                "martlet:ready",
+                "1 where requests are served; 0 while loading, draining, stalled, or without a device.",
+                isReady ? 1 : 0),
             .gauge(
                 "martlet:stuck_texts", "Texts that were given up and are still being read; each holds a thread.",
                 Double(stuckTexts)),
