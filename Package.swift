@@ -14,6 +14,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.2.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.0.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.2"),
@@ -28,7 +29,7 @@ let package = Package(
         .target(name: "MartletCompute"),
         .target(name: "MartletAttention", dependencies: ["MartletCompute"]),
         .target(name: "MartletReference", dependencies: ["MartletCompute"]),
-        .target(name: "MartletCPU", dependencies: ["CMartletKernels", "MartletCompute", "MartletAttention"]),
+        .target(name: "MartletCPU", dependencies: ["CMartletKernels", "MartletCompute"]),
         .target(name: "MartletCheckpoints", dependencies: ["MartletCompute"]),
         .target(
             name: "MartletText",
@@ -48,14 +49,14 @@ let package = Package(
         .target(
             name: "MartletServer",
             dependencies: [
-                "Martlet", "MartletText", .product(name: "Hummingbird", package: "hummingbird"),
+                "Martlet", "MartletCompute", "MartletText", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
-                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -65,7 +66,10 @@ let package = Package(
             resources: [.embedInCode("Page/index.html")]),
         .target(
             name: "MartletBench",
-            dependencies: ["Martlet", "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints"]),
+            dependencies: [
+                "Martlet", "MartletCompute", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletModels",
+                "MartletText",
+            ]),
         .target(
             name: "MartletClient",
             dependencies: [
@@ -75,7 +79,8 @@ let package = Package(
         .executableTarget(
             name: "MartletCLI",
             dependencies: [
-                "Martlet", "MartletBench", "MartletClient", "MartletServer",
+                "Martlet", "MartletAttention", "MartletBench", "MartletCPU", "MartletCheckpoints", "MartletClient",
+                "MartletCompute", "MartletServer", "MartletText",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
@@ -91,35 +96,47 @@ let package = Package(
         .executableTarget(name: "BatchExample", dependencies: ["Martlet"], path: "Examples/Batch"),
 
         .target(
-            name: "MartletTestSupport", dependencies: ["MartletCheckpoints", "MartletCompute"],
+            name: "MartletTestSupport", dependencies: ["MartletCompute"],
             path: "Tests/MartletTestSupport"),
-        .testTarget(name: "MartletCPUTests", dependencies: ["MartletCPU", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletCPUTests",
+            dependencies: [
+                "CMartletKernels", "MartletCPU", "MartletCheckpoints", "MartletCompute", "MartletTestSupport",
+            ]),
         .testTarget(
             name: "MartletConformanceTests",
             dependencies: [
                 "MartletCompute", "MartletAttention", "MartletCPU", "MartletReference", "MartletTestSupport",
             ]),
-        .testTarget(name: "MartletAttentionTests", dependencies: ["MartletAttention", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletAttentionTests", dependencies: ["MartletAttention", "MartletCompute", "MartletTestSupport"]),
         .testTarget(
             name: "MartletBenchTests",
-            dependencies: ["Martlet", "MartletBench", "MartletCPU", "MartletReference", "MartletTestSupport"],
+            dependencies: [
+                "CMartletKernels", "Martlet", "MartletAttention", "MartletBench", "MartletCPU", "MartletCheckpoints",
+                "MartletCompute", "MartletReference", "MartletTestSupport",
+            ],
             resources: [.copy("Fixtures")]),
-        .testTarget(name: "MartletCheckpointsTests", dependencies: ["MartletCheckpoints", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletCheckpointsTests",
+            dependencies: ["MartletCheckpoints", "MartletCompute", "MartletTestSupport"]),
         .testTarget(
             name: "MartletTextTests", dependencies: ["MartletText", "MartletTestSupport", "MartletFuzz"],
             resources: [.copy("Fixtures")]),
-        .testTarget(name: "MartletModelsTests", dependencies: ["MartletModels", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletModelsTests",
+            dependencies: ["MartletModels", "MartletCheckpoints", "MartletCompute", "MartletTestSupport"]),
         .testTarget(
             name: "MartletCLITests",
             dependencies: [
-                "MartletCLI", "Martlet", "MartletBench", "MartletTestSupport",
+                "MartletCLI", "Martlet", "MartletAttention", "MartletBench", "MartletCompute", "MartletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(name: "CompareTests", dependencies: ["compare", "MartletClient"]),
         .testTarget(
             name: "MartletServerTests",
             dependencies: [
-                "MartletServer", "Martlet", "MartletReference", "MartletTestSupport",
+                "MartletServer", "Martlet", "MartletCompute", "MartletReference", "MartletTestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "MartletFuzz", dependencies: ["MartletText", "MartletTestSupport"], path: "Tests/Fuzz/Sources"),
@@ -133,7 +150,8 @@ let package = Package(
         .testTarget(
             name: "MartletTests",
             dependencies: [
-                "Martlet", "MartletReference", "MartletTestSupport", "AllocationCounter",
+                "Martlet", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletCompute", "MartletModels",
+                "MartletReference", "MartletText", "MartletTestSupport", "AllocationCounter",
                 .product(name: "Logging", package: "swift-log"),
             ],
             resources: [.copy("Fixtures")]),

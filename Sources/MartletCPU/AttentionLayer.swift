@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
-import MartletAttention
 import MartletCompute
 
 /// One layer's attention as the kernels take it, and the tables that it points into.

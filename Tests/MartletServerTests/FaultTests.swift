@@ -310,14 +310,12 @@ extension LiveServerTests {
 
         /// A lost device fails what is asked, takes readiness away, and ends the server with an error.
         @Test func aLostDeviceEndsTheServer() async throws {
-            let device = try LosableDevice(ReferenceDevice())
+            let device = try LosableDevice(ReferenceDevice(), submissions: 20)
             let server = try await TestServer(context: 4096, device: device)
+            #expect(try await server.get("/ready").status == 200)
             let client = try server.client()
             let body = #"{"prompt":"a","max_tokens":4000,"ignore_eos":true,"stream":true}"#
             try await client.send(RawClient.post("/v1/completions", body))
-            _ = try await client.receive()
-            #expect(try await server.get("/ready").status == 200)
-            device.lose()
             let rest = try await client.receiveUntil("data: [DONE]\n\n\r\n0\r\n\r\n")
             #expect(rest.contains("device_lost") && rest.contains("fell off the bus"))
             let error = await #expect(throws: EngineError.self) { try await server.ended() }

@@ -6,11 +6,13 @@ import Synchronization
 /// Another device, until it is lost: from then on every submission fails, as a GPU's do after an error that sticks.
 public final class LosableDevice: ComputeDevice {
     private let device: any ComputeDevice
-    private let isLost = Atomic<Bool>(false)
+    private let submissionsLeft: Atomic<Int>
 
-    public init(_ device: any ComputeDevice) { self.device = device }
-
-    public func lose() { isLost.store(true, ordering: .relaxed) }
+    /// - Parameter submissions: how many succeed.
+    public init(_ device: any ComputeDevice, submissions: Int) {
+        self.device = device
+        submissionsLeft = Atomic(submissions)
+    }
 
     public var name: String { device.name }
     public var freeMemory: Int? { device.freeMemory }
@@ -34,7 +36,7 @@ public final class LosableDevice: ComputeDevice {
     }
 
     public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
-        guard !isLost.load(ordering: .relaxed) else {
+        guard submissionsLeft.wrappingSubtract(1, ordering: .relaxed).newValue >= 0 else {
             // A device learns of it asynchronously.
             return Completion { () throws(DeviceError) in throw DeviceError(code: .lost, message: "it fell off the bus")
             }
