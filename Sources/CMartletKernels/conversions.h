@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Scalar conversions, and a place, that the kernels and the packing share.
+// Scalar conversions and the index of a panel element, shared by kernels and packing.
 
 #pragma once
 

@@ -2,10 +2,10 @@
 
 import Glibc
 
-/// Has the system find and clear memory behind a part of a piece, a huge page a chunk: on machines with several memories
-/// some of each. What stands there stays. Where the system can't, memory is found when it is first written to.
+/// Pre-faults a range of bytes, one huge page per chunk; on NUMA machines pages land on the faulting thread's node. The
+/// bytes keep their values. Where the system can't, pages are faulted when they are first written to.
 ///
-/// Sendable because it touches no byte of the piece itself.
+/// Sendable because it touches no byte of the range itself.
 final class MemoryPopulation: PhasedJob {
     private let memory: DeviceMemory
     private let bytes: Range<Int>

@@ -36,7 +36,7 @@ final class PanelWeight: DeviceWeight {
     ) throws(DeviceError) -> PanelWeight {
         let format = MartletPanelFormat(tensor.elementType, for: kernels)
         if let weight = try pack(tensor, as: format, on: pool) { return weight }
-        // So rare that it may cost a second try, and the first one's place, which nobody else gets if it is small.
+        // Rare: packs again as bf16. A small first allocation stays unused in its shared mapping.
         if format == .twelveBit, let weight = try pack(tensor, as: .bfloat16, on: pool) { return weight }
         preconditionFailure("every matrix fits panels of \(format)")
     }

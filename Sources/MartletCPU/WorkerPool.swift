@@ -257,7 +257,7 @@ private final class PoolState: Sendable {
                 own = Claim(phase: phase, chunk: Int(share.next), chunkCount: chunks)
                 share.next += 1
             }
-            // No stronger, or the thread would wait until all that it has written has reached its cache.
+            // Release suffices below: a sequentially consistent store would drain the store buffer.
             seatsAsTheyAre[seat]._withUnsafeGuaranteedRef {
                 $0.chunkCount.store(chunks, ordering: .relaxed)
                 $0.share.store(share.bits, ordering: .releasing)

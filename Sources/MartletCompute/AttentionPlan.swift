@@ -55,8 +55,8 @@ public struct AttentionPlan {
     /// The prefill launch. Each item is run once for every KV head.
     public let prefills: UnsafeMutableBufferPointer<AttentionItem>
     public var prefillCount = 0
-    /// The decode launch. Each item is run for all heads together, or for as many as a thread has of it, so that the cache
-    /// is read in its own order.
+    /// The decode launch. An item covers all KV heads, so that the cache is read in its own order; a device may split it by
+    /// head.
     public let decodes: UnsafeMutableBufferPointer<AttentionItem>
     public var decodeCount = 0
     /// The merge launch, after both.

@@ -8,7 +8,7 @@ public struct BatchCapacity: Hashable, Sendable {
     public var blocksPerSequence: Int
     /// Rows of one head submission.
     public var logitRows: Int
-    /// Partial results of attention, one a row and segment. What finds no room is computed by one thread.
+    /// Partial results of attention, one a row and segment. A tile whose partials don't fit is not split.
     public var partials: Int
     /// Prefix ranges of one sequence.
     public var prefixRanges: Int
@@ -60,8 +60,8 @@ public final class BatchBuffers {
     public var tokenCount = 0
     public var sequenceCount = 0
     public var logitRowCount = 0
-    /// Rows that the step's graph was captured for, where the device captures by size and those are more: kernels may
-    /// compute them, nobody reads them.
+    /// Rows including the padding up to the size that the step's graph was captured for. Kernels may compute padding; its
+    /// results are never read.
     public private(set) var paddedTokenCount = 0
     public private(set) var paddedLogitRowCount = 0
 

@@ -4,8 +4,8 @@
 public enum CacheFormat: Hashable, Sendable, CaseIterable, RawRepresentable {
     /// Each number by itself.
     case float(FloatFormat)
-    /// Whole numbers of 16 bits, and for each head's key or value one f32 that says what is 1 in them: 13 bits and a sign
-    /// for the largest of a key, 15 for that of a value. What isn't finite makes its key or value NaN.
+    /// Integers of 16 bits, and a scale (f32) for each head's key or value. The largest magnitude of a key maps to ±8191,
+    /// of a value to ±32767. A number that isn't finite makes its key or value NaN.
     case int16
 
     public static let allCases = FloatFormat.allCases.map(CacheFormat.float) + [.int16]

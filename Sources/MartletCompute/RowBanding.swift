@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How a device divides the rows of a large batch among threads: in bands of rows that follow each other, of one
-/// size, the same number for each thread.
+/// How a device divides the rows of a large batch among threads: in bands of consecutive rows, all of one size, the same
+/// number for each thread.
 ///
-/// Of several bands a thread's stand as far from the first row as from the last, so that where a prompt's rows follow
-/// each other its queries see as many keys as any other thread's.
+/// With several bands per thread, bands are assigned back and forth (0, 1, 1, 0): under a causal mask every thread then
+/// attends to about the same number of keys.
 public struct RowBanding: Hashable, Sendable {
     /// Threads that rows are divided among.
     public var threadCount: Int
     /// Rows that stay together.
     public var groupRows: Int
-    /// Rows that each thread must have, or bands don't pay.
+    /// The fewest rows a thread for which bands pay.
     public var leastRowsAThread: Int
     /// About how many rows a band has, until each thread has `mostBandsAThread`.
     public var bandRows: Int
-    /// However many rows there are; even, or 1.
+    /// The most bands a thread gets; even, or 1.
     public var mostBandsAThread: Int
 
     /// - Precondition: all are positive.
@@ -34,7 +34,7 @@ public struct RowBanding: Hashable, Sendable {
     public func bandCount(rows: Int) -> Int {
         guard rows > 0 else { return 0 }
         let each = min(max(1, rows / bandRows / threadCount), mostBandsAThread)
-        // One without a partner would be as far from a thread's others as it can be.
+        // An odd band out would give its thread more keys, or fewer, than the others have.
         return threadCount * (each > 1 ? each / 2 * 2 : 1)
     }
 
@@ -49,7 +49,7 @@ public struct RowBanding: Hashable, Sendable {
         return groups * band / bands..<groups * (band + 1) / bands
     }
 
-    /// Whose band a row is in; 0 of rows that aren't divided.
+    /// The thread whose band holds a row; 0 where rows aren't divided.
     public func thread(of row: Int, rows: Int) -> Int {
         guard pays(rows: rows) else { return 0 }
         // The last band that begins no later than the row's group.

@@ -96,7 +96,7 @@ final class EngineLoop {
             if isRefusing { end(id, .stopped) } else { scheduler.add(request, id: id) }
         case .cancel(let id, let sample):
             active[id]?.unfinishedSamples -= scheduler.cancel(id, sample: sample)
-            // Whoever ends his samples one by one still wants to read what the others were told.
+            // A reader that cancels its last sample by itself can still read the other samples' events.
             if !scheduler.isServing(id) { end(id, sample == nil ? .cancelled : .finished) }
         case .cancelAll(let end):
             if end == .stopped { isRefusing = true }
@@ -150,7 +150,7 @@ final class EngineLoop {
         counters.count(scheduler.plan, logitRows: output.rows.count)
         scheduler.update(output) { events.append($0) }
         counters.count(output.runtimeMode, attentionLaunches: output.attentionLaunches)
-        // Before anyone is told: who has read the last of his answer finds it counted.
+        // Before events are delivered: a reader that has read its answer's end finds it counted.
         counters.publish(scheduler)
         for event in events { deliver(event, now) }
         events.removeAll(keepingCapacity: true)

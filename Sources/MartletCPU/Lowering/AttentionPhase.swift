@@ -78,9 +78,9 @@ final class AttentionPhase: Phase {
         }
     }
 
-    /// Where the plan has the item of a number. Threads take numbers that follow each other. Where all are prefills of
-    /// rows in bands they stand as the threads that have the rows take them; elsewhere each thread has every so
-    /// manyth, so that all begin with long ones.
+    /// The plan's index of an item. Threads take consecutive items. Where the batch is prefills whose rows are in bands,
+    /// the plan is already in the order of the threads' bands; otherwise items are dealt round-robin, so that every thread
+    /// starts with a long one.
     private func place(of item: Int, among count: Int, _ batch: BatchBuffers) -> Int {
         guard batch.plan.decodeCount > 0 || !banding.pays(rows: batch.tokenCount) else { return item }
         let (each, rest) = count.quotientAndRemainder(dividingBy: threadCount)
@@ -90,8 +90,8 @@ final class AttentionPhase: Phase {
         return (item - share.lowerBound) * threadCount + thread
     }
 
-    /// A share a thread where there are no prefills, and so few decodes that whoever claimed one too many would have the
-    /// others wait.
+    /// One share per thread, where there are no prefills and so few decodes that a thread with one decode more would keep
+    /// the others waiting.
     private func shares(_ batch: BatchBuffers) -> DecodeShares? {
         let count = batch.plan.decodeCount
         guard batch.plan.prefillCount == 0, count > 0, count < 4 * threadCount else { return nil }

@@ -118,7 +118,7 @@ final class LinearPhase: RowwisePhase {
     }
 }
 
-/// Weights that are worth a chunk for whoever is done before others: some microseconds' worth, be it of one row.
+/// The fewest weight bytes worth stealing: reading them takes some microseconds, even for one row.
 private enum WeightChunk {
     private static let bytes = 256 << 10
 

@@ -3,8 +3,8 @@
 import CMartletKernels
 import MartletCompute
 
-/// A linear layer's input where the batch has a single row: its norm and copy, which each thread that comes to the layer
-/// makes for itself. That takes less time than to wait for another thread to be done with it.
+/// A linear layer's input where the batch has a single row: its norm and copy, which each thread computes for itself. That
+/// takes less time than waiting for another thread to compute them.
 final class LoneRow {
     private let extent: RowExtent
     private let norm: NormRows
@@ -25,15 +25,15 @@ final class LoneRow {
         func wholeLines(_ bytes: Int) -> Int { (bytes + 63) / 64 * 64 }
         normedBytes = wholeLines(norm.output.columns * 4)
         let copyBytes = martlet_records(copy.format, copy.columns) * martlet_record_bytes(copy.format)
-        // A line between two threads' own: lines come in pairs.
+        // One cache line between two threads' inputs: processors fetch lines in pairs.
         bytesAThread = normedBytes + wholeLines(Int(copyBytes)) + 64
         memory = try workspace.memoryOfThreads(byteCount: bytesAThread * threadCount)
     }
 
-    /// Whether the batch has it.
+    /// Whether the batch has exactly one row.
     static func isThere(_ extent: RowExtent, _ batch: BatchBuffers) -> Bool { extent.count(batch) == 1 }
 
-    /// Makes a thread's own; nil where there are more rows, which the phase before has made.
+    /// Computes a thread's own input; nil where there are more rows, for which the phase before has computed it.
     func input(worker: Int, batch: BatchBuffers) -> MartletLinearInput? {
         guard Self.isThere(extent, batch) else { return nil }
         let place = memory.base + worker * bytesAThread

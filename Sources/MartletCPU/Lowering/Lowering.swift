@@ -5,14 +5,15 @@ import MartletCompute
 
 /// Turns kernels into phases.
 ///
-/// These rules make up what the device adds of its own (and another joins what is made of them, see `RowBands`):
+/// The device adds these rules of its own (a seventh, `RowBands`, runs on their result):
 /// 1. before a linear kernel its input is copied row by row into the form that its weights are multiplied with;
 /// 2. neighbouring row operations of one extent become one phase, so that norm + quantise costs one barrier;
 /// 3. gate and up projections, the activation between them and the copy for the layer that reads it become one phase,
 ///    where nothing else reads what lies between;
 /// 4. projections to heads, their rotation and the write to the cache become one phase, where a head is whole panels;
-/// 5. whoever has computed heads of attention's output copies them for the layer that reads it;
-/// 6. of a lone row the norm and the copy before a layer that is a chunk a thread are left to each, see `LoneRow`.
+/// 5. the thread that computes heads of attention's output also copies them for the layer that reads them;
+/// 6. for a batch of one row, each thread computes the norm and the copy itself where the layer behind is one chunk per
+///    thread, see `LoneRow`.
 struct Lowering {
     private let environment: LoweringEnvironment
     private let program: [Kernel]
@@ -201,7 +202,7 @@ struct Lowering {
             threadCount: environment.threadCount)
     }
 
-    /// Has the norm and the copy that were appended last done of several rows alone.
+    /// Marks the last two row operations, the norm and the copy, as skipped for batches of one row.
     private mutating func leaveLoneRow() {
         guard let last = phases.popLast(), let rows = last.parts[0].phase as? RowsPhase else {
             preconditionFailure("a layer's norm is a phase of rows")

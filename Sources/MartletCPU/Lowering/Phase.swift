@@ -3,19 +3,19 @@
 import CMartletKernels
 import MartletCompute
 
-/// What lies between two barriers of a graph: independent items, dealt to threads in chunks.
+/// The work between two barriers of a graph: independent items, which threads claim in chunks.
 ///
-/// Phases point into weights, workspace and cache, which their graph's piece keeps. A class and not a protocol, so that
-/// threads, which come for a phase several thousand times a step, need not count references to it: each count would be a
-/// line of memory that they take from each other, together some percent of an answer's time.
+/// A phase points into weights, workspace and cache; its graph's piece keeps them alive. It is a class and not a protocol
+/// so that threads don't count references to it: they claim chunks several thousand times a step, and each count would
+/// move a cache line from one core to another.
 class Phase {
     /// For traces and people.
     var name: String { preconditionFailure("a phase has a name") }
     /// Whether items differ so much in length that each is claimed alone, as long as the pool can count them.
     var dealsItemsSingly: Bool { false }
-    /// Items that are not worth dealing out: so many are left in one chunk.
+    /// The smallest chunk, in items.
     var leastItemsAChunk: Int { 1 }
-    /// Items that are worth a chunk for whoever is done before others.
+    /// The smallest chunk worth stealing, in items.
     var leastItemsLeft: Int { leastItemsAChunk }
 
     /// How many items the batch gives it.
@@ -23,7 +23,7 @@ class Phase {
 
     func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) { preconditionFailure("a phase runs") }
 
-    /// Asks memory for a piece of what these items will read, the `step`th; false where there is none.
+    /// Prefetches the `step`th piece of what these items will read; false where there is no such piece.
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool { false }
 
     func chunkCount(_ items: Int, _ deal: Deal) -> Int {
@@ -37,12 +37,12 @@ class Phase {
     }
 }
 
-/// How items are cut into chunks, as the pool deals them to threads: each has one. Only of much work the last quarter
-/// of each thread's items is several more, for whoever comes first.
+/// How items are cut into chunks. Each thread gets one chunk. For large phases the last quarter of its items is cut into
+/// up to eight more, which other threads may steal.
 struct Deal {
     let threadCount: Int
 
-    /// Chunks that a thread's last quarter is cut into at most.
+    /// The most chunks that a thread's last quarter is cut into.
     private static let mostChunksLeft = 8
     /// Quarters of all threads' items.
     private var quarterCount: Int { 4 * threadCount }
@@ -53,8 +53,8 @@ struct Deal {
     }
 
     /// - Parameters:
-    ///   - least: items that are worth a chunk.
-    ///   - leastLeft: items that are worth a chunk for whoever comes first.
+    ///   - least: the smallest chunk, in items.
+    ///   - leastLeft: the smallest chunk worth stealing, in items.
     func chunkCount(of total: Int, least: Int, leastLeft: Int) -> Int {
         let left = total / quarterCount / leastLeft
         if threadCount > 1, left > 0 { return threadCount * (1 + min(left, Self.mostChunksLeft)) }
@@ -79,11 +79,11 @@ final class LoweredPhase {
         let traceName: TraceRecorder.Name?
     }
 
-    /// What is run on a chunk's items, one after the other. They have the same items, so the first says how those are dealt.
+    /// Run on a chunk's items one after the other. They have the same items; the first one decides the chunks.
     let parts: [Part]
-    /// Their phases, to look at without counting references.
+    /// Their phases, read without reference counting.
     private let phases: [Unmanaged<Phase>]
-    /// The kernels that it does, or does a part of.
+    /// The kernels that it computes, some of them in part.
     let kernels: ClosedRange<Int>
 
     /// - Parameter parts: at least one.
@@ -140,7 +140,7 @@ protocol RowOperation {
 /// Row operations in order, a row an item.
 final class RowsPhase: RowwisePhase {
     let operations: [any RowOperation]
-    /// Those that are done for a lone row: the others are left to whoever reads it.
+    /// The operations that run for a batch of one row. Each thread that reads the row computes the others itself.
     private let operationsOfLoneRow: [any RowOperation]
 
     init(extent: RowExtent, operations: [any RowOperation], leftOfLoneRow: Int = 0) {
@@ -151,7 +151,7 @@ final class RowsPhase: RowwisePhase {
 
     override var name: String { operations.map(\.name).joined(separator: " + ") }
 
-    /// A row takes a microsecond or two, about what waking up to a chunk does.
+    /// A row takes a microsecond or two, about as long as claiming a chunk.
     override var leastItemsAChunk: Int { 2 }
 
     private func operations(_ batch: BatchBuffers) -> [any RowOperation] {
@@ -169,8 +169,7 @@ final class RowsPhase: RowwisePhase {
 }
 
 extension Range<Int> {
-    /// Rows in order, so few at a time that they stay in the first cache, and so many that coming to an operation costs
-    /// nothing.
+    /// Rows in order, in groups that fit the first cache and are large enough to hide the cost of calling an operation.
     var rowGroups: some Sequence<Range<Int>> {
         stride(from: lowerBound, to: upperBound, by: Int(MARTLET_ROW_GROUP)).lazy.map {
             $0..<Swift.min($0 + Int(MARTLET_ROW_GROUP), upperBound)
