@@ -47,17 +47,17 @@ import Testing
                 let (a, b) = (found.samples[row], expected.samples[row])
                 drawn += 1
                 differing += a.token == b.token ? 0 : 1
-                #expect(abs(a.targetLogprob - b.targetLogprob) < 1e-4 || a.targetLogprob == b.targetLogprob)
-                if a.token == b.token { #expect(abs(a.logprob - b.logprob) < 1e-4) }
-                if rows[first + row].temperature == 0 { #expect(a.token == b.token) }
+                Conformance.expect(abs(a.targetLogprob - b.targetLogprob) < 1e-4 || a.targetLogprob == b.targetLogprob)
+                if a.token == b.token { Conformance.expect(abs(a.logprob - b.logprob) < 1e-4) }
+                if rows[first + row].temperature == 0 { Conformance.expect(a.token == b.token) }
                 for place in 0..<Int(rows[first + row].topLogprobs) {
                     let (a, b) = (found.topLogprobs[row * 4 + place], expected.topLogprobs[row * 4 + place])
                     // Of token -1, where fewer logits are finite, there is no logprob.
-                    #expect(a.token == b.token && (a.token < 0 || abs(a.logprob - b.logprob) < 1e-4))
+                    Conformance.expect(a.token == b.token && (a.token < 0 || abs(a.logprob - b.logprob) < 1e-4))
                 }
             }
         }
         // A draw may fall within f32's rounding of the border between two tokens.
-        #expect(drawn == 200 && differing <= 1, "\(differing) of \(drawn) differ")
+        Conformance.expect(drawn == 200 && differing <= 1, "\(differing) of \(drawn) differ")
     }
 }
