@@ -115,7 +115,7 @@ final class AttentionLayer {
         return table
     }
 
-    private static func check(_ parameters: AttentionParameters, _ layout: CacheLayout) throws(DeviceError) {
+    static func check(_ parameters: AttentionParameters, _ layout: CacheLayout) throws(DeviceError) {
         func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(DeviceError) {
             guard condition else { throw DeviceError(code: .unsupported, message: message()) }
         }

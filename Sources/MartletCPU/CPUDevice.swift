@@ -56,6 +56,13 @@ public final class CPUDevice: ComputeDevice {
 
     public var freeMemory: Int? { FreeMemory.byteCount }
 
+    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+        _ = try CPUKeyValueCache.byteCount(of: cache)
+        for case .attention(_, _, let parameters, _) in programs.kernels {
+            try AttentionLayer.check(parameters, cache)
+        }
+    }
+
     public func pack(_ tensor: HostTensor) throws -> any DeviceWeight {
         try PanelWeight.pack(tensor, for: kernels, on: pool)
     }

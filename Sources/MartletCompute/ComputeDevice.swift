@@ -46,6 +46,10 @@ public protocol ComputeDevice: AnyObject, Sendable {
     /// Bytes that can still be allocated there; nil where that isn't known.
     var freeMemory: Int? { get }
 
+    /// Says what of the programs or of the cache's shape it can't do. Asked before weights are packed, which may take
+    /// minutes.
+    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws
+
     /// Copies a matrix that linear layers and embeddings will read into the device's layout.
     func pack(_ tensor: HostTensor) throws -> any DeviceWeight
     /// Copies a vector (a norm's weight, a bias) as f32.

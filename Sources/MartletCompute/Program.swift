@@ -22,4 +22,7 @@ public struct DecoderPrograms: Sendable {
         self.body = body
         self.head = head
     }
+
+    /// The kernels of both.
+    public var kernels: [Kernel] { body.kernels + head.kernels }
 }

@@ -22,6 +22,11 @@ public final class ReferenceDevice: ComputeDevice {
         return pages > 0 && bytes > 0 ? pages * bytes : nil
     }
 
+    /// It can do whatever can be said.
+    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+        _ = try ReferenceCache.byteCount(of: cache)
+    }
+
     public func pack(_ tensor: HostTensor) throws -> any DeviceWeight {
         ReferenceWeight(rows: tensor.rows, columns: tensor.columns, numbers: tensor.dequantized())
     }

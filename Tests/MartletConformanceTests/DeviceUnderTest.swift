@@ -14,7 +14,7 @@ struct DeviceUnderTest: CustomTestStringConvertible, Sendable {
     /// with what it said before, row by row and in any mode.
     static let all: [DeviceUnderTest] =
         InstructionSet.available.flatMap { set in
-            [1, 3].map { threads in
+            [1, 3].map { (threads: Int) in
                 DeviceUnderTest(testDescription: "CPU \(set.rawValue), \(threads) threads") {
                     try CPUDevice(
                         threads: threads, instructionSet: set, activations: .int16, attentionSegmentLength: 64)

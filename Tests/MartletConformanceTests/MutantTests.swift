@@ -29,6 +29,7 @@ final class MutantDevice: ComputeDevice {
 
     var name: String { "mutant" }
     var freeMemory: Int? { device.freeMemory }
+    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {}
     func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try device.pack(tensor) }
     func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
     var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }

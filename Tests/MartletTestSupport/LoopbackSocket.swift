@@ -30,8 +30,9 @@ public final class LoopbackSocket: Sendable {
 
     /// Sets an option of a socket.
     public static func set<Value>(_ option: Int32, to value: Value, of socket: Int32) {
-        var value = value
-        setsockopt(socket, SOL_SOCKET, option, &value, socklen_t(MemoryLayout<Value>.size))
+        withUnsafeBytes(of: value) { bytes in
+            _ = setsockopt(socket, SOL_SOCKET, option, bytes.baseAddress, socklen_t(bytes.count))
+        }
     }
 
     /// False where the server has closed, or takes nothing.

@@ -16,6 +16,9 @@ public final class LosableDevice: ComputeDevice {
 
     public var name: String { device.name }
     public var freeMemory: Int? { device.freeMemory }
+    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+        try device.check(programs, cache: cache)
+    }
     public func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try device.pack(tensor) }
     public func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
     public var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }

@@ -53,6 +53,8 @@ final class RecordingDevice: ComputeDevice {
     private let traits: Traits
     private let recorded = Mutex(Record())
 
+    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws { try device.check(programs, cache: cache) }
+
     init(_ traits: Traits = Traits(), threads: Int = 1) throws {
         device = try CPUDevice(threads: threads)
         self.traits = traits

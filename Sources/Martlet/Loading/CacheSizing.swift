@@ -36,7 +36,8 @@ struct CacheSizing {
         EngineError(.invalidOptions, message, field: field)
     }
 
-    private func layout(blockCount: Int, on device: any ComputeDevice) -> CacheLayout {
+    /// A cache of so many blocks, as the options have it.
+    func layout(blockCount: Int, on device: any ComputeDevice) -> CacheLayout {
         CacheLayout(
             layers: configuration.layers, keyValueHeads: configuration.heads.keyValueHeads,
             headSize: configuration.heads.headSize, blockSize: options.blockSize, blockCount: blockCount,

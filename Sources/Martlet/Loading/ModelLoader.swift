@@ -35,9 +35,11 @@ struct ModelLoader {
 
         let tokenizer = try source.tokenizer().addingEndTokens(Set(options.endTokens))
         let (chatTemplate, chatTemplateFault) = try chatTemplate(of: source)
+        let sizing = CacheSizing(options: options, configuration: configuration)
+        try device.check(source.programs, cache: sizing.layout(blockCount: 1, on: device))
         let weights = try source.packWeights(on: device, progress: progress)
 
-        let cache = try CacheSizing(options: options, configuration: configuration).layout(on: device)
+        let cache = try sizing.layout(on: device)
         let steps = stepConfiguration(configuration)
         let capacity = batchCapacity(
             configuration, maxModelLength: cache.maxModelLength, sequences: steps.maxNumSeqs,
