@@ -55,7 +55,7 @@ public struct AttentionParameters: Hashable, Sendable {
         self.scale = scale
     }
 
-    /// What queries are rounded to before they meet a cache of the given format.
+    /// The format that queries are rounded to beside a cache of the given format.
     public func queryFormat(beside cache: CacheFormat) -> FloatFormat {
         queryFormat ?? (cache.fitsBFloat16 ? .bfloat16 : .float32)
     }

@@ -156,7 +156,7 @@ extension DecoderPrograms {
     /// The matrices of linear layers, each once.
     public var linearWeights: [Weight] {
         var seen: Set<Weight> = []
-        return (body.kernels + head.kernels).flatMap { kernel -> [Weight] in
+        return kernels.flatMap { kernel -> [Weight] in
             if case .linear(let linear) = kernel { linear.weights.filter { seen.insert($0).inserted } } else { [] }
         }
     }
@@ -165,7 +165,7 @@ extension DecoderPrograms {
     public var weights: (matrices: [Weight], vectors: [Weight]) {
         var (matrices, vectors): ([Weight], [Weight]) = ([], [])
         var seen: Set<Weight> = []
-        for kernel in body.kernels + head.kernels {
+        for kernel in kernels {
             let weights = kernel.weights
             matrices += weights.matrices.filter { seen.insert($0).inserted }
             vectors += weights.vectors.filter { seen.insert($0).inserted }

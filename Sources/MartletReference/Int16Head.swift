@@ -24,6 +24,6 @@ public struct Int16Head: Equatable, Sendable {
         self.unit = unit
     }
 
-    /// What the values stand for.
+    /// The numbers that the values stand for.
     public var numbers: [Float] { values.map { Float($0) * unit } }
 }

@@ -57,7 +57,7 @@ extension ReferenceKernels {
         }
     }
 
-    /// What queries are rounded to before they meet the cache.
+    /// A query rounded to the format that the cache asks for.
     private func rounded(_ query: ArraySlice<Double>, _ parameters: AttentionParameters) -> [Double] {
         let format = parameters.queryFormat(beside: cache.layout.format)
         let scale = format.isEightBit ? parameters.queryScale : 1

@@ -2,12 +2,13 @@
 
 import MartletCompute
 import MartletReference
+import MartletTestSupport
 import Testing
 
 /// The reference device with one kernel case computed wrongly: in one number, into another layer's cache, or for another
 /// temperature.
-final class MutantDevice: ComputeDevice {
-    private let device: ReferenceDevice
+final class MutantDevice: ForwardingDevice {
+    let device: ReferenceDevice
     private let isWrong: @Sendable (Kernel) -> Bool
 
     init(where isWrong: @escaping @Sendable (Kernel) -> Bool) throws {
@@ -26,20 +27,6 @@ final class MutantDevice: ComputeDevice {
             self.workspace = workspace
         }
     }
-
-    var name: String { "mutant" }
-    var freeMemory: Int? { device.freeMemory }
-    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {}
-    func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try device.pack(tensor) }
-    func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
-    var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
-    func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
-    func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }
-    func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}
-    func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
-    func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry { device.attentionGeometry(for: heads) }
-    var attentionGraphSupport: AttentionGraphSupport { .always }
-    var capturesBySize: Bool { false }
 
     func compile(
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor

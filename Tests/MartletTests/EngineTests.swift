@@ -4,10 +4,8 @@ import MartletAttention
 import MartletCPU
 import MartletCheckpoints
 import MartletCompute
-import MartletReference
 import MartletTestSupport
 import MartletText
-import Synchronization
 import Testing
 
 @testable import Martlet
@@ -179,91 +177,6 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let found = try await scores { ($0.graphMode, $0.attentionLaunch, $0.threads) = (mode, launch, 3) }
         let worst = zip(found, reference).map { abs($0.logprob - $1.logprob) }.max() ?? 1
         #expect(worst < 0.01, "\(worst)")
-    }
-}
-
-/// A device whose cache has no heads of the model's size.
-private final class PickyDevice: ComputeDevice {
-    private let device: ReferenceDevice
-    let packed = Atomic<Int>(0)
-
-    init() throws { device = try ReferenceDevice() }
-
-    var name: String { "picky" }
-    var freeMemory: Int? { nil }
-    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
-        throw DeviceError(code: .unsupported, message: "head size \(cache.headSize) is not supported")
-    }
-    func pack(_ tensor: HostTensor) throws -> any DeviceWeight {
-        packed.wrappingAdd(1, ordering: .relaxed)
-        return try device.pack(tensor)
-    }
-    func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
-    var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
-    func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
-    func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }
-    func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}
-    func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
-    func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry { device.attentionGeometry(for: heads) }
-    var attentionGraphSupport: AttentionGraphSupport { .always }
-    var capturesBySize: Bool { false }
-    func compile(
-        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
-    ) throws -> any ExecutionGraph {
-        try device.compile(program, bindings: bindings, mode: mode, extent: extent)
-    }
-    func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
-        try device.submit(graphs, batch: batch)
-    }
-}
-
-@Suite struct LostDeviceTests {
-    /// What a device can't do is said before weights are packed.
-    @Test func devicesAreAskedBeforeWeightsArePacked() throws {
-        let file = try TinyModel().write()
-        let device = try PickyDevice()
-        let error = #expect(throws: DeviceError.self) {
-            try ModelLoader(path: file.path, options: EngineOptions()).load(on: device)
-        }
-        #expect(error?.message.contains("head size 16") == true)
-        let packed = device.packed.load(ordering: .relaxed)
-        #expect(packed == 0)
-        // The CPU's answer names what it can do.
-        var tiny = TinyModel()
-        tiny.headSize = 320
-        let odd = try tiny.write()
-        let refusal = #expect(throws: DeviceError.self) {
-            try ModelLoader(path: odd.path, options: EngineOptions()).load()
-        }
-        #expect(refusal?.message.contains("multiple of 8 up to 256") == true)
-    }
-
-    /// Every request fails by it, the engine ends, and says why from then on.
-    @Test func aLostDeviceEndsTheEngine() async throws {
-        let file = try TinyModel().write()
-        let device = try LosableDevice(ReferenceDevice(), submissions: 5)
-        let options = EngineOptions()
-        let engine = try await Engine.start(options) {
-            try ModelLoader(path: file.path, options: options).load(on: device)
-        }
-        #expect(engine.health == .ready)
-        var sampling = SamplingParameters.greedy
-        sampling.ignoresEndTokens = true
-        let stream = try engine.generate(GenerationRequest(promptTokens: tokens(9), sampling: sampling))
-        var answered = 0
-        let error = await #expect(throws: EngineError.self) {
-            for try await piece in stream { answered += piece.tokens.count }
-        }
-        #expect(error?.code == .deviceLost && error?.message.contains("fell off the bus") == true)
-        #expect(answered == 5)
-        let end = await #expect(throws: EngineError.self) { try await engine.waitForEnd() }
-        #expect(end?.code == .deviceLost && engine.health == .failed)
-        let refusal = #expect(throws: EngineError.self) {
-            try engine.generate(GenerationRequest(promptTokens: [1], sampling: sampling))
-        }
-        #expect(refusal?.code == .deviceLost)
-        // There is nothing left to stop.
-        await engine.stop()
     }
 }
 

@@ -2,13 +2,14 @@
 
 import MartletCPU
 import MartletCompute
+import MartletTestSupport
 import Synchronization
 
 @testable import Martlet
 
 /// A device like a GPU: it captures by size, computes padding rows too, and writes down what it is asked. The CPU does
 /// the arithmetic.
-final class RecordingDevice: ComputeDevice {
+final class RecordingDevice: ForwardingDevice {
     struct Traits: Sendable {
         var attentionGraphSupport = AttentionGraphSupport.always
         var capturesBySize = true
@@ -49,11 +50,9 @@ final class RecordingDevice: ComputeDevice {
         var runs: [[Run]] = []
     }
 
-    private let device: CPUDevice
+    let device: CPUDevice
     private let traits: Traits
     private let recorded = Mutex(Record())
-
-    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws { try device.check(programs, cache: cache) }
 
     init(_ traits: Traits = Traits(), threads: Int = 1) throws {
         device = try CPUDevice(threads: threads)
@@ -63,15 +62,6 @@ final class RecordingDevice: ComputeDevice {
     var record: Record { recorded.withLock { $0 } }
 
     var name: String { "recording device" }
-    var freeMemory: Int? { device.freeMemory }
-    func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try device.pack(tensor) }
-    func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
-    var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
-    func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
-    func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }
-    func populate(_ cache: any KeyValueCache, blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
-    func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
-    func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry { device.attentionGeometry(for: heads) }
     var attentionGraphSupport: AttentionGraphSupport { traits.attentionGraphSupport }
     var capturesBySize: Bool { traits.capturesBySize }
 

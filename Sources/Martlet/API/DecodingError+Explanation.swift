@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension DecodingError {
-    /// What is wrong with a file, and where in it, for whoever wrote it.
+    /// Says what is wrong with a file and where, for the person who wrote it.
     package var explanation: String {
         switch self {
         case .keyNotFound(let key, let context): Self.place(context) + "there is no \(key.stringValue)"
@@ -13,7 +13,7 @@ extension DecodingError {
         }
     }
 
-    /// `cases[3].file: `
+    /// The path of the value at fault, as in `cases[3].file: `.
     private static func place(_ context: Context) -> String {
         let path = context.codingPath.reduce(into: "") { path, key in
             if let index = key.intValue {

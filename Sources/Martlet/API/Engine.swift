@@ -136,7 +136,7 @@ public final class Engine: Sendable {
     private func submit(_ request: ValidatedRequest) throws(EngineError) -> GenerationStream {
         let promptTokens = request.promptTokens.count
         let limits = validator.limits
-        if let failure = lifetime.failure { throw EngineError(.deviceLost, "the device is lost: \(failure.message)") }
+        if let failure = lifetime.failure { throw .deviceLost(failure.message) }
         guard !lifetime.isDraining else {
             throw EngineError(.stopped, "the engine \(lifetime.hasEnded ? "has stopped" : "is stopping")")
         }
@@ -182,7 +182,7 @@ public final class Engine: Sendable {
     /// - Throws: `EngineError.Code.deviceLost` where it ended by itself.
     public func waitForEnd() async throws(EngineError) {
         await lifetime.waitForEnd()
-        if let failure = lifetime.failure { throw EngineError(.deviceLost, "the device is lost: \(failure.message)") }
+        if let failure = lifetime.failure { throw .deviceLost(failure.message) }
     }
 
     /// Returns once there is nothing left to do, not even for requests to come, or its task is cancelled: what is measured

@@ -62,7 +62,11 @@ extension EngineError {
         case .stepFailed: self.init(.stepFailed, "the step could not be computed: \(detail)")
         case .stalled: self.init(.stalled, "the engine made no progress for too long; the request was given up")
         case .stopped: self.init(.stopped, "the engine has stopped")
-        case .deviceLost: self.init(.deviceLost, "the device is lost: \(detail)")
+        case .deviceLost: self = .deviceLost(detail)
         }
+    }
+
+    static func deviceLost(_ detail: String) -> EngineError {
+        EngineError(.deviceLost, "the device is lost: \(detail)")
     }
 }

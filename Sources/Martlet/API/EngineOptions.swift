@@ -6,7 +6,7 @@ public import MartletCPU
 public import MartletCompute
 public import MartletText
 
-/// What computes an engine's steps.
+/// The kinds of device that compute an engine's steps.
 public enum DeviceKind: String, Sendable, CaseIterable {
     /// The fastest that this machine has, which is the CPU.
     case auto
@@ -17,7 +17,7 @@ public enum DeviceKind: String, Sendable, CaseIterable {
 
 /// How an engine is set up. Names and meanings are vLLM's where it has them.
 public struct EngineOptions: Sendable {
-    /// What computes.
+    /// The device that computes the steps.
     public var device = DeviceKind.auto
     /// nil for one a processor.
     public var threads: Int?

@@ -36,7 +36,7 @@ struct CacheSizing {
         EngineError(.invalidOptions, message, field: field)
     }
 
-    /// A cache of so many blocks, as the options have it.
+    /// The layout of a cache of `blockCount` blocks, in the format and block size that the options ask for.
     func layout(blockCount: Int, on device: any ComputeDevice) -> CacheLayout {
         CacheLayout(
             layers: configuration.layers, keyValueHeads: configuration.heads.keyValueHeads,

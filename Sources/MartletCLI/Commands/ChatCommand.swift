@@ -12,7 +12,7 @@ struct ChatCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "chat", abstract: "Holds a conversation.",
         discussion: """
-            Ctrl-C stops an answer, Ctrl-D /exit or /quit leaves, /clear forgets the conversation. Lines are edited as in a \
+            Ctrl-C stops an answer, Ctrl-D, /exit or /quit leaves, /clear forgets the conversation. Lines are edited as in a \
             shell, and the arrow keys bring earlier ones back; what is pasted may have many lines.
             """)
 

@@ -121,7 +121,7 @@ enum ConfigFile {
             } else if let text = value.scalar?.string {
                 switch value.bool {
                 case let isOn? where known.options[flag] == nil:
-                    // What is off by default has no switch that turns it off. An unknown name is for the parser.
+                    // A switch that is off by default has no opposite. The parser refuses an unknown name.
                     flags +=
                         isOn || !known.switches.contains(flag) ? [flag] : known.opposite(of: flag).map { [$0] } ?? []
                 case .some:

@@ -14,7 +14,7 @@ extension EngineError {
         ("max_num_seqs", "--max-num-seqs"), ("block_size", "--block-size"),
     ]
 
-    /// What to say on a command line, where options are flags.
+    /// The same error for a command line: it names flags in place of the engine's options.
     ///
     /// - Parameter longest: a command's longest request, where that, and no flag, decided `max_model_len`.
     func input(longest: Int? = nil) -> InputError {

@@ -23,7 +23,7 @@ struct VLLMOptions: ParsableArguments {
     @Flag var disableLogStats = false
     @Flag var disableUvicornAccessLog = false
 
-    /// What becomes of each, for Docs/Flags.md.
+    /// How `serve` treats each of these flags, for Docs/Flags.md.
     static let documentation = """
         ## vLLM's flags of serve
 

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCompute
+
+/// A device of the tests that leaves to another one what it doesn't do itself.
+public protocol ForwardingDevice: ComputeDevice {
+    associatedtype Device: ComputeDevice
+    var device: Device { get }
+}
+
+extension ForwardingDevice {
+    public var name: String { device.name }
+    public var freeMemory: Int? { device.freeMemory }
+    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+        try device.check(programs, cache: cache)
+    }
+    public func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try device.pack(tensor) }
+    public func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
+    public var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
+    public func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
+    public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }
+    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
+    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
+    public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
+        device.attentionGeometry(for: heads)
+    }
+    public var attentionGraphSupport: AttentionGraphSupport { device.attentionGraphSupport }
+    public var capturesBySize: Bool { device.capturesBySize }
+
+    public func compile(
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+    ) throws -> any ExecutionGraph {
+        try device.compile(program, bindings: bindings, mode: mode, extent: extent)
+    }
+
+    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+        try device.submit(graphs, batch: batch)
+    }
+}
