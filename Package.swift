@@ -106,7 +106,8 @@ let package = Package(
         .testTarget(
             name: "MartletConformanceTests",
             dependencies: [
-                "MartletCompute", "MartletAttention", "MartletCPU", "MartletReference", "MartletTestSupport",
+                "MartletCompute", "MartletAttention", "MartletCPU", "MartletModels", "MartletReference",
+                "MartletTestSupport",
             ]),
         .testTarget(
             name: "MartletAttentionTests", dependencies: ["MartletAttention", "MartletCompute", "MartletTestSupport"]),

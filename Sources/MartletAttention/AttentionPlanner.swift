@@ -9,47 +9,55 @@ public import MartletCompute
 /// Where the cuts fall changes no bit of the result, so they may depend on the whole batch.
 public struct AttentionPlanner: Sendable {
     public let geometry: AttentionGeometry
-    public let heads: AttentionHeads
-    public let visibility: AttentionVisibility
+    public let group: AttentionGroup
+    /// Which of the batch's plans it makes.
+    public let number: Int
     /// Whether decodes get a launch of their own, and whether keys are dealt out at all.
     public let splits: Bool
     /// Sequences with at most so many query tokens are decodes: 1, or 1 + k where k tokens are speculated.
     public let decodeThreshold: Int
 
-    /// Items that each worker should find, so that what is claimed last is short.
-    private static let itemsPerWorker = 8
-
     public init(
-        geometry: AttentionGeometry, heads: AttentionHeads, visibility: AttentionVisibility = AttentionVisibility(),
-        splits: Bool = true, decodeThreshold: Int = 1
+        geometry: AttentionGeometry, group: AttentionGroup, number: Int = 0, splits: Bool = true,
+        decodeThreshold: Int = 1
     ) {
         precondition(decodeThreshold > 0)
         self.geometry = geometry
-        self.heads = heads
-        self.visibility = visibility
+        self.group = group
+        self.number = number
         self.splits = splits
         self.decodeThreshold = decodeThreshold
     }
+
+    private var heads: AttentionHeads { group.heads }
 
     /// Plans the batch as it stands, into its own plan buffers. Sequences may stand in any order.
     ///
     /// - Complexity: O(n log n) in the items; allocates nothing.
     public func plan(_ batch: BatchBuffers) {
-        batch.plan.prefillCount = 0
-        batch.plan.decodeCount = 0
-        batch.plan.mergeCount = 0
-        batch.plan.partialCount = 0
+        let plan = plan(of: batch)
+        plan.pointee.prefillCount = 0
+        plan.pointee.decodeCount = 0
+        plan.pointee.mergeCount = 0
+        plan.pointee.partialCount = 0
         var total = 0
         forEachTile(of: batch) { total += $0.work(on: $0.keys) * heads.keyValueHeads }
-        let share = total / (geometry.parallelism * Self.itemsPerWorker)
-        forEachTile(of: batch) { append($0, pieces: pieces(of: $0, share: share), to: batch) }
+        let share = total / (geometry.parallelism * geometry.itemsPerWorker)
+        forEachTile(of: batch) { append($0, pieces: pieces(of: $0, share: share), to: plan) }
         let rows = batch.tokenCount
-        // Beside decodes whoever is free takes the longest of all.
-        let banding = batch.plan.decodeCount == 0 ? geometry.rowBanding : nil
-        Self.sort(batch.plan.prefills, batch.plan.prefillCount) {
-            banding?.thread(of: Int($0.firstRow), rows: rows) ?? 0
+        // Beside decodes a worker that is free takes the longest item of all.
+        let affinity = plan.pointee.decodeCount == 0 ? geometry.affinity : nil
+        Self.sort(plan.pointee.prefills, plan.pointee.prefillCount) {
+            affinity?.worker(ofRow: Int($0.firstRow), rows: rows) ?? 0
         }
-        Self.sort(batch.plan.decodes, batch.plan.decodeCount) { _ in 0 }
+        Self.sort(plan.pointee.decodes, plan.pointee.decodeCount) { _ in 0 }
+    }
+
+    private func plan(of batch: BatchBuffers) -> UnsafeMutablePointer<AttentionPlan> {
+        guard let plans = batch.plans.baseAddress, batch.plans.indices.contains(number) else {
+            preconditionFailure("the batch has no plan \(number)")
+        }
+        return plans + number
     }
 
     /// Query rows of one sequence that are computed together, and the segments they see.
@@ -87,7 +95,7 @@ public struct AttentionPlanner: Sendable {
     /// All between the first and the last key that some row sees.
     private func visibleKeys(of positions: ClosedRange<Int>, _ sequence: Int, _ batch: BatchBuffers) -> Range<Int> {
         let length = Int(batch.sequenceLengths[sequence])
-        var keys = visibility.visibleRange(of: positions, length: length)
+        var keys = group.visibility.visibleRange(of: positions, length: length)
         for index in 0..<batch.capacity.prefixRanges {
             let range = batch.prefixRanges[sequence * batch.capacity.prefixRanges + index]
             guard range.first < range.last, positions.overlaps(Int(range.first)...Int(range.last)) else { continue }
@@ -107,47 +115,47 @@ public struct AttentionPlanner: Sendable {
         tile.work(on: keys) * (tile.isDecode ? heads.keyValueHeads : 1)
     }
 
-    private func append(_ tile: Tile, pieces: Int, to batch: BatchBuffers) {
+    private func append(_ tile: Tile, pieces: Int, to plan: UnsafeMutablePointer<AttentionPlan>) {
         let segments = tile.segments
         let partials = tile.rows.count * segments.count
-        let isCut = pieces > 1 && partials <= batch.plan.partialCapacity - batch.plan.partialCount
+        let isCut = pieces > 1 && partials <= plan.pointee.partialCapacity - plan.pointee.partialCount
         let count = isCut ? pieces : 1
         for piece in 0..<count {
             let begin = segments.lowerBound + segments.count * piece / count
             let end = segments.lowerBound + segments.count * (piece + 1) / count
-            let partial = isCut ? batch.plan.partialCount + begin - segments.lowerBound : -1
+            let partial = isCut ? plan.pointee.partialCount + begin - segments.lowerBound : -1
             let item = AttentionItem(
                 sequence: Int32(tile.sequence), firstRow: Int32(tile.rows.lowerBound),
                 rowCount: Int32(tile.rows.count), firstSegment: Int32(begin), segmentCount: Int32(end - begin),
                 firstPartial: Int32(partial), partialStride: Int32(isCut ? segments.count : 0),
                 work: work(of: tile, on: begin * geometry.segmentLength..<end * geometry.segmentLength))
             if tile.isDecode {
-                batch.plan.decodes[batch.plan.decodeCount] = item
-                batch.plan.decodeCount += 1
+                plan.pointee.decodes[plan.pointee.decodeCount] = item
+                plan.pointee.decodeCount += 1
             } else {
-                batch.plan.prefills[batch.plan.prefillCount] = item
-                batch.plan.prefillCount += 1
+                plan.pointee.prefills[plan.pointee.prefillCount] = item
+                plan.pointee.prefillCount += 1
             }
         }
         guard isCut else { return }
         for row in tile.rows {
-            batch.plan.merges[batch.plan.mergeCount] = AttentionMerge(
-                row: Int32(row), firstPartial: Int32(batch.plan.partialCount), partialCount: Int32(segments.count))
-            batch.plan.mergeCount += 1
-            batch.plan.partialCount += segments.count
+            plan.pointee.merges[plan.pointee.mergeCount] = AttentionMerge(
+                row: Int32(row), firstPartial: Int32(plan.pointee.partialCount), partialCount: Int32(segments.count))
+            plan.pointee.mergeCount += 1
+            plan.pointee.partialCount += segments.count
         }
     }
 
-    /// Longest first among those of a thread: what is claimed last is short, so no worker is left alone with a long
+    /// Longest first among those of a worker: what is claimed last is short, so no worker is left alone with a long
     /// item.
     ///
     /// A heap sort, because the standard library's allocates.
     private static func sort(
-        _ items: UnsafeMutableBufferPointer<AttentionItem>, _ count: Int, thread: (AttentionItem) -> Int
+        _ items: UnsafeMutableBufferPointer<AttentionItem>, _ count: Int, worker: (AttentionItem) -> Int
     ) {
         func comesFirst(_ first: AttentionItem, _ second: AttentionItem) -> Bool {
-            (thread(first), second.work, first.firstRow, first.firstSegment)
-                < (thread(second), first.work, second.firstRow, second.firstSegment)
+            (worker(first), second.work, first.firstRow, first.firstSegment)
+                < (worker(second), first.work, second.firstRow, second.firstSegment)
         }
         /// Sinks an item below those that come later, in a heap whose top is the last.
         func sink(_ start: Int, _ end: Int) {

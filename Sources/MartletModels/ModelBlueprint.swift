@@ -3,39 +3,32 @@
 public import MartletCheckpoints
 public import MartletCompute
 
-/// A checkpoint understood: the decoder's configuration and programs, and where each weight they name lies.
+/// A checkpoint understood: the model's shape and programs, and where each weight they name lies.
 public struct ModelBlueprint: Sendable {
-    public let configuration: DecoderConfiguration
+    /// A weight of the programs and its place in the file.
+    public struct Entry: Sendable {
+        public let weight: Weight
+        public let use: WeightUse
+        public let tensor: GGUFTensor
+    }
+
+    public let shape: ModelShape
     public let programs: DecoderPrograms
     /// In the order of use.
-    public let matrices: [(weight: Weight, tensor: GGUFTensor)]
-    public let vectors: [(weight: Weight, tensor: GGUFTensor)]
+    public let entries: [Entry]
 
     /// Finds the family by `general.architecture`, and checks every tensor's presence and shape.
     public init(of file: GGUFFile) throws(CheckpointError) {
-        let header = file.contents
-        let architecture = try header.required(header.name("general.architecture"), "general.architecture")
-        switch architecture {
-        case Llama.architecture: configuration = try Llama.configuration(of: file)
-        default:
-            throw CheckpointError(
-                .unsupportedModel, "models of architecture \(architecture) are not supported; llama is")
-        }
-        programs = Decoder(configuration).programs
-        let named = programs.weights
-        matrices = try named.matrices.map { weight throws(CheckpointError) in
-            (weight, try Self.find(weight, dimensions: [weight.columns, weight.rows], in: header))
-        }
-        vectors = try named.vectors.map { weight throws(CheckpointError) in
-            let tensor = try Self.find(weight, dimensions: [weight.columns], in: header)
-            guard tensor.elementType.blockLength == 1 else {
-                throw CheckpointError(
-                    .unsupportedTensorType, "\(weight.name) is a vector of type \(tensor.elementType.rawValue)")
-            }
-            return (weight, tensor)
+        let (header, metadata) = (file.contents, try GGUFMetadata(file))
+        let family = try ModelFamilies.family(of: metadata)
+        shape = try family.shape(of: metadata)
+        try shape.validate()
+        programs = family.programs(shape)
+        entries = try programs.weights.map { weight, use throws(CheckpointError) in
+            Entry(weight: weight, use: use, tensor: try Self.find(weight, use, in: header))
         }
         // A tensor that no program reads means a model that differs from what the programs compute.
-        let known = Set((named.matrices + named.vectors).map(\.name)).union([Llama.ropeFactors])
+        let known = Set(entries.map(\.weight.name)).union(family.tensorsWithoutKernel)
         if let extra = header.tensors.first(where: { !known.contains($0.name) }) {
             throw CheckpointError(
                 .unsupportedModel, "the file holds \(extra.name), which models of this kind don't have")
@@ -44,21 +37,35 @@ public struct ModelBlueprint: Sendable {
 
     /// The type that most of the matrices have.
     public var matrixType: ElementType {
+        let matrices = entries.filter { !$0.use.roles.contains(.vector) }
         let counts = Dictionary(grouping: matrices, by: \.tensor.elementType).mapValues(\.count)
         return counts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key ?? .float32
     }
 
     private static func find(
-        _ weight: Weight, dimensions: [Int], in header: GGUFContents
+        _ weight: Weight, _ use: WeightUse, in header: GGUFContents
     ) throws(CheckpointError) -> GGUFTensor {
         guard let tensor = header.tensor(named: weight.name) else {
             throw CheckpointError(.missingTensor, "the file lacks the tensor \(weight.name)")
         }
-        guard tensor.dimensions == dimensions else {
+        guard tensor.dimensions == weight.dimensions else {
             throw CheckpointError(
-                .wrongTensorShape, "\(weight.name) is \(tensor.dimensions); its configuration makes it \(dimensions)",
+                .wrongTensorShape,
+                "\(weight.name) is \(tensor.dimensions); its configuration makes it \(weight.dimensions)",
                 offset: tensor.range.lowerBound)
         }
+        guard tensor.elementType.blockLength == 1 || !use.roles.contains(.vector) else {
+            throw CheckpointError(
+                .unsupportedTensorType, "\(weight.name) is read as f32, but of type \(tensor.elementType.rawValue)")
+        }
         return tensor
+    }
+}
+
+extension Weight {
+    /// As GGUF files have them: the fastest first, those of 1 at the end left out.
+    fileprivate var dimensions: [Int] {
+        if count > 1 { return [columns, rows, count] }
+        return rows > 1 ? [columns, rows] : [columns]
     }
 }

@@ -4,10 +4,9 @@ import MartletCompute
 
 extension ReferenceKernels {
     /// Each row by the formula. The step's plan isn't looked at: it decides who computes, and never what.
-    func attention(
-        _ queryKeyValue: ReferenceWorkspace.Activation, _ output: ReferenceWorkspace.Activation,
-        _ parameters: AttentionParameters, layer: Int, _ batch: BatchBuffers
-    ) {
+    func attention(_ kernel: AttentionKernel, _ batch: BatchBuffers) {
+        let parameters = kernel.parameters
+        let (queryKeyValue, output) = (activation(kernel.queryKeyValue), activation(kernel.output))
         var formula = AttentionFormula(parameters, sinks: parameters.sinks.flatMap { weights[$0.name]?.numbers })
         let extent = batch.queryQueryBiasExtent
         formula.queryQueryBias = (0..<extent).map { row in
@@ -17,7 +16,7 @@ extension ReferenceKernels {
             formula.prefixRanges = (0..<batch.capacity.prefixRanges).map {
                 batch.prefixRanges[sequence * batch.capacity.prefixRanges + $0]
             }
-            attend(formula, sequence: sequence, queryKeyValue, output, layer: layer, batch)
+            attend(formula, sequence: sequence, queryKeyValue, output, layer: kernel.cacheLayer, batch)
         }
     }
 

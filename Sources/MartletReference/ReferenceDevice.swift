@@ -27,12 +27,9 @@ public final class ReferenceDevice: ComputeDevice {
         _ = try ReferenceCache.byteCount(of: cache)
     }
 
-    public func pack(_ tensor: HostTensor) throws -> any DeviceWeight {
-        ReferenceWeight(rows: tensor.rows, columns: tensor.columns, numbers: tensor.dequantized())
-    }
-
-    public func upload(_ values: [Float]) throws -> any DeviceWeight {
-        ReferenceWeight(rows: 1, columns: values.count, numbers: values)
+    public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
+        ReferenceWeight(
+            count: tensor.count, rows: tensor.rows, columns: tensor.columns, numbers: tensor.dequantized())
     }
 
     public var defaultCacheFormat: CacheFormat { .float(.float32) }

@@ -11,169 +11,158 @@ struct ReferenceKernels {
 
     /// Whether the kernel's weights are there, in its shapes.
     func check(_ kernel: Kernel) throws(DeviceError) {
-        let needed: [Weight] =
-            switch kernel {
-            case .embed(let table, _): [table]
-            case .norm(_, let weight, _, _): [weight]
-            case .linear(let linear): linear.weights + linear.biases
-            case .attention(_, _, let parameters, _): parameters.sinks.map { [$0] } ?? []
-            case .rotaryAngles, .rotaryAndCacheWrite, .gatedActivation, .gatherRows, .sample: []
-            }
-        for weight in needed {
-            guard let found = weights[weight.name], found.rows == weight.rows, found.columns == weight.columns else {
+        let operands = kernel.operands
+        for weight in operands.matrices + operands.vectors {
+            guard let found = weights[weight.name], found.count * found.rows == weight.count * weight.rows,
+                found.columns == weight.columns
+            else {
                 throw DeviceError(
                     code: .unsupported,
-                    message: "there is no weight \(weight.name) of \(weight.rows) rows and \(weight.columns) columns")
+                    message: "there is no weight \(weight.name) of \(weight.count * weight.rows) rows and "
+                        + "\(weight.columns) columns")
             }
         }
     }
 
     func run(_ kernel: Kernel, _ batch: BatchBuffers) {
         switch kernel {
-        case .embed(let table, let output): embed(weight(table), workspace.activation(output), batch)
-        case .rotaryAngles(let frequencies, let output): rotaryAngles(frequencies, workspace.activation(output), batch)
-        case .norm(let input, let norm, let epsilon, let output):
-            for row in rows(of: input, batch) {
-                workspace.activation(output)[row] = Self.norm(
-                    workspace.activation(input)[row], weight(norm).numbers, epsilon: Double(epsilon))
+        case .embed(let kernel): embed(kernel, batch)
+        case .rotaryAngles(let frequencies, let magnitude, let output):
+            rotaryAngles(frequencies, magnitude, activation(output), batch)
+        case .norm(let kernel):
+            let (weight, bias) = (kernel.weight.map(numbers), kernel.bias.map(numbers))
+            forEachRow(of: kernel.input, kernel.output, accumulates: kernel.accumulates, batch) {
+                Self.norm($0, kernel.kind, weight, bias, epsilon: Double(kernel.epsilon))
             }
-        case .linear(let kernel): linear(kernel, batch)
-        case .rotaryAndCacheWrite(let queryKeyValue, let angles, let parameters, let layer):
-            rotaryAndCacheWrite(
-                workspace.activation(queryKeyValue), workspace.activation(angles), parameters, layer: layer, batch)
-        case .attention(let queryKeyValue, let output, let parameters, let layer):
-            attention(
-                workspace.activation(queryKeyValue), workspace.activation(output), parameters, layer: layer, batch)
-        case .gatedActivation(let input, let output, let activation):
-            for row in rows(of: input, batch) {
-                workspace.activation(output)[row] = Self.gate(workspace.activation(input)[row], activation)
+        case .linear(let kernel):
+            let biases = kernel.biases.flatMap(numbers)
+            forEachRow(of: kernel.input, kernel.output, accumulates: kernel.accumulates, batch) { input in
+                let products = kernel.weights.flatMap { Self.product(weight($0), input) }
+                return biases.isEmpty ? products : zip(products, biases).map { $0 + Double($1) }
+            }
+        case .prepareHeads(let kernel): prepareHeads(kernel, batch)
+        case .attention(let kernel): attention(kernel, batch)
+        case .activation(let input, let output, let activation):
+            forEachRow(of: input, output, batch) { $0.map { Self.activate($0, activation) } }
+        case .gatedActivation(let input, let output, let gate):
+            forEachRow(of: input, output, batch) { row in
+                zip(row.prefix(row.count / 2), row.suffix(row.count / 2)).map { Self.gate($0, up: $1, gate) }
+            }
+        case .route(let kernel):
+            forEachRow(of: kernel.input, kernel.output, batch) { route(kernel, $0) }
+        case .experts(let kernel): experts(kernel, batch)
+        case .add(let kernel): add(kernel, batch)
+        case .scale(let tensor, let factor, let softcap):
+            forEachRow(of: tensor, tensor, batch) { row in
+                row.map { number in
+                    let scaled = number * Double(factor)
+                    return softcap.map { Double($0) * tanh(scaled / Double($0)) } ?? scaled
+                }
             }
         case .gatherRows(let input, let output):
             for row in 0..<batch.logitRowCount {
-                workspace.activation(output)[row] = workspace.activation(input)[Int(batch.logitRows[row])]
+                activation(output)[row] = activation(input)[Int(batch.logitRows[row])]
             }
-        case .sample(let logits): sample(workspace.activation(logits), batch)
+        case .sample(let logits): sample(activation(logits), batch)
         }
     }
 
-    private func rows(of tensor: Tensor, _ batch: BatchBuffers) -> Range<Int> {
+    func activation(_ tensor: Tensor) -> ReferenceWorkspace.Activation { workspace.activation(tensor) }
+
+    func rows(of tensor: Tensor, _ batch: BatchBuffers) -> Range<Int> {
         0..<(tensor.rows == .tokens ? batch.tokenCount : batch.logitRowCount)
     }
 
-    private func weight(_ weight: Weight) -> ReferenceWeight {
-        guard let found = weights[weight.name] else { preconditionFailure("\(weight.name) was checked before") }
+    /// Checked when the program was compiled.
+    func weight(_ weight: Weight) -> ReferenceWeight {
+        guard let found = weights[weight.name] else { preconditionFailure("there is no weight \(weight.name)") }
         return found
+    }
+
+    func numbers(_ weight: Weight) -> [Float] { self.weight(weight).numbers }
+
+    /// Writes, or adds, what `body` makes of each row of a tensor.
+    private func forEachRow(
+        of input: Tensor, _ output: Tensor, accumulates: Bool = false, _ batch: BatchBuffers,
+        _ body: ([Double]) -> [Double]
+    ) {
+        let (source, target) = (activation(input), activation(output))
+        for row in rows(of: input, batch) {
+            let result = body(source[row])
+            target[row] = accumulates ? zip(result, target[row]).map { $0 + $1 } : result
+        }
     }
 
     // MARK: Rows
 
-    private func embed(_ table: ReferenceWeight, _ output: ReferenceWorkspace.Activation, _ batch: BatchBuffers) {
+    private func embed(_ kernel: EmbedKernel, _ batch: BatchBuffers) {
+        let (table, output) = (weight(kernel.table), activation(kernel.output))
         for row in 0..<batch.tokenCount {
-            let start = Int(batch.tokenIDs[row]) * table.columns
-            output[row] = table.numbers[start..<start + table.columns].map(Double.init)
+            let index = Int(kernel.index == .tokenID ? batch.tokenIDs[row] : batch.positions[row])
+            let numbers = table.row(index).map { Double($0) * Double(kernel.scale) }
+            output[row] = kernel.accumulates ? zip(numbers, output[row]).map { $0 + $1 } : numbers
         }
     }
 
     /// `[cos | sin]`
     private func rotaryAngles(
-        _ frequencies: [Double], _ output: ReferenceWorkspace.Activation, _ batch: BatchBuffers
+        _ frequencies: [Double], _ magnitude: Double, _ output: ReferenceWorkspace.Activation, _ batch: BatchBuffers
     ) {
         for row in 0..<batch.tokenCount {
             let angles = frequencies.map { Double(batch.positions[row]) * $0 }
-            output[row] = angles.map { cos($0) } + angles.map { sin($0) }
+            output[row] = (angles.map { cos($0) } + angles.map { sin($0) }).map { $0 * magnitude }
         }
     }
 
-    static func norm(_ input: [Double], _ weight: [Float], epsilon: Double) -> [Double] {
-        let meanSquare = input.reduce(0) { $0 + $1 * $1 } / Double(input.count)
+    static func norm(
+        _ input: [Double], _ kind: NormKind = .rootMeanSquare, _ weight: [Float]?, _ bias: [Float]? = nil,
+        epsilon: Double
+    ) -> [Double] {
+        let mean = kind == .layer ? input.reduce(0, +) / Double(input.count) : 0
+        let meanSquare = input.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(input.count)
         let factor = 1 / (meanSquare + epsilon).squareRoot()
-        return zip(input, weight).map { $0 * factor * Double($1) }
-    }
-
-    /// A row `[gate | up]`.
-    static func gate(_ input: [Double], _ activation: Activation) -> [Double] {
-        let half = input.count / 2
-        return (0..<half).map { column in
-            let gate = input[column]
-            return switch activation {
-            case .silu: gate / (1 + exp(-gate)) * input[half + column]
-            }
+        return input.indices.map { column in
+            (input[column] - mean) * factor * Double(weight?[column] ?? 1) + Double(bias?[column] ?? 0)
         }
     }
 
-    private func linear(_ kernel: LinearKernel, _ batch: BatchBuffers) {
-        let (input, output) = (workspace.activation(kernel.input), workspace.activation(kernel.output))
-        let biases = kernel.biases.flatMap { weight($0).numbers }
+    static func activate(_ x: Double, _ activation: Activation) -> Double {
+        switch activation {
+        case .silu: x / (1 + exp(-x))
+        case .gelu: x * 0.5 * (1 + erf(x / 2.0.squareRoot()))
+        case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+        case .reluSquared: max(x, 0) * max(x, 0)
+        }
+    }
+
+    static func gate(_ gate: Double, up: Double, _ kind: Gate) -> Double {
+        switch kind {
+        case .product(let activation): return activate(gate, activation) * up
+        case .clampedSwiGLU(let alpha, let limit):
+            let (g, u) = (min(gate, Double(limit)), max(-Double(limit), min(up, Double(limit))))
+            return (u + 1) * g / (1 + exp(-Double(alpha) * g))
+        }
+    }
+
+    private func add(_ kernel: AddKernel, _ batch: BatchBuffers) {
+        let (input, output) = (activation(kernel.input), activation(kernel.output))
         for row in rows(of: kernel.input, batch) {
-            var result = kernel.weights.flatMap { Self.product(weight($0), input[row]) }
-            for column in biases.indices { result[column] += Double(biases[column]) }
-            if kernel.accumulates { result = zip(result, output[row]).map { $0 + $1 } }
-            output[row] = result
+            let gate = kernel.gate.map { 1 / (1 + exp(-activation($0)[row][0])) } ?? 1
+            output[row] = zip(output[row], input[row]).map { $0 + $1 * Double(kernel.scale) * gate }
         }
     }
 
-    /// `input . weights^T`
-    static func product(_ weights: ReferenceWeight, _ input: [Double]) -> [Double] {
+    /// `input . weights^T`, of one matrix.
+    static func product(_ weights: ReferenceWeight, matrix: Int = 0, _ input: [Double]) -> [Double] {
         weights.numbers.withUnsafeBufferPointer { numbers in
             input.withUnsafeBufferPointer { input in
                 (0..<weights.rows).map { output in
-                    let start = output * weights.columns
+                    let start = (matrix * weights.rows + output) * weights.columns
                     var sum = 0.0
                     for column in 0..<weights.columns { sum += Double(numbers[start + column]) * input[column] }
                     return sum
                 }
             }
-        }
-    }
-
-    // MARK: Heads
-
-    /// Turns pairs of neighbours by a row's `[cos | sin]`, as many as those are; the rest stays.
-    static func rotate(_ head: ArraySlice<Double>, _ angles: [Double]) -> [Double] {
-        var result = Array(head)
-        let pairs = angles.count / 2
-        for pair in 0..<pairs {
-            let (a, b) = (result[2 * pair], result[2 * pair + 1])
-            result[2 * pair] = a * angles[pair] - b * angles[pairs + pair]
-            result[2 * pair + 1] = a * angles[pairs + pair] + b * angles[pair]
-        }
-        return result
-    }
-
-    private func rotaryAndCacheWrite(
-        _ queryKeyValue: ReferenceWorkspace.Activation, _ angles: ReferenceWorkspace.Activation,
-        _ parameters: AttentionParameters, layer: Int, _ batch: BatchBuffers
-    ) {
-        let (heads, size) = (parameters.heads, parameters.heads.headSize)
-        for row in 0..<batch.tokenCount {
-            var numbers = queryKeyValue[row]
-            for head in 0..<heads.queryHeads + heads.keyValueHeads {
-                numbers.replaceSubrange(
-                    head * size..<(head + 1) * size,
-                    with: Self.rotate(numbers[head * size..<(head + 1) * size], angles[row]))
-            }
-            queryKeyValue[row] = numbers
-            let slot = Int(batch.slotMapping[row])
-            guard slot >= 0 else { continue }
-            for head in 0..<heads.keyValueHeads {
-                func part(_ first: Int) -> [Float] {
-                    numbers[(first + head) * size..<(first + head + 1) * size].map { Float($0) }
-                }
-                cache.write(
-                    key: kept(part(heads.queryHeads), scale: parameters.keyScale, largest: Int16Head.largestOfKey),
-                    value: kept(
-                        part(heads.queryHeads + heads.keyValueHeads), scale: parameters.valueScale,
-                        largest: Int16Head.largestOfValue), layer: layer, slot: slot, head: head)
-            }
-        }
-    }
-
-    /// What the cache keeps of a head's numbers; of 8-bit formats the codes' own numbers, without their scale.
-    private func kept(_ numbers: [Float], scale: Float, largest: Float) -> [Float] {
-        switch cache.layout.format {
-        case .int16: Int16Head(rounding: numbers, largest: largest).numbers
-        case .float(let format) where format.isEightBit: numbers.map { format.round($0 / scale) }
-        case .float(let format): numbers.map { format.round($0) }
         }
     }
 }

@@ -5,15 +5,21 @@ import MartletCompute
 
 /// A matrix or vector as its numbers, row after row.
 final class ReferenceWeight: DeviceWeight {
+    /// Matrices, one after the other.
+    let count: Int
     let rows: Int
     let columns: Int
     let numbers: [Float]
 
-    init(rows: Int, columns: Int, numbers: [Float]) {
+    init(count: Int, rows: Int, columns: Int, numbers: [Float]) {
+        self.count = count
         self.rows = rows
         self.columns = columns
         self.numbers = numbers
     }
+
+    /// A row of all matrices'.
+    func row(_ index: Int) -> ArraySlice<Float> { numbers[index * columns..<(index + 1) * columns] }
 
     var byteCount: Int { numbers.count * 4 }
 }

@@ -187,12 +187,13 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
     // Gate and up in one go are the two layers, the activation and the rounding one after the other.
     MartletLinearInput joined = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, floats_of(kernels)};
     MartletLinearInput apart = {calloc(1, (size_t)(outputs + 34) * 24 * 16), outputs, floats_of(kernels)};
-    kernels->gatedLinear(&encoded, rows, &w.panels, &w.panels, 0, panels, &joined);
+    const MartletGate silu = {MartletFunctionSilu, 0, 0};
+    kernels->gatedLinear(&encoded, rows, &w.panels, &w.panels, &silu, 0, panels, &joined);
     float *both = malloc((size_t)outputs * 8), *activated = malloc((size_t)outputs * 4);
     for (int64_t r = 0; r < rows; r++) {
         memcpy(both, all + r * outputs, (size_t)outputs * 4);
         memcpy(both + outputs, all + r * outputs, (size_t)outputs * 4);
-        kernels->siluAndMultiply(both, activated, outputs);
+        kernels->gate(&silu, both, activated, outputs);
         kernels->encodeRows(activated, 0, r, 1, 0, outputs, &apart);
     }
     const size_t bytes = (size_t)(martlet_records(joined.format, joined.columns) * martlet_record_bytes(joined.format)) * ((rows + 7) / 8);
@@ -254,20 +255,69 @@ static void check_twelve_bit(const MartletKernelTable *kernels, int64_t outputs,
     free((void *)weight[0].base), free((void *)weight[1].base);
 }
 
+// Each function by its formula in f64.
+static double function_of(MartletFunction function, double x) {
+    switch (function) {
+    case MartletFunctionSilu: return x / (1 + exp(-x));
+    case MartletFunctionGelu: return x * 0.5 * erfc(-x / sqrt(2));
+    case MartletFunctionGeluTanh: return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+    case MartletFunctionReluSquared: return x > 0 ? x * x : 0;
+    case MartletFunctionClampedSwiGLU: return 0;
+    }
+    return 0;
+}
+
+static void check_functions(const MartletKernelTable *kernels, const float *x, int64_t count) {
+    float *y = malloc((size_t)count * 4);
+    for (int f = MartletFunctionSilu; f <= MartletFunctionClampedSwiGLU; f++) {
+        const MartletGate gate = {(MartletFunction)f, 1.702f, 2};
+        kernels->gate(&gate, x, y, count);
+        for (int64_t i = 0; i < count; i++) {
+            double expected = function_of(gate.function, x[i]) * x[count + i];
+            if (gate.function == MartletFunctionClampedSwiGLU) {
+                const double g = fmin(x[i], gate.limit), u = fmax(-(double)gate.limit, fmin(x[count + i], gate.limit));
+                expected = (u + 1) * g / (1 + exp(-(double)gate.alpha * g));
+            }
+            CHECK(fabs(y[i] - expected) <= 2e-6 * fmax(1, fabs(expected)), "gate %d: %g, not %g", f, y[i], expected);
+        }
+        if (gate.function == MartletFunctionClampedSwiGLU) continue;
+        kernels->activate(gate.function, x, y, count);
+        for (int64_t i = 0; i < count; i++) {
+            const double expected = function_of(gate.function, x[i]);
+            CHECK(fabs(y[i] - expected) <= 2e-6 * fmax(1, fabs(expected)), "function %d: %g, not %g", f, y[i], expected);
+        }
+    }
+    free(y);
+}
+
+// With and without each of what a norm may have, and in place.
+static void check_norms(const MartletKernelTable *kernels, const float *x, const float *w, int64_t count) {
+    float *y = malloc((size_t)count * 4);
+    for (int kind = 0; kind < 16; kind++) {
+        const bool centers = kind & 1, accumulates = kind & 2;
+        const MartletNorm norm = {kind & 4 ? w : NULL, kind & 8 ? x + count : NULL, 1e-5f, centers, accumulates};
+        double mean = 0, squares = 0;
+        for (int64_t i = 0; i < count && centers; i++) mean += x[i] / (double)count;
+        for (int64_t i = 0; i < count; i++) squares += (x[i] - mean) * (x[i] - mean);
+        memcpy(y, x, (size_t)count * 4);
+        kernels->norm(&norm, y, y, count);
+        for (int64_t i = 0; i < count; i++) {
+            double expected = (x[i] - mean) / sqrt(squares / (double)count + 1e-5) * (norm.weight ? w[i] : 1);
+            expected += (norm.bias ? x[count + i] : 0) + (accumulates ? x[i] : 0);
+            CHECK(fabs(y[i] - expected) <= 1e-5 * fmax(1, fabs(expected)), "norm %d: %g, not %g", kind, y[i], expected);
+        }
+    }
+    const float product = kernels->dot(x, w, count);
+    double sum = 0, bound = 0;
+    for (int64_t i = 0; i < count; i++) sum += (double)x[i] * w[i], bound += fabs((double)x[i] * w[i]);
+    CHECK(fabs(product - sum) <= 1e-6 * bound, "dot: %g, not %g", product, sum);
+    free(y);
+}
+
 static void check_rows(const MartletKernelTable *kernels, int64_t count) {
     float *x = values(2 * count, 4), *w = values(count, 2), *y = malloc((size_t)count * 4);
-    double squares = 0;
-    for (int64_t i = 0; i < count; i++) squares += (double)x[i] * x[i];
-    kernels->rootMeanSquareNorm(x, w, y, count, 1e-5f);
-    for (int64_t i = 0; i < count; i++) {
-        const double expected = x[i] / sqrt(squares / (double)count + 1e-5) * w[i];
-        CHECK(fabs(y[i] - expected) <= 2e-6 * fmax(1, fabs(expected)), "norm: %g, not %g", y[i], expected);
-    }
-    kernels->siluAndMultiply(x, y, count);
-    for (int64_t i = 0; i < count; i++) {
-        const double expected = x[i] / (1 + exp(-(double)x[i])) * x[count + i];
-        CHECK(fabs(y[i] - expected) <= 2e-6 * fmax(1, fabs(expected)), "silu: %g, not %g", y[i], expected);
-    }
+    check_norms(kernels, x, w, count);
+    check_functions(kernels, x, count);
     float maximum;
     const int64_t at = kernels->argumentOfMaximum(x, count, &maximum);
     double sum = 0;
@@ -285,6 +335,13 @@ static void check_rows(const MartletKernelTable *kernels, int64_t count) {
         const double c = angles[i], s = angles[pairs + i];
         CHECK(fabs(heads[2 * i] - (x[2 * i] * c - x[2 * i + 1] * s)) <= 1e-5, "rotation");
         CHECK(fabs(heads[2 * i + 1] - (x[2 * i] * s + x[2 * i + 1] * c)) <= 1e-5, "rotation");
+    }
+    memcpy(heads, x, (size_t)count * 4);
+    kernels->rotateHalves(heads, 1, count, angles, pairs);
+    for (int64_t i = 0; i < pairs; i++) {
+        const double c = angles[i], s = angles[pairs + i];
+        CHECK(fabs(heads[i] - (x[i] * c - x[i + pairs] * s)) <= 1e-5, "rotation of halves");
+        CHECK(fabs(heads[i + pairs] - (x[i] * s + x[i + pairs] * c)) <= 1e-5, "rotation of halves");
     }
     free(x), free(w), free(y), free(angles), free(heads);
 }

@@ -12,22 +12,22 @@ private struct Coverage {
     var writes: [Int]
     var problem: String?
 
-    init(_ batch: BatchBuffers, _ banding: RowBanding?) {
+    init(_ batch: BatchBuffers, _ affinity: (any RowAffinity)?) {
         segments = Array(repeating: [:], count: batch.tokenCount)
         writes = Array(repeating: 0, count: batch.tokenCount)
-        let plan = batch.plan
-        for (launch, count, banding) in [
-            (plan.prefills, plan.prefillCount, plan.decodeCount == 0 ? banding : nil),
+        let plan = batch.plans[0]
+        for (launch, count, affinity) in [
+            (plan.prefills, plan.prefillCount, plan.decodeCount == 0 ? affinity : nil),
             (plan.decodes, plan.decodeCount, nil),
         ] {
-            var previous = (thread: 0, work: Int.max)
+            var previous = (worker: 0, work: Int.max)
             for item in launch.prefix(count) {
-                let thread = banding?.thread(of: Int(item.firstRow), rows: batch.tokenCount) ?? 0
-                if thread < previous.thread { problem = "threads' items don't stand together" }
-                if thread == previous.thread, item.work > previous.work {
+                let worker = affinity?.worker(ofRow: Int(item.firstRow), rows: batch.tokenCount) ?? 0
+                if worker < previous.worker { problem = "workers' items don't stand together" }
+                if worker == previous.worker, item.work > previous.work {
                     problem = "a longer item after a shorter one"
                 }
-                previous = (thread, item.work)
+                previous = (worker, item.work)
                 add(item, batch)
             }
         }
@@ -92,10 +92,11 @@ private struct Coverage {
                         segmentLength: 64 << Int.random(in: 0...2, using: &random),
                         tokensPerTile: Int.random(in: 1...16, using: &random),
                         parallelism: Int.random(in: 1...4, using: &random)),
-                    heads: AttentionHeads(queryHeads: 2 * group, keyValueHeads: 2, headSize: 64),
-                    visibility: AttentionVisibility(
-                        isCausal: Int.random(in: 0..<8, using: &random) > 0,
-                        scope: Self.scopes.randomElement(using: &random) ?? .all),
+                    group: AttentionGroup(
+                        heads: AttentionHeads(queryHeads: 2 * group, keyValueHeads: 2, headSize: 64),
+                        visibility: AttentionVisibility(
+                            isCausal: Int.random(in: 0..<8, using: &random) > 0,
+                            scope: Self.scopes.randomElement(using: &random) ?? .all)),
                     splits: Bool.random(using: &random), decodeThreshold: Int.random(in: 1...5, using: &random))
                 planner.plan(batch)
                 check(planner, batch)
@@ -123,7 +124,7 @@ private struct Coverage {
     }
 
     private func check(_ planner: AttentionPlanner, _ batch: BatchBuffers) {
-        let coverage = Coverage(batch, planner.geometry.rowBanding)
+        let coverage = Coverage(batch, planner.geometry.affinity)
         if let problem = coverage.problem { Issue.record("\(problem): \(planner)") }
         let segmentLength = planner.geometry.segmentLength
         for sequence in 0..<batch.sequenceCount {
@@ -150,7 +151,7 @@ private struct Coverage {
     private func sees(
         _ query: Int, _ key: Int, _ sequence: Int, _ planner: AttentionPlanner, _ batch: BatchBuffers
     ) -> Bool {
-        if planner.visibility.sees(query: query, key: key) { return true }
+        if planner.group.visibility.sees(query: query, key: key) { return true }
         guard batch.capacity.prefixRanges > 0 else { return false }
         let range = Int(batch.prefixRanges[sequence].first)...Int(batch.prefixRanges[sequence].last)
         return range.contains(query) && range.contains(key)
@@ -169,11 +170,11 @@ private struct Coverage {
         batch.tokenCount = 96
         let planner = AttentionPlanner(
             geometry: AttentionGeometry(segmentLength: 512, tokensPerTile: 12, parallelism: 2),
-            heads: AttentionHeads(queryHeads: 4, keyValueHeads: 1, headSize: 64))
+            group: AttentionGroup(heads: AttentionHeads(queryHeads: 4, keyValueHeads: 1, headSize: 64)))
         planner.plan(batch)
         check(planner, batch)
-        #expect(batch.plan.decodeCount == 32)
-        #expect(batch.plan.prefills.prefix(batch.plan.prefillCount).reduce(0) { $0 + $1.rowCount } == 64)
+        #expect(batch.plans[0].decodeCount == 32)
+        #expect(batch.plans[0].prefills.prefix(batch.plans[0].prefillCount).reduce(0) { $0 + $1.rowCount } == 64)
     }
 
     /// A long context is dealt out: a decode's, and that of a few tokens that extend it.
@@ -187,17 +188,21 @@ private struct Coverage {
         for parallelism in [2, 16] {
             let planner = AttentionPlanner(
                 geometry: AttentionGeometry(segmentLength: 512, tokensPerTile: 16, parallelism: parallelism),
-                heads: AttentionHeads(queryHeads: 3, keyValueHeads: 1, headSize: 64))
+                group: AttentionGroup(heads: AttentionHeads(queryHeads: 3, keyValueHeads: 1, headSize: 64)))
             planner.plan(batch)
             check(planner, batch)
-            #expect(batch.plan.prefillCount + batch.plan.decodeCount >= 4 * parallelism)
+            #expect(batch.plans[0].prefillCount + batch.plans[0].decodeCount >= 4 * parallelism)
         }
     }
 
-    /// Where rows are divided among threads their prefills stand together, each thread's longest first, and come to as
+    /// Four bands of rows, which two workers have back and forth.
+    private struct FourBands: RowAffinity {
+        func worker(ofRow row: Int, rows: Int) -> Int { [0, 1, 1, 0][row * 4 / rows] }
+    }
+
+    /// Where rows are divided among workers their prefills stand together, each worker's longest first, and come to as
     /// much.
-    @Test func prefillsOfAThreadStandTogether() {
-        let banding = RowBanding(threadCount: 2, groupRows: 8, leastRowsAThread: 64, bandRows: 128, mostBandsAThread: 4)
+    @Test func prefillsOfAWorkerStandTogether() {
         let batch = BatchBuffers(
             capacity: BatchCapacity(tokens: 512, sequences: 1, blocksPerSequence: 1, logitRows: 1))
         batch.queryStartLocations[1] = 512
@@ -205,13 +210,13 @@ private struct Coverage {
         batch.sequenceCount = 1
         batch.tokenCount = 512
         let planner = AttentionPlanner(
-            geometry: AttentionGeometry(segmentLength: 512, tokensPerTile: 16, parallelism: 2, rowBanding: banding),
-            heads: AttentionHeads(queryHeads: 3, keyValueHeads: 1, headSize: 64))
+            geometry: AttentionGeometry(segmentLength: 512, tokensPerTile: 16, parallelism: 2, affinity: FourBands()),
+            group: AttentionGroup(heads: AttentionHeads(queryHeads: 3, keyValueHeads: 1, headSize: 64)))
         planner.plan(batch)
         check(planner, batch)
-        let items = batch.plan.prefills.prefix(batch.plan.prefillCount)
-        let threads = items.map { banding.thread(of: Int($0.firstRow), rows: 512) }
-        #expect(threads == Array(repeating: 0, count: 16) + Array(repeating: 1, count: 16))
+        let items = batch.plans[0].prefills.prefix(batch.plans[0].prefillCount)
+        let workers = items.map { FourBands().worker(ofRow: Int($0.firstRow), rows: 512) }
+        #expect(workers == Array(repeating: 0, count: 16) + Array(repeating: 1, count: 16))
         for part in [items.prefix(16), items.suffix(16)] {
             #expect(zip(part, part.dropFirst()).allSatisfy { $0.work >= $1.work })
             #expect(part.reduce(0) { $0 + Int($1.work) } == items.reduce(0) { $0 + Int($1.work) } / 2)

@@ -119,8 +119,10 @@ import Testing
                     workspace: try device.makeWorkspace(
                         BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1)))
                 let kernel = Kernel.attention(
-                    queryKeyValue: Tensor("q", rows: .tokens, columns: heads.queryKeyValueColumns),
-                    output: Tensor("o", rows: .tokens, columns: heads.outputColumns), parameters: parameters, layer: 0)
+                    AttentionKernel(
+                        queryKeyValue: Tensor("q", rows: .tokens, columns: heads.queryKeyValueColumns),
+                        output: Tensor("o", rows: .tokens, columns: heads.outputColumns), parameters: parameters,
+                        cacheLayer: 0))
                 _ = try device.compile(
                     Program(name: "attention", kernels: [kernel]), bindings: bindings, mode: .full,
                     extent: BatchDescriptor(tokens: 1, sequences: 1))

@@ -50,8 +50,8 @@ import Testing
         #expect(read.multiply == 0)
         work = ComputedWork()
         work.attendedPairs = 1000
-        let heads = model.configuration.heads
-        let operations = Double(1000 * 4 * heads.queryHeads * heads.headSize * model.configuration.layers)
+        let heads = model.shape.cacheHeads
+        let operations = Double(1000 * 4 * heads.queryHeads * heads.headSize * model.shape.layers.count)
         let multiply = LimitShare(work, of: model, seconds: 2, limits: limits)
         let limit = model.cacheFormat == .int16 ? 3e9 : 2e9
         #expect(abs(multiply.multiply - operations / limit / 2) < 1e-12 && multiply.read == 0)

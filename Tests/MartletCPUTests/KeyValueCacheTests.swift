@@ -41,7 +41,7 @@ import Testing
     }
 
     /// Bytes that the system has found memory for.
-    private func resident(_ memory: DeviceMemory) throws -> Int {
+    private func resident(_ memory: AlignedMemory) throws -> Int {
         let page = Int(getpagesize())
         var residency = [UInt8](repeating: 0, count: (memory.byteCount + page - 1) / page)
         try #require(mincore(memory.base, memory.byteCount, &residency) == 0)

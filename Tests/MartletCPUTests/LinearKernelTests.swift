@@ -59,14 +59,15 @@ private struct LinearRun {
             memory.row(index).update(from: row, count: inputs)
             outputs.row(index).update(repeating: initial, count: weight.outputs)
         }
-        let encoded = try workspace.linearInput(of: input, for: weight.format)
+        let encoded = try workspace.linearInput(of: input, in: weight.format.activations(precision))
         EncodeRows(kernels: kernels, input: memory, output: encoded).run(rows: rows.indices, batch: batch)
         let bias = try bias.map { try VectorWeight($0) }
-        let part = LinearPhase.Part(weight: weight, bias: bias, column: 0, firstPanel: 0, input: encoded)
+        let segment = LinearPhase.WeightSegment(
+            weight: weight, bias: bias.map { UnsafePointer($0.memory.pointer()) }, column: 0, firstPanel: 0,
+            input: encoded)
         let phase = LinearPhase(
-            outputName: "output", kernels: kernels, extent: .tokens, parts: [part], output: outputs,
-            accumulates: accumulates, heads: nil, loneRow: nil,
-            deal: Deal(threadCount: 1))
+            outputName: "output", kernels: kernels, extent: .tokens, segments: [segment], output: outputs,
+            accumulates: accumulates, items: LinearItems(panelCount: weight.panelCount))
         return withExtendedLifetime((workspace, weight, bias)) {
             phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
             return rows.indices.map { Array(UnsafeBufferPointer(start: outputs.row($0), count: weight.outputs)) }
@@ -253,24 +254,25 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     func tensor(_ name: String) -> Tensor { Tensor(name, rows: .tokens, columns: outputs) }
                     let input = Tensor("x", rows: .tokens, columns: 96)
                     try workspace.write(inputs.flatMap(\.self), to: input)
-                    let encoded = try workspace.linearInput(of: input, for: gate.format)
+                    let encoded = try workspace.linearInput(of: input, in: gate.format.activations(precision))
                     let encode = EncodeRows(kernels: kernels, input: try workspace.rows(of: input), output: encoded)
                     encode.run(rows: 0..<rows, batch: batch)
 
-                    let joined = try workspace.linearInput(of: tensor("joined"), for: format)
+                    let joined = try workspace.linearInput(of: tensor("joined"), in: format.activations(precision))
                     let phase = GatedLinearPhase(
                         outputName: "joined", kernels: kernels, extent: .tokens, gate: gate.panels, up: up.panels,
-                        panelCount: gate.panelCount, input: encoded, output: joined, loneRow: nil,
-                        deal: Deal(threadCount: 1))
+                        gating: MartletGate(.product(.silu)), input: encoded, output: joined,
+                        items: LinearItems(panelCount: gate.panelCount))
                     phase.run(0..<phase.itemCount(batch), worker: 0, batch: batch)
 
                     let parts = try [gate, up].map {
                         try LinearRun(kernels: kernels, precision: precision, weight: $0, rows: inputs).run()
                     }
-                    let apart = try workspace.linearInput(of: tensor("apart"), for: format)
+                    let apart = try workspace.linearInput(of: tensor("apart"), in: format.activations(precision))
                     for row in 0..<rows {
                         var activated = [Float](repeating: 0, count: outputs)
-                        kernels.siluAndMultiply(parts[0][row] + parts[1][row], &activated, Int64(outputs))
+                        var gating = MartletGate(.product(.silu))
+                        kernels.gate(&gating, parts[0][row] + parts[1][row], &activated, Int64(outputs))
                         withUnsafePointer(to: apart) {
                             kernels.encodeRows(activated, 0, Int64(row), 1, 0, Int64(outputs), $0)
                         }

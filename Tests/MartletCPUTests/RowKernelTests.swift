@@ -74,7 +74,7 @@ private struct EncodedRow {
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 3, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
             var output = try workspace.linearInput(
-                of: Tensor("x", rows: .tokens, columns: columns), for: .eightBit)
+                of: Tensor("x", rows: .tokens, columns: columns), in: precision == .int16 ? .int16 : .int8)
             kernels.encodeRows(row, 0, 1, 1, 0, Int64(columns), &output)
             let encoded = EncodedRow(output, row: 1, pairsSums: kernels.pairsSums)
             #expect(encoded.values == expected.values)
@@ -100,7 +100,7 @@ private struct EncodedRow {
             let expected = ReferenceKernels.quantize(row, .words)
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
-            var output = try workspace.linearInput(of: Tensor("x", rows: .tokens, columns: columns), for: .words)
+            var output = try workspace.linearInput(of: Tensor("x", rows: .tokens, columns: columns), in: .words)
             kernels.encodeRows(row, 0, 10, 1, 0, Int64(columns), &output)
             let encoded = EncodedRow(output, row: 10)
             let padding = [Int32](repeating: 0, count: (32 - columns % 32) % 32)
@@ -121,7 +121,7 @@ private struct EncodedRow {
                     BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1),
                     activations: format == .int16 ? .int16 : .int8)
                 var output = try workspace.linearInput(
-                    of: Tensor("x", rows: .tokens, columns: 32), for: format == .words ? .words : .eightBit)
+                    of: Tensor("x", rows: .tokens, columns: 32), in: format)
                 kernels.encodeRows(row, 0, 0, 1, 0, 32, &output)
                 #expect(!EncodedRow(output, row: 0).scales[0].isFinite)
             }
@@ -140,7 +140,7 @@ private struct EncodedRow {
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
             var output = try workspace.linearInput(
-                of: Tensor("x", rows: .tokens, columns: count), for: .bfloat16)
+                of: Tensor("x", rows: .tokens, columns: count), in: .bfloat16)
             kernels.encodeRows(row, 0, 10, 1, 0, Int64(count), &output)
             // An odd last one stands beside a zero.
             #expect(
@@ -155,7 +155,11 @@ private struct EncodedRow {
         for count in counts {
             let (row, weight) = (random.normals(count), random.normals(count))
             var output = [Float](repeating: 0, count: count)
-            kernels.rootMeanSquareNorm(row, weight, &output, Int64(count), 1e-5)
+            weight.withUnsafeBufferPointer {
+                var norm = MartletNorm(
+                    weight: $0.baseAddress, bias: nil, epsilon: 1e-5, centers: false, accumulates: false)
+                kernels.norm(&norm, row, &output, Int64(count))
+            }
             expectClose(output, ReferenceKernels.rootMeanSquareNorm(row, weight, epsilon: 1e-5), tolerance: 2e-6)
         }
     }
@@ -168,7 +172,8 @@ private struct EncodedRow {
             if count > 4 { gate.replaceSubrange(0..<4, with: [0, -200, 200, -88.5]) }
             let up = random.normals(count)
             var output = [Float](repeating: 0, count: count)
-            kernels.siluAndMultiply(gate + up, &output, Int64(count))
+            var gating = MartletGate(.product(.silu))
+            kernels.gate(&gating, gate + up, &output, Int64(count))
             expectClose(output, ReferenceKernels.siluAndMultiply(gate: gate, up: up), tolerance: 2e-6)
         }
         let ends: [(gate: Float, output: Float)] = [
@@ -176,7 +181,8 @@ private struct EncodedRow {
         ]
         for (gate, expected) in ends {
             var output: Float = 1
-            kernels.siluAndMultiply([gate, 1], &output, 1)
+            var gating = MartletGate(.product(.silu))
+            kernels.gate(&gating, [gate, 1], &output, 1)
             #expect(output == expected || output.isNaN && expected.isNaN, "of \(gate)")
         }
     }
@@ -191,7 +197,7 @@ private struct EncodedRow {
         let batch = BatchBuffers(capacity: workspace.capacity)
         let output = try workspace.rows(of: Tensor("angles", rows: .tokens, columns: 18))
         let operation = RotaryAngleRows(
-            inverseFrequencies: frequencies, near: workspace.nearAngles(frequencies), output: output)
+            inverseFrequencies: frequencies, magnitude: 1, near: workspace.nearAngles(frequencies), output: output)
         func angles(_ positions: [Int]) -> [[Float]] {
             for (row, position) in positions.enumerated() { batch.positions[row] = Int32(position) }
             operation.run(rows: 0..<positions.count, batch: batch)

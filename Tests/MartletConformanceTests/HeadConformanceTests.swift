@@ -14,7 +14,8 @@ import Testing
     /// Several steps through one cache: contexts first, then what is compared.
     private func attended(
         _ parameters: AttentionParameters, _ format: CacheFormat, frequencies: Int, splits: Bool,
-        on device: any ComputeDevice
+        vectors: [Weight] = [], on device: any ComputeDevice,
+        _ change: (inout HeadPreparation) -> Void = { _ in }
     ) throws -> [Float] {
         var random = SeededGenerator(6)
         let heads = parameters.heads
@@ -23,25 +24,33 @@ import Testing
             layers: 2, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize, blockSize: 16, blockCount: 20,
             format: format)
         let workspace = try device.makeWorkspace(capacity)
+        var weights: [String: any DeviceWeight] = [:]
+        for vector in vectors { weights[vector.name] = try device.pack(vector: random.normals(vector.columns)) }
         let bindings = ProgramBindings(
-            weights: [:], cache: try device.allocateCache(layout), workspace: workspace)
+            weights: weights, cache: try device.allocateCache(layout), workspace: workspace)
         let queryKeyValue = Tensor("qkv", rows: .tokens, columns: heads.queryKeyValueColumns)
         let (angles, output) = (
             Tensor("angles", rows: .tokens, columns: 2 * frequencies),
             Tensor("attended", rows: .tokens, columns: heads.outputColumns)
         )
+        var preparation = HeadPreparation(
+            queryKeyValue: queryKeyValue, heads: heads, rotation: HeadRotation(angles: angles, pairing: .adjacent),
+            cacheLayer: 1)
+        (preparation.keyScale, preparation.valueScale) = (parameters.keyScale, parameters.valueScale)
+        change(&preparation)
         let program = Program(
             name: "heads",
             kernels: [
                 .rotaryAngles(inverseFrequencies: (0..<frequencies).map { 1 / Double($0 + 1) }, output: angles),
-                .rotaryAndCacheWrite(queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: 1),
-                .attention(queryKeyValue: queryKeyValue, output: output, parameters: parameters, layer: 1),
+                .prepareHeads(preparation),
+                .attention(
+                    AttentionKernel(
+                        queryKeyValue: queryKeyValue, output: output, parameters: parameters, cacheLayer: 1)),
             ])
         let graph = try device.compile(
             program, bindings: bindings, mode: .full, extent: BatchDescriptor(tokens: 128, sequences: 3))
         let planner = AttentionPlanner(
-            geometry: device.attentionGeometry(for: heads), heads: heads, visibility: parameters.visibility,
-            splits: splits)
+            geometry: device.attentionGeometry(for: heads), group: parameters.group, splits: splits)
         let batch = BatchBuffers(capacity: capacity)
         func step(_ shares: [(first: Int, count: Int)]) throws {
             var row = 0
@@ -94,6 +103,59 @@ import Testing
                     parameters, format, frequencies: frequencies, splits: splits, on: device.make())
                 let worst = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
                 Conformance.expect(found.count == 26 * heads.outputColumns && worst < tolerance, "\(format): \(worst)")
+            }
+        }
+    }
+
+    /// What is done with heads before attention: norms of each kind and extent, both pairings, temperature, no rotation.
+    @Test(arguments: DeviceUnderTest.all, HeadRotation.Pairing.allCases)
+    func preparation(_ device: DeviceUnderTest, _ pairing: HeadRotation.Pairing) throws {
+        let heads = AttentionHeads(queryHeads: 6, keyValueHeads: 2, headSize: 24)
+        let parameters = AttentionParameters(heads: heads, scale: 0.2)
+        func norm(_ name: String, _ columns: Int, _ kind: NormKind, _ extent: HeadNorm.Extent) -> HeadNorm {
+            var norm = HeadNorm(weight: Weight(name, columns: columns), epsilon: 1e-5)
+            (norm.kind, norm.extent) = (kind, extent)
+            return norm
+        }
+        let changes: [(vectors: [Weight], change: (inout HeadPreparation) -> Void)] = [
+            ([], { $0.rotation?.pairing = pairing }),
+            (
+                [Weight("q", columns: 24), Weight("k", columns: 24)],
+                {
+                    $0.rotation?.pairing = pairing
+                    $0.queryNorm = norm("q", 24, .rootMeanSquare, .head)
+                    $0.keyNorm = norm("k", 24, .rootMeanSquare, .head)
+                    $0.valueNorm = HeadNorm(weight: nil, epsilon: 1e-5)
+                }
+            ),
+            (
+                [Weight("q", columns: 144), Weight("k", columns: 48)],
+                {
+                    $0.rotation?.pairing = pairing
+                    $0.queryNorm = norm("q", 144, .rootMeanSquare, .allHeads)
+                    $0.keyNorm = norm("k", 48, .rootMeanSquare, .allHeads)
+                }
+            ),
+            (
+                [Weight("q", columns: 144), Weight("k", columns: 48)],
+                {
+                    $0.rotation = nil
+                    $0.queryNorm = norm("q", 144, .layer, .head)
+                    $0.keyNorm = norm("k", 48, .layer, .head)
+                    $0.queryTemperature = QueryTemperature(beta: 0.5, length: 10)
+                }
+            ),
+        ]
+        for (vectors, change) in changes {
+            for frequencies in [5, 12] {
+                let expected = try attended(
+                    parameters, .float(.float32), frequencies: frequencies, splits: true, vectors: vectors,
+                    on: ReferenceDevice(), change)
+                let found = try attended(
+                    parameters, .float(.float32), frequencies: frequencies, splits: true, vectors: vectors,
+                    on: device.make(), change)
+                let worst = zip(found, expected).map { abs($0 - $1) }.max() ?? .infinity
+                Conformance.expect(found.count == 26 * heads.outputColumns && worst < 2e-4, "\(worst)")
             }
         }
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletCompute
+import MartletReference
 import MartletTestSupport
+import Testing
 
 /// One kernel or a few over random inputs, on any device.
 struct KernelRun {
@@ -9,6 +11,8 @@ struct KernelRun {
         let weight: Weight
         let type: ElementType
         let bytes: [UInt8]
+
+        var use: WeightUse { WeightUse(weight.count > 1 ? [.experts] : [.linear, .embedding]) }
     }
 
     var tokens = 5
@@ -45,11 +49,18 @@ struct KernelRun {
             weights[matrix.weight.name] = try matrix.bytes.withUnsafeBytes { bytes in
                 try device.pack(
                     HostTensor(
-                        elementType: matrix.type, rows: matrix.weight.rows, columns: matrix.weight.columns,
-                        bytes: bytes))
+                        elementType: matrix.type, count: matrix.weight.count, rows: matrix.weight.rows,
+                        columns: matrix.weight.columns, bytes: bytes), for: matrix.use)
             }
         }
-        for vector in vectors { weights[vector.weight.name] = try device.upload(vector.values) }
+        for (weight, values) in vectors {
+            weights[weight.name] = try values.withUnsafeBytes {
+                try device.pack(
+                    HostTensor(
+                        elementType: .float32, count: weight.count, rows: weight.rows, columns: weight.columns,
+                        bytes: $0), for: WeightUse([.vector]))
+            }
+        }
         let workspace = try device.makeWorkspace(capacity)
         let bindings = ProgramBindings(
             weights: weights, cache: try device.allocateCache(cache), workspace: workspace)
@@ -63,12 +74,37 @@ struct KernelRun {
     }
 }
 
+extension KernelRun {
+    /// Expects what the reference device leaves of a tensor, in every graph mode.
+    ///
+    /// - Parameter tolerance: of each number, relative to the largest of the row.
+    func expectAgreement(
+        of tensor: Tensor, on device: DeviceUnderTest, tolerance: Float,
+        _ location: SourceLocation = #_sourceLocation
+    ) throws {
+        let expected = try output(tensor, on: ReferenceDevice()).numbers
+        for mode in GraphRuntimeMode.allCases {
+            let found = try output(tensor, on: device.make(), mode: mode).numbers
+            Conformance.expect(found.count == expected.count && !found.isEmpty, sourceLocation: location)
+            for start in stride(from: 0, to: expected.count, by: tensor.columns) {
+                let row = start..<start + tensor.columns
+                let scale = expected[row].map(\.magnitude).max() ?? 0
+                let worst = zip(found[row], expected[row]).map { abs($0 - $1) }.max() ?? 0
+                Conformance.expect(
+                    worst <= tolerance * scale, "\(mode), row \(start / tensor.columns): \(worst) of \(scale)",
+                    sourceLocation: location)
+            }
+        }
+    }
+}
+
 extension KernelRun.Matrix {
     static func random(
-        _ name: String, rows: Int, columns: Int, _ type: ElementType, _ random: inout SeededGenerator
+        _ name: String, count: Int = 1, rows: Int, columns: Int, _ type: ElementType,
+        _ random: inout SeededGenerator
     ) -> KernelRun.Matrix {
         KernelRun.Matrix(
-            weight: Weight(name, rows: rows, columns: columns), type: type,
-            bytes: random.weights(type, rows: rows, columns: columns, scale: 0.3))
+            weight: Weight(name, count: count, rows: rows, columns: columns), type: type,
+            bytes: random.weights(type, rows: count * rows, columns: columns, scale: 0.3))
     }
 }

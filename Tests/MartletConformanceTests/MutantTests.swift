@@ -32,10 +32,9 @@ final class MutantDevice: ForwardingDevice {
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
     ) throws -> any ExecutionGraph {
         let kernels = program.kernels.map { kernel in
-            guard isWrong(kernel), case .rotaryAndCacheWrite(let queryKeyValue, let angles, let parameters, _) = kernel
-            else { return kernel }
-            return .rotaryAndCacheWrite(
-                queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: 0)
+            guard isWrong(kernel), case .prepareHeads(var preparation) = kernel else { return kernel }
+            preparation.cacheLayer = 0
+            return .prepareHeads(preparation)
         }
         let graph = try device.compile(
             Program(name: program.name, kernels: kernels), bindings: bindings, mode: mode, extent: extent)
@@ -49,7 +48,7 @@ final class MutantDevice: ForwardingDevice {
             }
             try device.submit([graph.graph], batch: batch).wait()
             for kernel in graph.wrong {
-                if case .rotaryAndCacheWrite = kernel { continue }
+                if case .prepareHeads = kernel { continue }
                 guard let output = kernel.output else { continue }
                 let rows = output.rows == .tokens ? batch.tokenCount : batch.logitRowCount
                 var numbers = try graph.workspace.read(output, rows: rows)
@@ -68,21 +67,28 @@ final class MutantDevice: ForwardingDevice {
     }
 
     @Test func everyCaseIsCaught() throws {
-        let (kernels, heads, sampling) = (
-            try KernelConformanceTests(), HeadConformanceTests(), SamplingConformanceTests()
-        )
+        let (kernels, heads) = (KernelConformanceTests(), HeadConformanceTests())
+        let (experts, sampling) = (ExpertConformanceTests(), SamplingConformanceTests())
         let tests: [(name: String, run: (DeviceUnderTest) throws -> Void, isWrong: @Sendable (Kernel) -> Bool)] = [
             ("embed", { try kernels.embed($0, .float32) }, { if case .embed = $0 { true } else { false } }),
-            ("rotaryAngles", { try kernels.rotaryAngles($0) }, { if case .rotaryAngles = $0 { true } else { false } }),
+            (
+                "rotaryAngles", { try kernels.rotaryAngles($0, 1) },
+                { if case .rotaryAngles = $0 { true } else { false } }
+            ),
             ("norm", { try kernels.norm($0, 3) }, { if case .norm = $0 { true } else { false } }),
             ("linear", { try kernels.linear($0, .q4_1) }, { if case .linear = $0 { true } else { false } }),
+            ("activation", { try kernels.activation($0, .gelu) }, { if case .activation = $0 { true } else { false } }),
             (
-                "gatedActivation", { try kernels.gatedActivation($0, 5) },
+                "gatedActivation", { try kernels.gatedActivation($0, .product(.silu)) },
                 { if case .gatedActivation = $0 { true } else { false } }
-            ), ("gatherRows", { try kernels.gatherRows($0) }, { if case .gatherRows = $0 { true } else { false } }),
+            ), ("add", { try kernels.add($0, true) }, { if case .add = $0 { true } else { false } }),
+            ("scale", { try kernels.scale($0, 30) }, { if case .scale = $0 { true } else { false } }),
+            ("gatherRows", { try kernels.gatherRows($0) }, { if case .gatherRows = $0 { true } else { false } }),
+            ("route", { try experts.route($0, .softmax) }, { if case .route = $0 { true } else { false } }),
+            ("experts", { try experts.experts($0, .q8_0) }, { if case .experts = $0 { true } else { false } }),
             (
-                "rotaryAndCacheWrite", { try heads.attention($0, .float(.float32)) },
-                { if case .rotaryAndCacheWrite = $0 { true } else { false } }
+                "prepareHeads", { try heads.attention($0, .float(.float32)) },
+                { if case .prepareHeads = $0 { true } else { false } }
             ),
             (
                 "attention", { try heads.attention($0, .float(.float32)) },

@@ -118,6 +118,10 @@ extension GGUFWriter {
     }
 }
 
+extension ModelBlueprint {
+    fileprivate var scaling: RotaryEmbedding.Scaling? { shape.layers[0].attention.rotary?.scaling }
+}
+
 @Suite struct ModelBlueprintTests {
     @Test func readsATinyModel() throws {
         var model = TinyModel()
@@ -125,11 +129,12 @@ extension GGUFWriter {
         model.hasBias = true
         let file = try model.write()
         let blueprint = try ModelBlueprint(of: GGUFFile(path: file.path))
-        #expect(blueprint.configuration.layers == 2)
-        #expect(blueprint.configuration.heads == AttentionHeads(queryHeads: 6, keyValueHeads: 2, headSize: 16))
-        #expect(!blueprint.configuration.tiesOutput && blueprint.configuration.hasQueryKeyValueBias)
+        #expect(blueprint.shape.layers.count == 2)
+        #expect(blueprint.shape.cacheHeads == AttentionHeads(queryHeads: 6, keyValueHeads: 2, headSize: 16))
+        #expect(!blueprint.shape.tiesOutput && blueprint.shape.layers.allSatisfy { $0.biases == .queryKeyValue })
         #expect(blueprint.matrixType == .q4_1)
-        #expect(blueprint.matrices.count == 2 + 2 * 7 && blueprint.vectors.count == 1 + 2 * 5)
+        let vectors = blueprint.entries.filter { $0.use.roles.contains(.vector) }
+        #expect(blueprint.entries.count - vectors.count == 2 + 2 * 7 && vectors.count == 1 + 2 * 5)
     }
 
     @Test func scalingIsRead() throws {
@@ -137,7 +142,7 @@ extension GGUFWriter {
         writer.add("llama.rope.scaling.type", "linear")
         writer.add("llama.rope.scaling.factor", Float(2))
         let file = try TemporaryFile(writer.file)
-        #expect(try ModelBlueprint(of: GGUFFile(path: file.path)).configuration.rotary.scaling == .linear(factor: 2))
+        #expect(try ModelBlueprint(of: GGUFFile(path: file.path)).scaling == .linear(factor: 2))
 
         writer = TinyModel().writer
         let factors: [Float] = [1, 1, 1, 2, 4, 8, 8, 8]
@@ -146,7 +151,7 @@ extension GGUFWriter {
             data: factors.flatMap { GGUFWriter.bytes($0.bitPattern) })
         let other = try TemporaryFile(writer.file)
         #expect(
-            try ModelBlueprint(of: GGUFFile(path: other.path)).configuration.rotary.scaling
+            try ModelBlueprint(of: GGUFFile(path: other.path)).scaling
                 == .factors(factors.map(Double.init)))
     }
 

@@ -14,8 +14,9 @@ extension ForwardingDevice {
     public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
         try device.check(programs, cache: cache)
     }
-    public func pack(_ tensor: HostTensor) throws -> any DeviceWeight { try device.pack(tensor) }
-    public func upload(_ values: [Float]) throws -> any DeviceWeight { try device.upload(values) }
+    public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
+        try device.pack(tensor, for: use)
+    }
     public var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
     public func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
     public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }

@@ -2,8 +2,9 @@
 
 public import MartletCompute
 
-/// A small Llama with random weights, as a GGUF file: odd sizes on purpose.
+/// A small model with random weights, as a GGUF file: odd sizes on purpose.
 public struct TinyModel: Sendable {
+    public var architecture = "llama"
     public var layers = 2
     public var hiddenSize = 96
     public var feedForwardSize = 160
@@ -53,17 +54,17 @@ public struct TinyModel: Sendable {
 
     public var writer: GGUFWriter {
         var writer = GGUFWriter()
-        writer.add("general.architecture", "llama")
+        writer.add("general.architecture", architecture)
         writer.add("general.name", "tiny")
-        writer.add("llama.block_count", UInt32(layers))
-        writer.add("llama.context_length", UInt32(contextLength))
-        writer.add("llama.embedding_length", UInt32(hiddenSize))
-        writer.add("llama.feed_forward_length", UInt32(feedForwardSize))
-        writer.add("llama.attention.head_count", UInt32(queryHeads))
-        writer.add("llama.attention.head_count_kv", UInt32(keyValueHeads))
-        writer.add("llama.attention.key_length", UInt32(headSize))
-        writer.add("llama.attention.layer_norm_rms_epsilon", Float(1e-5))
-        writer.add("llama.rope.freq_base", Float(10_000))
+        writer.add("\(architecture).block_count", UInt32(layers))
+        writer.add("\(architecture).context_length", UInt32(contextLength))
+        writer.add("\(architecture).embedding_length", UInt32(hiddenSize))
+        writer.add("\(architecture).feed_forward_length", UInt32(feedForwardSize))
+        writer.add("\(architecture).attention.head_count", UInt32(queryHeads))
+        writer.add("\(architecture).attention.head_count_kv", UInt32(keyValueHeads))
+        writer.add("\(architecture).attention.key_length", UInt32(headSize))
+        writer.add("\(architecture).attention.layer_norm_rms_epsilon", Float(1e-5))
+        writer.add("\(architecture).rope.freq_base", Float(10_000))
         writer.add("tokenizer.ggml.model", "gpt2")
         writer.add("tokenizer.ggml.pre", "gpt-2")
         writer.add("tokenizer.ggml.tokens", Self.vocabulary.tokens)

@@ -38,7 +38,7 @@ import Testing
         #expect(try tokens(file.path) { $0.graphMode = .none } == first)
         let engine = try ManualEngine(file.path) { $0.loadFormat = .dummy }
         let tokenizer = engine.model.tokenizer
-        #expect(engine.model.matrixType == .bfloat16 && engine.model.configuration.vocabularySize == 300)
+        #expect(engine.model.matrixType == .bfloat16 && engine.model.shape.vocabularySize == 300)
         #expect(
             tokenizer.vocabulary.count == 300 && tokenizer.decode(tokenizer.encode("Grüße, world!")) == "Grüße, world!")
         #expect(engine.model.chatTemplate == nil)
@@ -94,14 +94,14 @@ import Testing
         ("head_dim\": 16", "head_dim\": 100000", "head size is 100000"),
         ("vocab_size\": 300", "vocab_size\": 99999999999", "vocabulary size is"),
         ("hidden_layers\": 2", "hidden_layers\": 100000000", "number of layers is"),
-        ("\"llama\"", "\"qwen2\"", "qwen2"),
+        ("\"llama\"", "\"gpt2\"", "gpt2"),
         ("\"tie", "\"attention_bias\": true, \"tie", "biases"), ("\"tie", "\"mlp_bias\": true, \"tie", "biases"),
         ("\"tie", "\"sliding_window\": 64, \"tie", "sliding-window"),
         ("\"tie", "\"hidden_act\": \"gelu\", \"tie", "gelu"),
         ("\"tie", "\"rope_scaling\": {\"rope_type\": \"yarn\"}, \"tie", "yarn"),
-        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"linear\"}, \"tie", "positive factor"),
-        ("\"tie", llama3(factor: "0", original: "64"), "positive factor"),
-        ("\"tie", llama3(factor: "8", original: "0"), "positive original_max_position_embeddings"),
+        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"linear\"}, \"tie", "lacks rope_scaling.factor"),
+        ("\"tie", llama3(factor: "0", original: "64"), "rope_scaling.factor is 0"),
+        ("\"tie", llama3(factor: "8", original: "0"), "original_max_position_embeddings is 0"),
         ("\"tie", "\"rope_theta\": -1, \"tie", "rope base is -1"),
         ("\"tie", "\"num_local_experts\": 8, \"tie", "num_local_experts"),
         ("\"tie", "\"partial_rotary_factor\": 0.5, \"tie", "partial_rotary_factor"),
@@ -200,7 +200,7 @@ import Testing
         #expect(body.listing.phases[0].kernels == 0...3)
         #expect(body.listing.phases.map(\.name).contains("linear + gated activation + quantize activated"))
         // Heads of 16 are no whole panels.
-        #expect(body.listing.phases.map(\.name).contains("rotate and write cache"))
+        #expect(body.listing.phases.map(\.name).contains("prepare heads and write cache"))
         // Each kernel is in some phase, in order.
         let covered = Set(body.listing.phases.flatMap(\.kernels))
         #expect(covered == Set(body.kernels.indices))
@@ -221,7 +221,7 @@ import Testing
         let names = try ProgramReport(path: file.path).entries[0].listing.phases.map(\.name)
         #expect(
             names.prefix(5) == [
-                "embed + rotary angles + norm + quantize", "linear queryKeyValue + rotate and write cache",
+                "embed + rotary angles + norm + quantize", "linear queryKeyValue + prepare heads and write cache",
                 "attention + quantize", "merge attention + quantize", "linear hidden",
             ])
     }

@@ -141,8 +141,10 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
     }
 
     /// The reference device against the same formulas: nothing is rounded to less than f32 there.
-    @Test(arguments: ElementType.allCases) func referenceDeviceIsTheObviousDecoder(_ type: ElementType) async throws {
+    @Test(arguments: ElementType.allCases, ["llama", "qwen2"])
+    func referenceDeviceIsTheObviousDecoder(_ type: ElementType, _ architecture: String) async throws {
         var model = TinyModel()
+        model.architecture = architecture
         model.type = type
         model.hasBias = true
         model.hasOutput = true
@@ -255,7 +257,7 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         }
         refused("prompt", prompt: [])
         refused("prompt", prompt: [-1])
-        refused("prompt", prompt: [Int32(engine.model.configuration.vocabularySize)])
+        refused("prompt", prompt: [Int32(engine.model.shape.vocabularySize)])
         refused("prompt", prompt: tokens(256))
         for value in [-1, .nan, .infinity, 101] as [Float] { refused("temperature") { $0.temperature = value } }
         for value in [0, -0.1, 1.1, .nan] as [Float] { refused("top_p") { $0.topP = value } }

@@ -137,10 +137,9 @@ import Testing
         let plan = CapturePlan(
             mode: mode, sizes: sizes, capacity: Self.capacity, capturesBySize: device.capturesBySize,
             decodeLength: decodeLength)
-        let programs = DecoderPrograms(
-            body: Program(name: "body", kernels: []), head: Program(name: "head", kernels: []))
         return (
-            try GraphDispatcher(plan, programs: programs, bindings: bindings, on: device, logger: log.logger), device
+            try GraphDispatcher(
+                plan, programs: DecoderPrograms([]), bindings: bindings, on: device, logger: log.logger), device
         )
     }
 

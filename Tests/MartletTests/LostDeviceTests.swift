@@ -19,9 +19,9 @@ private final class PickyDevice: ForwardingDevice {
         throw DeviceError(code: .unsupported, message: "head size \(cache.headSize) is not supported")
     }
 
-    func pack(_ tensor: HostTensor) throws -> any DeviceWeight {
+    func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
         packed.wrappingAdd(1, ordering: .relaxed)
-        return try device.pack(tensor)
+        return try device.pack(tensor, for: use)
     }
 }
 

@@ -79,7 +79,7 @@ final class RecordingDevice: ForwardingDevice {
     func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
         let graphs = graphs.compactMap { $0 as? Graph }
         recorded.withLock { $0.runs.append(graphs.map { run(of: $0, batch) }) }
-        let (tokens, logitRows, plan) = (batch.tokenCount, batch.logitRowCount, batch.plan)
+        let (tokens, logitRows, plan) = (batch.tokenCount, batch.logitRowCount, batch.plans[0])
         for graph in graphs {
             if traits.capturesBySize, graph.key.mode != .none {
                 if graph.program == "head" {
@@ -91,12 +91,12 @@ final class RecordingDevice: ForwardingDevice {
             if traits.freezesLaunches, graph.program == "body", graph.key.mode == .full {
                 let frozen = graph.frozen ?? (plan.prefillCount, plan.decodeCount, plan.mergeCount)
                 graph.frozen = frozen
-                batch.plan.prefillCount = min(plan.prefillCount, frozen.prefills)
-                batch.plan.decodeCount = min(plan.decodeCount, frozen.decodes)
-                batch.plan.mergeCount = min(plan.mergeCount, frozen.merges)
+                batch.plans[0].prefillCount = min(plan.prefillCount, frozen.prefills)
+                batch.plans[0].decodeCount = min(plan.decodeCount, frozen.decodes)
+                batch.plans[0].mergeCount = min(plan.mergeCount, frozen.merges)
             }
             try device.submit([graph.graph], batch: batch).wait()
-            (batch.tokenCount, batch.logitRowCount, batch.plan) = (tokens, logitRows, plan)
+            (batch.tokenCount, batch.logitRowCount, batch.plans[0]) = (tokens, logitRows, plan)
         }
         return .finished
     }
@@ -118,7 +118,8 @@ final class RecordingDevice: ForwardingDevice {
                     }
         }
         return Run(
-            program: graph.program, key: graph.key, rows: rows, isPadded: isPadded, prefills: batch.plan.prefillCount,
-            decodes: batch.plan.decodeCount)
+            program: graph.program, key: graph.key, rows: rows, isPadded: isPadded,
+            prefills: batch.plans[0].prefillCount,
+            decodes: batch.plans[0].decodeCount)
     }
 }

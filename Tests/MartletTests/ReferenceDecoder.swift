@@ -9,20 +9,23 @@ import MartletReference
 
 /// A Llama written as its formulas: whole sequence at once, f64, no cache, no quantisation but the weights' own.
 struct ReferenceDecoder {
-    private let configuration: DecoderConfiguration
+    private let shape: ModelShape
     private let weights: [String: [[Double]]]
 
     init(path: String) throws {
         let file = try GGUFFile(path: path)
         let blueprint = try ModelBlueprint(of: file)
-        configuration = blueprint.configuration
+        shape = blueprint.shape
         var weights: [String: [[Double]]] = [:]
-        for (weight, tensor) in blueprint.matrices + blueprint.vectors {
-            let host = file.hostTensor(tensor)
-            weights[weight.name] = (0..<host.rows).map { host.dequantizedRow($0).map(Double.init) }
+        for entry in blueprint.entries {
+            let host = file.hostTensor(entry.tensor)
+            weights[entry.weight.name] = (0..<host.rows).map { host.dequantizedRow($0).map(Double.init) }
         }
         self.weights = weights
     }
+
+    private var attention: AttentionShape { shape.layers[0].attention }
+    private var heads: AttentionHeads { shape.cacheHeads }
 
     private func matrix(_ name: String) -> [[Double]] { weights[name] ?? [] }
 
@@ -32,7 +35,7 @@ struct ReferenceDecoder {
 
     private func norm(_ name: String, _ input: [Double]) -> [Double] {
         let mean = input.reduce(0) { $0 + $1 * $1 } / Double(input.count)
-        let factor = 1 / (mean + Double(configuration.normEpsilon)).squareRoot()
+        let factor = 1 / (mean + Double(shape.outputNorm.epsilon)).squareRoot()
         return zip(input, matrix(name)[0]).map { $0 * factor * $1 }
     }
 
@@ -41,18 +44,22 @@ struct ReferenceDecoder {
     /// A projection, its bias if it has one, cut into heads.
     private func heads(_ layer: Int, _ part: String, _ input: [Double]) -> [[Double]] {
         var result = apply("blk.\(layer).attn_\(part).weight", input)
-        if configuration.hasQueryKeyValueBias { result = add(result, matrix("blk.\(layer).attn_\(part).bias")[0]) }
-        let size = configuration.heads.headSize
+        if shape.layers[layer].biases == .queryKeyValue {
+            result = add(result, matrix("blk.\(layer).attn_\(part).bias")[0])
+        }
+        let size = heads.headSize
         return stride(from: 0, to: result.count, by: size).map { Array(result[$0..<$0 + size]) }
     }
 
     private func rotate(_ head: [Double], position: Int) -> [Double] {
         var result = head
-        for (pair, frequency) in configuration.rotary.inverseFrequencies.enumerated() {
+        for (pair, frequency) in (attention.rotary?.inverseFrequencies ?? []).enumerated() {
             let angle = Double(position) * frequency
-            let (a, b) = (head[2 * pair], head[2 * pair + 1])
-            result[2 * pair] = a * cos(angle) - b * sin(angle)
-            result[2 * pair + 1] = a * sin(angle) + b * cos(angle)
+            let first = attention.pairing == .adjacent ? 2 * pair : pair
+            let second = attention.pairing == .adjacent ? first + 1 : pair + (attention.rotary?.dimensions ?? 0) / 2
+            let (a, b) = (head[first], head[second])
+            result[first] = a * cos(angle) - b * sin(angle)
+            result[second] = a * sin(angle) + b * cos(angle)
         }
         return result
     }
@@ -60,9 +67,9 @@ struct ReferenceDecoder {
     /// Log-probability of each token after the first.
     func logprobs(of tokens: [Int32]) -> [Double] {
         var hidden = tokens.map { matrix("token_embd.weight")[Int($0)] }
-        for layer in 0..<configuration.layers { hidden = run(layer, hidden) }
+        for layer in shape.layers.indices { hidden = run(layer, hidden) }
         return (0..<tokens.count - 1).map { position in
-            let output = configuration.tiesOutput ? "token_embd.weight" : "output.weight"
+            let output = shape.tiesOutput ? "token_embd.weight" : "output.weight"
             let logits = apply(output, norm("output_norm.weight", hidden[position]))
             let maximum = logits.max() ?? 0
             let total = logits.reduce(0) { $0 + exp($1 - maximum) }
@@ -80,11 +87,11 @@ struct ReferenceDecoder {
         }
         let values = normed.map { heads(layer, "v", $0) }
         return hidden.indices.map { position in
-            let attended = (0..<configuration.heads.queryHeads).flatMap { head in
-                let shared = head / configuration.heads.groupSize
+            let attended = (0..<heads.queryHeads).flatMap { head in
+                let shared = head / heads.groupSize
                 let reference = AttentionFormula(
                     AttentionParameters(
-                        heads: configuration.heads, scale: 1 / Float(configuration.heads.headSize).squareRoot()))
+                        heads: heads, scale: 1 / Float(heads.headSize).squareRoot()))
                 return reference.attend(
                     query: queries[position][head], keys: keys.flatMap { $0[shared] },
                     values: values.flatMap { $0[shared] }, position: position, contextLength: 0, head: head)

@@ -234,7 +234,7 @@ import Testing
             let error = #expect(throws: EngineError.self) { try engine.generate(.random(5, answer: 5, change)) }
             #expect(error?.field == field, "\(field)")
         }
-        let vocabulary = Int32(engine.model.configuration.vocabularySize)
+        let vocabulary = Int32(engine.model.shape.vocabularySize)
         for value in [0, -1, 129, Int.min, Int.max] { refused("n") { $0.n = value } }
         for value in [0, -1, 1001, .nan, .infinity] as [Float] {
             refused("repetition_penalty") { $0.repetitionPenalty = value }

@@ -103,6 +103,31 @@ typedef struct {
     MartletPanelFormat format;
 } MartletPanels;
 
+/// A function of each number by itself; the last is of a gate and what it lets through.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletFunctionSilu,          ///< x / (1 + e^-x)
+    MartletFunctionGelu,          ///< x * Phi(x)
+    MartletFunctionGeluTanh,      ///< 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+    MartletFunctionReluSquared,   ///< max(x, 0)^2
+    MartletFunctionClampedSwiGLU, ///< (u + 1) g / (1 + e^(-alpha g)), g = min(gate, limit), u held to +-limit
+} MartletFunction;
+
+/// function(gate) * up, but for the last function.
+typedef struct {
+    MartletFunction function;
+    float alpha;
+    float limit;
+} MartletGate;
+
+/// (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * weight + bias
+typedef struct {
+    const float *_Nullable weight;
+    const float *_Nullable bias;
+    float epsilon;
+    bool centers;      ///< whether the mean is subtracted; otherwise it counts as 0
+    bool accumulates;  ///< adds to what is there
+} MartletNorm;
+
 /// Where a linear layer's results go: `output[row * stride + column]`, columns < `columns`.
 typedef struct {
     float *output;
@@ -200,19 +225,25 @@ typedef struct {
     /// the output's format. Of quantised rows whole blocks; the last columns of words and of bf16 get zeros beside them.
     void (*encodeRows)(const float *input, int64_t stride, int64_t row, int64_t rows, int64_t first, int64_t count,
                        const MartletLinearInput *output);
-    /// output = input / sqrt(mean(input^2) + epsilon) * weight
-    void (*rootMeanSquareNorm)(const float *input, const float *weight, float *output, int64_t count, float epsilon);
-    /// output = silu(gate) * up, where `input` is `[gate | up]`
-    void (*siluAndMultiply)(const float *input, float *output, int64_t count);
+    /// Norms a row; `output` may be `input`.
+    void (*norm)(const MartletNorm *norm, const float *input, float *output, int64_t count);
+    /// output = function(input)
+    void (*activate)(MartletFunction function, const float *input, float *output, int64_t count);
+    /// output = function(gate) * up, where `input` is `[gate | up]`
+    void (*gate)(const MartletGate *gate, const float *input, float *output, int64_t count);
+    /// sum of a * b
+    float (*dot)(const float *a, const float *b, int64_t count);
     /// Rotates adjacent pairs of each head; `angles` is `[cos | sin]`, each headSize / 2 long or shorter.
     void (*rotateHeads)(float *heads, int64_t count, int64_t headSize, const float *angles, int64_t pairs);
+    /// The same of elements i and i + `pairs`.
+    void (*rotateHalves)(float *heads, int64_t count, int64_t headSize, const float *angles, int64_t pairs);
 
     /// output[row, column] (+)= input[row] . weight[column] for rows 0 ..< rows and the columns of some panels.
     void (*linear)(const MartletLinearInput *input, int64_t rows, const MartletPanels *weight, int64_t panelBegin,
                    int64_t panelEnd, const MartletLinearOutput *output);
-    /// output[row, column] = silu(input[row] . gate[column]) * (input[row] . up[column]), rounded to the output's format.
+    /// output[row, column] = gating(input[row] . gate[column], input[row] . up[column]), rounded to the output's format.
     void (*gatedLinear)(const MartletLinearInput *input, int64_t rows, const MartletPanels *gate,
-                        const MartletPanels *up, int64_t panelBegin, int64_t panelEnd,
+                        const MartletPanels *up, const MartletGate *gating, int64_t panelBegin, int64_t panelEnd,
                         const MartletLinearInput *output);
 
     /// Writes tokens' K (`headSize` floats each, `stride` from token to token) of one head into their cache block, rounded

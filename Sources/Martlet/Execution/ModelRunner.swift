@@ -11,7 +11,10 @@ final class ModelRunner: StepRunner {
     private let cache: any KeyValueCache
     private let dispatcher: GraphDispatcher
     private let batch: BatchBuffers
-    private let planner: AttentionPlanner
+    /// One for each plan of the batch.
+    private let planners: [AttentionPlanner]
+    /// Query tokens of a decode.
+    private let decodeLength: Int
     private let trace: EngineTrace?
     /// Rows of the step whose logits are wanted, beside the output's rows.
     private var logitRows: [(row: Int32, sampling: SamplingRow)] = []
@@ -21,16 +24,17 @@ final class ModelRunner: StepRunner {
     /// - Parameters:
     ///   - cache: that of the dispatcher's programs.
     ///   - dispatcher: over the workspace's programs.
-    ///   - planner: of the heads' attention.
+    ///   - planners: one for each attention group of the programs.
     init(
-        device: any ComputeDevice, cache: any KeyValueCache, dispatcher: GraphDispatcher, planner: AttentionPlanner,
-        capacity: BatchCapacity, trace: EngineTrace?
+        device: any ComputeDevice, cache: any KeyValueCache, dispatcher: GraphDispatcher,
+        planners: [AttentionPlanner], decodeLength: Int, capacity: BatchCapacity, trace: EngineTrace?
     ) {
         self.capacity = capacity
         self.device = device
         self.cache = cache
         self.dispatcher = dispatcher
-        self.planner = planner
+        self.planners = planners
+        self.decodeLength = decodeLength
         self.trace = trace
         batch = BatchBuffers(capacity: capacity)
     }
@@ -38,10 +42,11 @@ final class ModelRunner: StepRunner {
     func run(_ plan: StepPlan, into output: inout StepOutput) throws {
         output.removeAll()
         trace.span(\.prepare) { prepare(plan, &output) }
-        trace.span(\.plan) { planner.plan(batch) }
+        trace.span(\.plan) { for planner in planners { planner.plan(batch) } }
         let body = dispatcher.dispatch(body: descriptor)
         output.runtimeMode = body.mode
-        output.attentionLaunches = (batch.plan.prefillCount > 0 ? 1 : 0) + (batch.plan.decodeCount > 0 ? 1 : 0)
+        // A layer's launches are those of its plan; the plans of one step agree in which sequences are decodes.
+        output.attentionLaunches = (batch.plans[0].prefillCount > 0 ? 1 : 0) + (batch.plans[0].decodeCount > 0 ? 1 : 0)
         batch.padTokens(to: body.paddedRows ?? batch.tokenCount)
         // The body leaves what the head needs of all rows; the head takes as many of them at a time as it holds.
         var start = 0
@@ -65,7 +70,7 @@ final class ModelRunner: StepRunner {
 
     /// The step's extent, as graphs are chosen by it.
     private var descriptor: BatchDescriptor {
-        let isUniform = (0..<batch.sequenceCount).allSatisfy { batch.rows(of: $0).count == planner.decodeThreshold }
+        let isUniform = (0..<batch.sequenceCount).allSatisfy { batch.rows(of: $0).count == decodeLength }
         return BatchDescriptor(
             tokens: batch.tokenCount, sequences: batch.sequenceCount, uniformDecode: isUniform)
     }

@@ -6,16 +6,16 @@ import MartletModels
 /// How many blocks the KV cache has, and how long a sequence may be for it.
 struct CacheSizing {
     let options: EngineOptions
-    let configuration: DecoderConfiguration
+    let shape: ModelShape
 
     /// Of the memory that is free, unless the options say how much.
     static let shareOfFreeMemory = 0.25
 
-    /// Shorter sequences are of no use to anybody.
+    /// Tokens of a sequence that fewer make no use of.
     private static let leastLength = 128
 
     func layout(on device: any ComputeDevice) throws -> (layout: CacheLayout, maxModelLength: Int) {
-        let length = options.maxModelLength ?? configuration.contextLength
+        let length = options.maxModelLength ?? shape.contextLength
         let count = try blockCount(length: length, on: device)
         let layout = layout(blockCount: count, on: device)
         let bytes = try device.byteCount(of: layout)
@@ -39,8 +39,8 @@ struct CacheSizing {
     /// The layout of a cache of `blockCount` blocks, in the format and block size that the options ask for.
     func layout(blockCount: Int, on device: any ComputeDevice) -> CacheLayout {
         CacheLayout(
-            layers: configuration.layers, keyValueHeads: configuration.heads.keyValueHeads,
-            headSize: configuration.heads.headSize, blockSize: options.blockSize, blockCount: blockCount,
+            layers: shape.layers.count, keyValueHeads: shape.cacheHeads.keyValueHeads,
+            headSize: shape.cacheHeads.headSize, blockSize: options.blockSize, blockCount: blockCount,
             format: options.kvCacheDtype ?? device.defaultCacheFormat)
     }
 

@@ -9,13 +9,13 @@ import MartletText
 /// Random weights of a model's shapes: for measuring what one hasn't got. They are the same each time.
 struct DummyModel: ModelSource {
     let name: String
-    let configuration: DecoderConfiguration
+    let shape: ModelShape
     let programs: DecoderPrograms
     let matrixType: ElementType
     /// In the order of use; vectors are f32.
-    private let weights: [(weight: Weight, isMatrix: Bool, type: ElementType)]
-    /// Where there is a file that has words too.
-    private let words: GGUFModel?
+    private let weights: [(weight: Weight, use: WeightUse, type: ElementType)]
+    /// The file whose tokenizer and template are taken, if one was given.
+    private let tokenizerSource: GGUFModel?
 
     init(_ path: String, freeMemory: Int?) throws {
         var isFolder = false
@@ -25,15 +25,19 @@ struct DummyModel: ModelSource {
         let file = isFolder ? URL(filePath: path).appending(path: "config.json").path : path
         guard file.hasSuffix(".json") else {
             let model = try GGUFModel(path)
-            self.init(model.configuration, matrixType: model.matrixType, name: model.name, words: model)
+            self.init(
+                model.shape, model.programs, matrixType: model.matrixType, name: model.name, tokenizerSource: model)
             try requireMemory(freeMemory)
             return
         }
-        let description = try HuggingFaceConfiguration(MappedFile(path: file))
+        let metadata = try HuggingFaceMetadata(MappedFile(path: file))
+        let family = try ModelFamilies.family(of: metadata)
+        let shape = try family.shape(of: metadata)
+        try shape.validate()
         let folder = URL(filePath: file).deletingLastPathComponent().lastPathComponent
         self.init(
-            try description.decoder, matrixType: try description.elementType,
-            name: folder.isEmpty ? "dummy" : folder, words: nil)
+            shape, family.programs(shape), matrixType: try metadata.elementType,
+            name: folder.isEmpty ? "dummy" : folder, tokenizerSource: nil)
         try requireMemory(freeMemory)
     }
 
@@ -46,39 +50,43 @@ struct DummyModel: ModelSource {
             message: "random weights of these shapes take about \(needed) bytes; \(free) are free. Use a smaller model")
     }
 
-    private init(_ configuration: DecoderConfiguration, matrixType: ElementType, name: String, words: GGUFModel?) {
-        self.configuration = configuration
+    private init(
+        _ shape: ModelShape, _ programs: DecoderPrograms, matrixType: ElementType, name: String,
+        tokenizerSource: GGUFModel?
+    ) {
+        self.shape = shape
+        self.programs = programs
         self.matrixType = matrixType
         self.name = "\(name) (random weights)"
-        self.words = words
-        programs = Decoder(configuration).programs
-        let types = words.map { model in
-            Dictionary(uniqueKeysWithValues: model.blueprint.matrices.map { ($0.weight.name, $0.tensor.elementType) })
+        self.tokenizerSource = tokenizerSource
+        let types = tokenizerSource.map { model in
+            Dictionary(uniqueKeysWithValues: model.blueprint.entries.map { ($0.weight.name, $0.tensor.elementType) })
         }
+        // Matrices first: the same order of random numbers whatever the order of use.
+        let uses = programs.weights
         weights =
-            programs.weights.matrices.map { ($0, true, types?[$0.name] ?? matrixType) }
-            + programs.weights.vectors.map { ($0, false, .float32) }
+            uses.filter { !$0.use.roles.contains(.vector) }.map { ($0, $1, types?[$0.name] ?? matrixType) }
+            + uses.filter { $0.use.roles.contains(.vector) }.map { ($0, $1, .float32) }
     }
 
     func tokenizer() throws -> Tokenizer {
-        try words?.tokenizer() ?? Tokenizer(bytesAndFillersUpTo: configuration.vocabularySize)
+        try tokenizerSource?.tokenizer() ?? Tokenizer(bytesAndFillersUpTo: shape.vocabularySize)
     }
 
-    func chatTemplateSource() throws -> String? { try words?.chatTemplateSource() }
+    func chatTemplateSource() throws -> String? { try tokenizerSource?.chatTemplateSource() }
 
     var weightBytes: Int { weights.reduce(0) { $0 + byteCount($1) } }
 
-    private func byteCount(_ entry: (weight: Weight, isMatrix: Bool, type: ElementType)) -> Int {
-        (entry.type.byteCount(of: entry.weight.columns) ?? 0) * entry.weight.rows
+    private func byteCount(_ entry: (weight: Weight, use: WeightUse, type: ElementType)) -> Int {
+        (entry.type.byteCount(of: entry.weight.columns) ?? 0) * entry.weight.rows * entry.weight.count
     }
 
-    func forEachWeight(_ body: (Weight, Bool, HostTensor) throws -> Void) throws {
+    func forEachWeight(_ body: (Weight, WeightUse, HostTensor) throws -> Void) throws {
         var random = RandomWeights()
-        for (weight, isMatrix, type) in weights {
+        for (weight, use, type) in weights {
             let tensor = try random.tensor(
-                type, rows: weight.rows, columns: weight.columns,
-                scale: isMatrix ? 1 / Float(weight.columns).squareRoot() : 0.5)
-            try withExtendedLifetime(tensor) { try body(weight, isMatrix, tensor.borrowed) }
+                type, weight, scale: use.roles.contains(.vector) ? 0.5 : 1 / Float(weight.columns).squareRoot())
+            try withExtendedLifetime(tensor) { try body(weight, use, tensor.borrowed) }
         }
     }
 }

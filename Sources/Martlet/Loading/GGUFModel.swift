@@ -23,7 +23,7 @@ struct GGUFModel: ModelSource {
         name = try file.contents.string("general.name") ?? fileName
     }
 
-    var configuration: DecoderConfiguration { blueprint.configuration }
+    var shape: ModelShape { blueprint.shape }
     var programs: DecoderPrograms { blueprint.programs }
     var matrixType: ElementType { blueprint.matrixType }
     func tokenizer() throws -> Tokenizer {
@@ -35,16 +35,15 @@ struct GGUFModel: ModelSource {
 
     func chatTemplateSource() throws -> String? { try file.contents.string("tokenizer.chat_template") }
 
-    var weightBytes: Int { (blueprint.matrices + blueprint.vectors).reduce(0) { $0 + $1.tensor.range.count } }
+    var weightBytes: Int { blueprint.entries.reduce(0) { $0 + $1.tensor.range.count } }
 
-    func forEachWeight(_ body: (Weight, Bool, HostTensor) throws -> Void) throws {
+    func forEachWeight(_ body: (Weight, WeightUse, HostTensor) throws -> Void) throws {
         file.file.willNeed()
-        for (weight, tensor) in blueprint.matrices {
-            try body(weight, true, file.hostTensor(tensor))
-            // Its panels stand in for it from here on.
-            file.file.release(tensor.range)
+        for entry in blueprint.entries {
+            try body(entry.weight, entry.use, file.hostTensor(entry.tensor))
+            // The device has a copy of its own from here on.
+            file.file.release(entry.tensor.range)
         }
-        for (weight, tensor) in blueprint.vectors { try body(weight, false, file.hostTensor(tensor)) }
         try file.file.checkUnchanged()
     }
 }

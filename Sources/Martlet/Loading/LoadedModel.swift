@@ -8,7 +8,9 @@ public import MartletText
 public struct LoadedModel: Sendable {
     /// From the file, or the file's own name.
     public let name: String
-    public let configuration: DecoderConfiguration
+    public let shape: ModelShape
+    /// What a step runs.
+    public let programs: DecoderPrograms
     /// How most of the matrices are stored in the file.
     public let matrixType: ElementType
     public let tokenizer: Tokenizer

@@ -30,20 +30,20 @@ struct ModelLoader {
         try options.validate()
         let device = try device ?? makeDevice()
         let source = try options.loadFormat.open(path, freeMemory: device.freeMemory)
-        let configuration = source.configuration
-        try options.validate(contextLength: configuration.contextLength)
+        let shape = source.shape
+        try options.validate(contextLength: shape.contextLength)
 
         let tokenizer = try source.tokenizer().addingEndTokens(Set(options.endTokens))
         let (chatTemplate, chatTemplateFault) = try chatTemplate(of: source)
-        let sizing = CacheSizing(options: options, configuration: configuration)
+        let sizing = CacheSizing(options: options, shape: shape)
         try device.check(source.programs, cache: sizing.layout(blockCount: 1, on: device))
         let weights = try source.packWeights(on: device, progress: progress)
 
         let cache = try sizing.layout(on: device)
-        let steps = stepConfiguration(configuration)
+        let steps = stepConfiguration(shape)
         let capacity = batchCapacity(
-            configuration, maxModelLength: cache.maxModelLength, sequences: steps.maxNumSeqs,
-            endTokens: tokenizer.endTokens.count)
+            shape, maxModelLength: cache.maxModelLength, sequences: steps.maxNumSeqs,
+            endTokens: tokenizer.endTokens.count, attentionPlans: max(1, source.programs.attentionGroups.count))
         try requireMemory(for: capacity, on: device)
         let graphMode = resolvedGraphMode(on: device)
         let bindings = ProgramBindings(
@@ -56,13 +56,16 @@ struct ModelLoader {
                     mode: graphMode, sizes: options.graphCaptureSizes, capacity: capacity,
                     capturesBySize: device.capturesBySize, decodeLength: Self.decodeLength),
                 programs: source.programs, bindings: bindings, on: device, logger: options.logger),
-            planner: AttentionPlanner(
-                geometry: device.attentionGeometry(for: configuration.heads), heads: configuration.heads,
-                splits: options.attentionLaunch.splits(isFullGraph: graphMode == .full),
-                decodeThreshold: Self.decodeLength),
+            planners: source.programs.attentionGroups.enumerated().map { number, group in
+                AttentionPlanner(
+                    geometry: device.attentionGeometry(for: group.heads), group: group, number: number,
+                    splits: options.attentionLaunch.splits(isFullGraph: graphMode == .full),
+                    decodeThreshold: Self.decodeLength)
+            }, decodeLength: Self.decodeLength,
             capacity: capacity, trace: options.trace.map { EngineTrace($0) })
         let model = LoadedModel(
-            name: source.name, configuration: configuration, matrixType: source.matrixType, tokenizer: tokenizer,
+            name: source.name, shape: shape, programs: source.programs, matrixType: source.matrixType,
+            tokenizer: tokenizer,
             chatTemplate: chatTemplate, chatTemplateFault: chatTemplateFault, maxModelLength: cache.maxModelLength,
             graphMode: graphMode,
             deviceName: device.name, weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
@@ -76,7 +79,7 @@ struct ModelLoader {
             model: model,
             validator: RequestValidator(
                 limits: options.limits, maxModelLength: cache.maxModelLength,
-                vocabularySize: configuration.vocabularySize, tokenizer: tokenizer),
+                vocabularySize: shape.vocabularySize, tokenizer: tokenizer),
             scheduler: Scheduler(
                 configuration: steps,
                 pool: BlockPool(
@@ -138,7 +141,7 @@ struct ModelLoader {
         return resolved
     }
 
-    private func stepConfiguration(_ model: DecoderConfiguration) -> SchedulerConfiguration {
+    private func stepConfiguration(_ model: ModelShape) -> SchedulerConfiguration {
         if options.maxNumSeqs > options.maxNumBatchedTokens {
             options.logger.warning(
                 """
@@ -156,7 +159,7 @@ struct ModelLoader {
     }
 
     private func batchCapacity(
-        _ model: DecoderConfiguration, maxModelLength: Int, sequences: Int, endTokens: Int
+        _ model: ModelShape, maxModelLength: Int, sequences: Int, endTokens: Int, attentionPlans: Int
     ) -> BatchCapacity {
         BatchCapacity(
             tokens: options.maxNumBatchedTokens, sequences: sequences,
@@ -164,7 +167,8 @@ struct ModelLoader {
             logitRows: min(64, options.maxNumBatchedTokens), topLogprobs: options.limits.logprobs,
             logitEdits: LogitEdits.Capacity(
                 biases: options.limits.biasesPerSequence(endTokens: endTokens),
-                counts: min(maxModelLength, model.vocabularySize), vocabularySize: model.vocabularySize))
+                counts: min(maxModelLength, model.vocabularySize), vocabularySize: model.vocabularySize),
+            attentionPlans: attentionPlans)
     }
 }
 

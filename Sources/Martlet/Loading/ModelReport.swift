@@ -68,7 +68,7 @@ public struct ModelReport: Encodable, Sendable {
         tensors = header.tensors.map {
             TensorEntry(name: $0.name, type: $0.elementType.rawValue, dimensions: $0.dimensions, bytes: $0.range.count)
         }
-        func count(_ tensors: [GGUFTensor]) -> Int { tensors.reduce(0) { $0 + $1.rows * $1.columns } }
+        func count(_ tensors: [GGUFTensor]) -> Int { tensors.reduce(0) { $0 + $1.dimensions.reduce(1, *) } }
         parameters = count(header.tensors)
         quantization = Dictionary(grouping: header.tensors, by: \.elementType).map { type, tensors in
             Quantization(
@@ -93,22 +93,27 @@ public struct ModelReport: Encodable, Sendable {
 
     private static func memory(of file: GGUFFile) throws -> Memory {
         let blueprint = try ModelBlueprint(of: file)
-        let configuration = blueprint.configuration
-        let matrices = blueprint.matrices.reduce(0) { $0 + InstructionSet.best.packedByteCount(of: $1.tensor) }
-        let vectors = blueprint.vectors.reduce(0) { $0 + $1.weight.columns * 4 }
-        let heads = configuration.heads
+        let shape = blueprint.shape
+        let weightBytes = blueprint.entries.reduce(0) { sum, entry in
+            let isVector = entry.use.roles.contains(.vector)
+            return sum
+                + (isVector
+                    ? 4 * entry.tensor.dimensions.reduce(1, *) : InstructionSet.best.packedByteCount(of: entry.tensor))
+        }
+        let heads = shape.cacheHeads
         let perToken =
-            configuration.layers * heads.keyValueHeads
+            shape.layers.count * heads.keyValueHeads
             * InstructionSet.best.defaultCacheFormat.byteCount(headSize: heads.headSize)
         return Memory(
-            weightBytes: matrices + vectors, cacheBytesPerToken: perToken,
-            contextLength: configuration.contextLength, cacheBytes: perToken * configuration.contextLength)
+            weightBytes: weightBytes, cacheBytesPerToken: perToken,
+            contextLength: shape.contextLength, cacheBytes: perToken * shape.contextLength)
     }
 }
 
 extension InstructionSet {
     fileprivate func packedByteCount(of tensor: GGUFTensor) -> Int {
-        packedByteCount(elementType: tensor.elementType, rows: tensor.rows, columns: tensor.columns)
+        packedByteCount(
+            elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns)
     }
 }
 

@@ -17,15 +17,15 @@ public enum LoadFormat: String, Sendable, CaseIterable {
 /// What an engine is loaded from: a model's shape and words, and its weights one after the other.
 protocol ModelSource {
     var name: String { get }
-    var configuration: DecoderConfiguration { get }
+    var shape: ModelShape { get }
     var programs: DecoderPrograms { get }
     /// How most of the matrices are stored.
     var matrixType: ElementType { get }
     func tokenizer() throws -> Tokenizer
     /// The model's own chat template; nil where there is none.
     func chatTemplateSource() throws -> String?
-    /// The weights that the programs name, each lent for the time of a call. A vector is a matrix of one row.
-    func forEachWeight(_ body: (_ weight: Weight, _ isMatrix: Bool, _ tensor: HostTensor) throws -> Void) throws
+    /// The weights that the programs name, each lent for the time of a call.
+    func forEachWeight(_ body: (_ weight: Weight, _ use: WeightUse, _ tensor: HostTensor) throws -> Void) throws
     /// Bytes of all those, for showing how far one has got.
     var weightBytes: Int { get }
 }
@@ -40,8 +40,8 @@ extension ModelSource {
         var weights: [String: any DeviceWeight] = [:]
         let total = Double(max(1, weightBytes))
         var done = 0
-        try forEachWeight { weight, isMatrix, tensor in
-            weights[weight.name] = try isMatrix ? device.pack(tensor) : device.upload(tensor.dequantized())
+        try forEachWeight { weight, use, tensor in
+            weights[weight.name] = try device.pack(tensor, for: use)
             done += tensor.bytes.count
             progress?(Double(done) / total)
         }

@@ -24,14 +24,10 @@ public struct ProgramReport: Sendable {
         let device = try CPUDevice(
             threads: options.threads, instructionSet: options.instructionSet, activations: options.activations)
         let source = try options.loadFormat.open(path, freeMemory: device.freeMemory)
-        let heads = source.configuration.heads
         let bindings = ProgramBindings(
             weights: try source.packWeights(on: device),
             cache: try device.allocateCache(
-                CacheLayout(
-                    layers: source.configuration.layers, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize,
-                    blockSize: options.blockSize, blockCount: 1,
-                    format: options.kvCacheDtype ?? device.defaultCacheFormat)),
+                CacheSizing(options: options, shape: source.shape).layout(blockCount: 1, on: device)),
             workspace: try device.makeWorkspace(
                 BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1)))
         let programs = [source.programs.body, source.programs.head]

@@ -7,7 +7,7 @@ import MartletCompute
 struct RandomWeights {
     private var random = ReplayableRandom(seed: 0)
 
-    /// A tensor's memory, for as long as somebody keeps it.
+    /// A tensor's memory, for as long as it is kept.
     final class Tensor {
         let borrowed: HostTensor
 
@@ -17,14 +17,17 @@ struct RandomWeights {
     }
 
     /// Values of both signs, none further from zero than twice the scale.
-    mutating func tensor(_ type: ElementType, rows: Int, columns: Int, scale: Float) throws -> Tensor {
-        guard let rowBytes = type.byteCount(of: columns) else {
+    mutating func tensor(_ type: ElementType, _ weight: Weight, scale: Float) throws -> Tensor {
+        guard let rowBytes = type.byteCount(of: weight.columns) else {
             throw CheckpointError(
-                .partialBlock, "\(columns) columns are not whole blocks of \(type.blockLength) (\(type.rawValue))")
+                .partialBlock,
+                "\(weight.columns) columns are not whole blocks of \(type.blockLength) (\(type.rawValue))")
         }
-        let (count, overflow) = rowBytes.multipliedReportingOverflow(by: rows)
+        let (count, overflow) = rowBytes.multipliedReportingOverflow(by: weight.rows * weight.count)
         guard !overflow, count < 1 << 40 else {
-            throw CheckpointError(.invalidDimensions, "a matrix of \(rows) x \(columns) is too large")
+            throw CheckpointError(
+                .invalidDimensions,
+                "\(weight.name), of \(weight.count) x \(weight.rows) x \(weight.columns), is too large")
         }
         // A word more, so that whole words can be written.
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count + 8, alignment: 64)
@@ -33,7 +36,7 @@ struct RandomWeights {
         }
         let tensor = Tensor(
             HostTensor(
-                elementType: type, rows: rows, columns: columns,
+                elementType: type, count: weight.count, rows: weight.rows, columns: weight.columns,
                 bytes: UnsafeRawBufferPointer(rebasing: bytes[..<count])))
         scaleBlocks(of: type, in: bytes, count: count, to: scale)
         return tensor

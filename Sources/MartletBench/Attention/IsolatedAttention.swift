@@ -40,7 +40,7 @@ public final class IsolatedAttention {
         var weights: [String: any DeviceWeight] = [:]
         if let sinks {
             parameters.sinks = Weight("sinks", columns: sinks.count)
-            weights["sinks"] = try device.upload(sinks)
+            weights["sinks"] = try device.pack(vector: sinks)
         }
         self.parameters = parameters
         self.device = device
@@ -57,8 +57,8 @@ public final class IsolatedAttention {
     /// A planner for this device and these heads.
     public func planner(splits: Bool, decodeThreshold: Int = 1) -> AttentionPlanner {
         AttentionPlanner(
-            geometry: device.attentionGeometry(for: parameters.heads), heads: parameters.heads,
-            visibility: parameters.visibility, splits: splits, decodeThreshold: decodeThreshold)
+            geometry: device.attentionGeometry(for: parameters.heads), group: parameters.group, splits: splits,
+            decodeThreshold: decodeThreshold)
     }
 
     /// Writes K and V, both `[slots, keyValueHeads, headSize]`, to slots of the cache.
@@ -67,10 +67,9 @@ public final class IsolatedAttention {
         let columns = heads.keyValueHeads * heads.headSize
         precondition(
             keys.count == slots.count * columns && values.count == keys.count, "a row of K and V for each slot")
-        let angles = Tensor("angles", rows: .tokens, columns: 0)
-        let write = Kernel.rotaryAndCacheWrite(
-            queryKeyValue: queryKeyValue, angles: angles, parameters: parameters, layer: layer)
-        let graphs = [try compile(Program(name: "store", kernels: [write]))]
+        var write = HeadPreparation(queryKeyValue: queryKeyValue, heads: heads, cacheLayer: layer)
+        (write.keyScale, write.valueScale) = (parameters.keyScale, parameters.valueScale)
+        let graphs = [try compile(Program(name: "store", kernels: [.prepareHeads(write)]))]
         for start in stride(from: 0, to: slots.count, by: batch.capacity.tokens) {
             let part = start..<min(start + batch.capacity.tokens, slots.count)
             var rows: [Float] = []
@@ -162,7 +161,9 @@ public final class IsolatedAttention {
     private func graph(_ layers: Range<Int>) throws -> any ExecutionGraph {
         if let graph = graphs[layers] { return graph }
         let kernels = layers.map { layer in
-            Kernel.attention(queryKeyValue: queryKeyValue, output: output, parameters: parameters, layer: layer)
+            Kernel.attention(
+                AttentionKernel(
+                    queryKeyValue: queryKeyValue, output: output, parameters: parameters, cacheLayer: layer))
         }
         let graph = try compile(Program(name: "attention", kernels: kernels))
         graphs[layers] = graph

@@ -56,10 +56,8 @@ struct ModelCost {
                 return linear.weights.reduce(sum) { $0 + 2 * Double($1.rows) * Double($1.columns) }
             }
         }
-        let programs = Decoder(model.configuration).programs
-        bodyOperations = operations(programs.body)
-        headOperations = operations(programs.head)
-        let heads = model.configuration.heads
-        operationsAPair = Double(4 * heads.queryHeads * heads.headSize * model.configuration.layers)
+        bodyOperations = operations(model.programs.body)
+        headOperations = operations(model.programs.head)
+        operationsAPair = model.shape.layers.reduce(0) { $0 + Double(4 * $1.attention.heads.outputColumns) }
     }
 }

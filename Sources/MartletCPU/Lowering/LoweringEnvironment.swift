@@ -4,7 +4,7 @@ import CMartletKernels
 import MartletCompute
 
 /// What kernels are lowered for: the device's traits, and the memory that a program's names stand for.
-struct LoweringEnvironment {
+struct LoweringEnvironment: LoweringTraits {
     let kernels: MartletKernelTable
     let threadCount: Int
     let attentionSegmentLength: Int
@@ -27,4 +27,22 @@ struct LoweringEnvironment {
         self.cache = cache
         weights = bindings.weights
     }
+
+    func panel(_ weight: Weight) -> PanelWeight {
+        guard let packed = weights[weight.name] as? PanelWeight, packed.count == weight.count,
+            packed.outputs == weight.rows, packed.inputs == weight.columns
+        else { preconditionFailure("\(weight.name) was not packed, or with another shape") }
+        return packed
+    }
+
+    func vector(_ weight: Weight) -> UnsafePointer<Float> {
+        guard let vector = weights[weight.name] as? VectorWeight,
+            vector.count == weight.count * weight.rows * weight.columns
+        else { preconditionFailure("\(weight.name) was not packed as a vector, or with another length") }
+        return UnsafePointer(vector.memory.pointer())
+    }
+
+    func inputForm(of weight: Weight) -> MartletActivations { panel(weight).format.activations(workspace.activations) }
+
+    func panelBytes(of weight: Weight) -> Int { panel(weight).panelBytes }
 }

@@ -17,14 +17,14 @@ public struct ProgramListing: Sendable {
     public let bands: [Phase]
     /// Tokens a thread from which on that is so.
     public let leastBandRows: Int
-    /// By runtime mode: what the program is run in, and whether each is a graph's piece or a kernel by itself.
-    fileprivate let partsArePieces: [GraphRuntimeMode: [Bool]]
+    /// By runtime mode: whether each of its steps is a graph's piece or a kernel by itself.
+    fileprivate let stepsArePieces: [GraphRuntimeMode: [Bool]]
 
     /// How often the workers are woken when programs run one after the other: once for each kernel that runs by itself, and
     /// once for pieces that follow each other.
     public static func wakeUps(_ listings: [ProgramListing], mode: GraphRuntimeMode) -> Int {
-        let parts = listings.flatMap { $0.partsArePieces[mode] ?? [] }
-        return zip(parts, [false] + parts).count { !($0 && $1) }
+        let steps = listings.flatMap { $0.stepsArePieces[mode] ?? [] }
+        return zip(steps, [false] + steps).count { !($0 && $1) }
     }
 }
 
@@ -36,15 +36,15 @@ extension CPUDevice {
         func list(_ phases: [LoweredPhase]) -> [ProgramListing.Phase] {
             phases.map { ProgramListing.Phase(name: $0.name, kernels: $0.kernels) }
         }
-        var partsArePieces: [GraphRuntimeMode: [Bool]] = [:]
+        var stepsArePieces: [GraphRuntimeMode: [Bool]] = [:]
         for mode in GraphRuntimeMode.allCases {
-            partsArePieces[mode] = try CPUGraph(program, mode: mode, environment: environment).parts.map {
+            stepsArePieces[mode] = try CPUGraph(program, mode: mode, environment: environment).steps.map {
                 if case .piece = $0 { true } else { false }
             }
         }
         return ProgramListing(
-            phases: list(phases), bands: list(phases.inBands()),
-            leastBandRows: RowBands.leastRowsAThread,
-            partsArePieces: partsArePieces)
+            phases: list(phases), bands: list(RowPartitioning.run(phases)),
+            leastBandRows: RowBanding.minimumRowsPerThread,
+            stepsArePieces: stepsArePieces)
     }
 }

@@ -13,8 +13,10 @@ public struct GGUFTensor: Equatable, Sendable {
 
     /// Values in a row.
     public var columns: Int { dimensions.first ?? 1 }
-    /// All dimensions but the first.
-    public var rows: Int { dimensions.dropFirst().reduce(1, *) }
+    /// Rows of one matrix.
+    public var rows: Int { dimensions.count > 1 ? dimensions[1] : 1 }
+    /// Matrices: all dimensions but the first two.
+    public var count: Int { dimensions.dropFirst(2).reduce(1, *) }
 }
 
 /// What a GGUF file's header says, checked. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md

@@ -19,7 +19,7 @@ public final class GGUFFile {
     /// The bytes of a tensor, valid while this file lives.
     public func hostTensor(_ tensor: GGUFTensor) -> HostTensor {
         HostTensor(
-            elementType: tensor.elementType, rows: tensor.rows, columns: tensor.columns,
+            elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns,
             bytes: UnsafeRawBufferPointer(rebasing: file.bytes[tensor.range]))
     }
 

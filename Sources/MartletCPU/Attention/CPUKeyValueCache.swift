@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import MartletCompute
+
+/// The paged cache: `[chunk][layer][K | V][block][kvHead]`, a head's part laid out as `cache_layout.h` draws it.
+///
+/// A chunk is as many blocks as attention takes at a time. Blocks that were taken together follow each other there, so it
+/// reads long runs. A chunk's layers lie together, so that a sequence touches memory for its own tokens: with layers
+/// outermost the first token would touch a huge page in each.
+final class CPUKeyValueCache: KeyValueCache {
+    let layout: CacheLayout
+    let memory: AlignedMemory
+    /// Bytes of one head's K in one block, and of its V.
+    let headKeyBytes: Int
+    let headValueBytes: Int
+    /// Blocks in a chunk.
+    let chunkBlocks: Int
+
+    init(_ layout: CacheLayout) throws(DeviceError) {
+        _ = try Self.byteCount(of: layout)
+        self.layout = layout
+        (headKeyBytes, headValueBytes) = Self.headBytes(layout)
+        chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / layout.blockSize)
+        // Blocks that only fill the last chunk up are never written to.
+        let wholeChunks = CacheLayout(
+            layers: layout.layers, keyValueHeads: layout.keyValueHeads, headSize: layout.headSize,
+            blockSize: layout.blockSize,
+            blockCount: (layout.blockCount + chunkBlocks - 1) / chunkBlocks * chunkBlocks, format: layout.format)
+        memory = try AlignedMemory(byteCount: Self.byteCount(of: wholeChunks))
+    }
+
+    static func byteCount(of layout: CacheLayout) throws(DeviceError) -> Int {
+        guard layout.headSize % 8 == 0, (8...Int(MARTLET_MAX_HEAD_SIZE)).contains(layout.headSize) else {
+            throw DeviceError(
+                code: .unsupported,
+                message: "head size \(layout.headSize) is not supported; it must be a multiple of 8 up to 256")
+        }
+        guard (1...(1 << 16)).contains(layout.blockSize), layout.blockSize % Int(MARTLET_CACHE_GROUP) == 0 else {
+            throw DeviceError(
+                code: .unsupported, message: "block size \(layout.blockSize) is not a positive multiple of 16")
+        }
+        let head = headBytes(layout)
+        var bytes = head.keys + head.values
+        for factor in [layout.keyValueHeads, layout.blockCount, layout.layers] {
+            let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
+            guard !overflow, product >= 0 else {
+                throw DeviceError(code: .outOfMemory, message: "the KV cache is too large")
+            }
+            bytes = product
+        }
+        return bytes
+    }
+
+    private static func headBytes(_ layout: CacheLayout) -> (keys: Int, values: Int) {
+        let (format, headSize, blockSize) = (
+            MartletFormat(layout.format), Int64(layout.headSize), Int64(layout.blockSize)
+        )
+        return (
+            Int(martlet_cache_key_bytes(format, headSize, blockSize)),
+            Int(martlet_cache_value_bytes(format, headSize, blockSize))
+        )
+    }
+
+    /// Bytes of a block of one layer: all heads, K and V.
+    var layerBlockBytes: Int { layout.keyValueHeads * (headKeyBytes + headValueBytes) }
+
+    /// Bytes from a chunk to the next.
+    var chunkBytes: Int { chunkBlocks * layout.layers * layerBlockBytes }
+
+    /// Where some blocks lie, and all others of their chunks.
+    func bytes(of blocks: Range<Int>) -> Range<Int> {
+        guard !blocks.isEmpty else { return 0..<0 }
+        return blocks.lowerBound / chunkBlocks * chunkBytes..<((blocks.upperBound - 1) / chunkBlocks + 1) * chunkBytes
+    }
+
+    /// A layer's part of the first chunk.
+    func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
+        memory.pointer(at: layer * chunkBlocks * layerBlockBytes)
+    }
+
+    /// Where a block's keys and values of one layer and head begin.
+    func pointers(
+        block: Int = 0, layer: Int, head: Int = 0
+    ) -> (keys: UnsafeMutablePointer<UInt8>, values: UnsafeMutablePointer<UInt8>) {
+        let (chunk, within) = block.quotientAndRemainder(dividingBy: chunkBlocks)
+        let keys = pointer(layer: layer) + chunk * chunkBytes
+        let values = keys + chunkBlocks * layout.keyValueHeads * headKeyBytes
+        let place = within * layout.keyValueHeads + head
+        return (keys + place * headKeyBytes, values + place * headValueBytes)
+    }
+}
+
+extension MartletFormat {
+    init(_ format: CacheFormat) {
+        switch format {
+        case .float(let format): self.init(format)
+        case .int16: self = .int16
+        }
+    }
+
+    init(_ format: FloatFormat) {
+        self =
+            switch format {
+            case .bfloat16: .bfloat16
+            case .float16: .float16
+            case .float32: .float32
+            case .float8E4M3: .float8E4M3
+            case .float8E5M2: .float8E5M2
+            }
+    }
+}

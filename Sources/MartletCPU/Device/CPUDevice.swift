@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CMartletKernels
+import FoundationEssentials
+public import MartletCompute
+import Synchronization
+
+/// The CPU as a compute device: a pool of threads over one kernel table.
+///
+/// A token's bits depend on its own sequence and on the table, never on threads, batch or chunking.
+public final class CPUDevice: ComputeDevice {
+    public let instructionSet: InstructionSet
+    public let threadCount: Int
+    public let activations: ActivationPrecision
+    let attentionSegmentLength: Int
+    let kernels: MartletKernelTable
+    let pool: WorkerPool
+    private let trace: TraceRecorder?
+    private let submission: Submission
+    private let loweredKernels = Atomic<Int>(0)
+
+    /// - Parameters:
+    ///   - threads: nil for one a processor that this process may run on.
+    ///   - instructionSet: must be one that this machine runs; nil for the best.
+    ///   - attentionSegmentLength: keys in a segment, a multiple of 64: long enough that folding costs little, short
+    ///     enough to deal out a context of a thousand. Bits depend on it.
+    ///   - trace: what kernels do is recorded there, a lane a thread, the calling one first.
+    public init(
+        threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int8,
+        attentionSegmentLength: Int = 512, trace: TraceRecorder? = nil
+    ) throws(DeviceError) {
+        precondition(attentionSegmentLength > 0 && attentionSegmentLength % Int(MARTLET_ATTENTION_TILE) == 0)
+        let chosen = instructionSet ?? .best
+        guard let kernels = chosen.kernels else {
+            throw DeviceError(code: .unsupported, message: "this machine doesn't run \(chosen.rawValue)")
+        }
+        let threadCount = threads ?? min(ProcessInfo.processInfo.activeProcessorCount, 1024)
+        guard (1...1024).contains(threadCount) else {
+            throw DeviceError(code: .unsupported, message: "\(threadCount) threads: use 1 to 1024")
+        }
+        self.instructionSet = chosen
+        self.activations = activations
+        self.attentionSegmentLength = attentionSegmentLength
+        self.kernels = kernels
+        self.threadCount = threadCount
+        self.trace = trace
+        pool = try WorkerPool(threadCount: threadCount)
+        submission = Submission(threadCount: threadCount, trace: trace)
+        let lanes = (0..<threadCount).map { $0 == 0 ? "engine and worker 0" : "worker \($0)" }
+        guard trace?.addLanes(lanes) ?? true else {
+            throw DeviceError(code: .unsupported, message: "a trace is of one engine; make another TraceRecorder")
+        }
+    }
+
+    public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }
+
+    public var freeMemory: Int? { FreeMemory.byteCount }
+
+    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+        _ = try CPUKeyValueCache.byteCount(of: cache)
+        for case .attention(let attention) in programs.kernels { try AttentionLayer.check(attention.parameters, cache) }
+    }
+
+    public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
+        if use.roles.contains(.vector) { return try VectorWeight(tensor.dequantized()) }
+        return try PanelWeight.pack(tensor, for: kernels, on: pool)
+    }
+
+    public var defaultCacheFormat: CacheFormat { instructionSet.defaultCacheFormat }
+
+    public func byteCount(of layout: CacheLayout) throws -> Int { try CPUKeyValueCache.byteCount(of: layout) }
+
+    public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try CPUKeyValueCache(layout) }
+
+    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {
+        guard let cache = cache as? CPUKeyValueCache else {
+            preconditionFailure("caches are used on the device that allocated them")
+        }
+        pool.run(MemoryPopulation(of: cache.memory, bytes: cache.bytes(of: blocks)))
+    }
+
+    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
+        CPUWorkspace(capacity, activations: activations)
+    }
+
+    /// About 48 rows a tile, tokens times the heads that share their keys: as many as the first cache holds.
+    public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
+        AttentionGeometry(
+            segmentLength: attentionSegmentLength, tokensPerTile: max(1, 48 / heads.groupSize),
+            parallelism: threadCount, affinity: RowBanding(threadCount: threadCount))
+    }
+
+    /// Every kernel reads what it needs from the batch when it runs.
+    public var attentionGraphSupport: AttentionGraphSupport { .always }
+
+    /// Extents come from the batch, so rows that aren't there cost nothing.
+    public var capturesBySize: Bool { false }
+
+    public func compile(
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+    ) throws -> any ExecutionGraph {
+        try CPUGraph(program, mode: mode, environment: environment(bindings))
+    }
+
+    func environment(_ bindings: ProgramBindings) -> LoweringEnvironment {
+        LoweringEnvironment(
+            bindings, kernels: kernels, threadCount: threadCount, attentionSegmentLength: attentionSegmentLength,
+            trace: trace)
+    }
+
+    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+        defer { submission.removeAll() }
+        for graph in graphs {
+            guard let graph = graph as? CPUGraph else {
+                preconditionFailure("graphs run on the device that compiled them")
+            }
+            for step in graph.steps {
+                switch step {
+                case .piece(let piece): submission.append(piece)
+                case .kernel(let kernel):
+                    submission.run(batch, on: pool)
+                    submission.append(try GraphPiece(CollectionOfOne(kernel), in: graph.environment))
+                    loweredKernels.wrappingAdd(1, ordering: .relaxed)
+                    submission.run(batch, on: pool)
+                }
+            }
+        }
+        submission.run(batch, on: pool)
+        return .finished
+    }
+
+    /// Jobs of the worker pool, one wake-up each, and kernels that were lowered while batches ran, since the start.
+    package var counts: (wakeUps: Int, loweredKernels: Int) {
+        (pool.jobCount, loweredKernels.load(ordering: .relaxed))
+    }
+}

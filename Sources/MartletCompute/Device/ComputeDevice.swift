@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A weight in a device's own layout.
+public protocol DeviceWeight: AnyObject, Sendable {
+    /// Bytes it occupies there.
+    var byteCount: Int { get }
+}
+
+/// The paged KV cache of all layers, in a device's own layout.
+public protocol KeyValueCache: AnyObject, Sendable {
+    var layout: CacheLayout { get }
+}
+
+/// A program made ready to run on one device, in one of the runtime modes.
+public protocol ExecutionGraph: AnyObject {}
+
+/// The memory that the graphs of one engine share: activations by name.
+public protocol Workspace: AnyObject {
+    var capacity: BatchCapacity { get }
+
+    /// Copies rows of an activation in, from its first row on. For tests and measurements.
+    func write(_ values: [Float], to tensor: Tensor) throws
+    /// Copies the first rows of an activation out.
+    func read(_ tensor: Tensor, rows: Int) throws -> [Float]
+}
+
+/// What a program's names stand for.
+public struct ProgramBindings {
+    public let weights: [String: any DeviceWeight]
+    public let cache: any KeyValueCache
+    public let workspace: any Workspace
+
+    public init(weights: [String: any DeviceWeight], cache: any KeyValueCache, workspace: any Workspace) {
+        self.weights = weights
+        self.cache = cache
+        self.workspace = workspace
+    }
+}
+
+/// The seam between engine and hardware. Models know no device and devices know no model.
+///
+/// One engine thread packs, compiles and submits; a device brings its own parallelism.
+public protocol ComputeDevice: AnyObject, Sendable {
+    /// For people: kind and instruction set.
+    var name: String { get }
+    /// Bytes that can still be allocated there; nil where that isn't known.
+    var freeMemory: Int? { get }
+
+    /// Says what of the programs or of the cache's shape it can't do. Asked before weights are packed, which may take
+    /// minutes.
+    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws
+
+    /// Copies a weight into the layout that the device wants for its use.
+    func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight
+
+    /// What a cache keeps here unless something else is asked for.
+    var defaultCacheFormat: CacheFormat { get }
+    /// Bytes that a cache of this layout takes here.
+    func byteCount(of layout: CacheLayout) throws -> Int
+    func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache
+    /// Has memory behind these blocks of a cache, if the system would otherwise find it when they are first written to.
+    /// What they hold stays.
+    func populate(_ cache: any KeyValueCache, blocks: Range<Int>)
+    func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace
+
+    /// How attention over these heads is best cut.
+    func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry
+
+    /// Which batches' attention can be inside of a graph here.
+    var attentionGraphSupport: AttentionGraphSupport { get }
+    /// Whether a graph is captured for a number of rows that batches are padded to. Otherwise one graph runs every
+    /// batch up to what it was captured for, and nothing is padded.
+    var capturesBySize: Bool { get }
+
+    /// Makes a program ready.
+    ///
+    /// No batch is at hand here: kernels read tokens, sequences and work items from the batch's buffers when they run,
+    /// so what was captured on one mix of prefills and decodes is right for every other.
+    ///
+    /// - Parameters:
+    ///   - mode: `full` lowers all of it now, `piecewise` all but attention, `none` only checks that it can be lowered.
+    ///   - extent: the largest batch it will run; `tokens` are the program's rows, so logit rows for a head.
+    func compile(
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+    ) throws -> any ExecutionGraph
+
+    /// Runs graphs one after the other over what `batch` holds now. Neither may the batch change nor anything else be
+    /// submitted before the completion.
+    func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion
+}
+
+/// A submitted graph. Devices that run before they return hand out `.finished`.
+public struct Completion: Sendable {
+    private let body: @Sendable () throws(DeviceError) -> Void
+
+    public init(wait body: @escaping @Sendable () throws(DeviceError) -> Void) { self.body = body }
+
+    public static let finished = Completion {}
+
+    /// Returns once the results are in the batch.
+    ///
+    /// - Throws: what became of the submission instead; `DeviceError.Code.lost` where nothing can be submitted any more.
+    public func wait() throws(DeviceError) { try body() }
+}
+
+/// Something a device can't do, or can't do any more.
+public struct DeviceError: Error, CustomStringConvertible, Sendable {
+    public struct Code: Hashable, Sendable {
+        private enum Name { case unsupported, outOfMemory, failed, lost }
+        private let name: Name
+
+        public static let unsupported = Code(name: .unsupported)
+        public static let outOfMemory = Code(name: .outOfMemory)
+        /// This submission could not be computed; others may be.
+        public static let failed = Code(name: .failed)
+        /// The device computes nothing any more, and what it held is gone.
+        public static let lost = Code(name: .lost)
+    }
+
+    public let code: Code
+    public let message: String
+
+    public init(code: Code, message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    public var description: String { message }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a tensor has a row for. The number of rows is read from the batch when a step runs, never fixed before.
+public enum RowExtent: Hashable, Sendable {
+    /// The step's tokens.
+    case tokens
+    /// The rows of the step that need logits.
+    case logitRows
+}
+
+/// A named activation of a program, `[rows, columns]`.
+///
+/// Kernels that name the same tensor share its memory; so do programs compiled with one workspace.
+public struct Tensor: Hashable, Sendable {
+    /// What a device may round it to.
+    public enum Precision: Hashable, Sendable {
+        /// f32: the residual stream, logits, angles.
+        case exact
+        /// The device's own choice.
+        case working
+    }
+
+    public let name: String
+    public let rows: RowExtent
+    public let columns: Int
+    public let precision: Precision
+
+    public init(_ name: String, rows: RowExtent, columns: Int, precision: Precision = .working) {
+        self.name = name
+        self.rows = rows
+        self.columns = columns
+        self.precision = precision
+    }
+}
+
+/// A weight as a program names it: `[rows, columns]` is `[outputs, inputs]` of a matrix, `[1, length]` of a vector.
+public struct Weight: Hashable, Sendable {
+    public let name: String
+    /// Matrices in it, one an expert; else 1.
+    public let count: Int
+    /// Of each matrix.
+    public let rows: Int
+    public let columns: Int
+
+    public init(_ name: String, count: Int = 1, rows: Int = 1, columns: Int) {
+        self.name = name
+        self.count = count
+        self.rows = rows
+        self.columns = columns
+    }
+}
+
+/// A weight's bytes as a checkpoint stores them, borrowed from whoever mapped the file.
+public struct HostTensor {
+    public let elementType: ElementType
+    /// Matrices, one after the other.
+    public let count: Int
+    /// Of each matrix.
+    public let rows: Int
+    public let columns: Int
+    /// `count * rows` rows of `columns` values each, tightly packed.
+    public let bytes: UnsafeRawBufferPointer
+
+    /// - Precondition: `bytes` holds exactly `count * rows * columns` values and `columns` is whole blocks.
+    public init(elementType: ElementType, count: Int = 1, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
+        precondition(
+            elementType.byteCount(of: columns).map { $0 * rows * count } == bytes.count, "bytes don't match shape")
+        self.elementType = elementType
+        self.count = count
+        self.rows = rows
+        self.columns = columns
+        self.bytes = bytes
+    }
+
+    /// Rows of all matrices.
+    public var totalRows: Int { count * rows }
+
+    public var rowBytes: Int { totalRows == 0 ? 0 : bytes.count / totalRows }
+
+    /// One of its matrices.
+    public subscript(matrix index: Int) -> HostTensor {
+        let length = rows * rowBytes
+        return HostTensor(
+            elementType: elementType, rows: rows, columns: columns,
+            bytes: UnsafeRawBufferPointer(rebasing: bytes[index * length..<(index + 1) * length]))
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCheckpoints
+import MartletCompute
+
+/// A number or name of a model, as each kind of checkpoint calls it.
+public struct MetadataField: Sendable {
+    /// Keys of a GGUF file, behind `<architecture>.`: the first that is there counts.
+    let gguf: [String]
+    /// Keys of a `config.json`, those of nested objects behind a dot.
+    let config: [String]
+
+    public init(gguf: String..., config: String...) {
+        self.gguf = gguf
+        self.config = config
+    }
+}
+
+/// What a checkpoint says about its model. Absent is nil; the wrong type, or a value out of range, is an error that names
+/// the key.
+public protocol ModelMetadata {
+    /// GGUF's `general.architecture`, `model_type` of a `config.json`.
+    var architecture: String { get throws(CheckpointError) }
+    /// Whether weights are named, laid out and permuted as in GGUF files; otherwise as on the hub.
+    var isGGUF: Bool { get }
+    var vocabularySize: Int { get throws(CheckpointError) }
+
+    /// An integer that is not negative; of a list that holds one for each layer the `layer`th.
+    func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int?
+    func number(_ field: MetadataField) throws(CheckpointError) -> Double?
+    func flag(_ field: MetadataField) throws(CheckpointError) -> Bool?
+    func text(_ field: MetadataField) throws(CheckpointError) -> String?
+
+    /// Whether the checkpoint holds a tensor of that GGUF name; nil where it lists none.
+    func holdsTensor(_ name: String) -> Bool?
+    /// The numbers of a small vector in f32; nil where there is none.
+    func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]?
+    /// Whether it says how its weights were quantised, beyond their element types.
+    var isQuantizedOtherwise: Bool { get }
+    /// How the checkpoint spells a field's key.
+    func key(_ field: MetadataField) -> String
+}
+
+extension ModelMetadata {
+    public func count(_ field: MetadataField) throws(CheckpointError) -> Int? { try count(field, layer: nil) }
+
+    /// What a model can't do without.
+    public func required<Value>(_ value: Value?, _ field: MetadataField) throws(CheckpointError) -> Value {
+        guard let value else { throw CheckpointError(.missingMetadata, "the file lacks \(key(field))") }
+        return value
+    }
+
+    /// A count that is there and isn't 0.
+    public func positive(_ field: MetadataField, layer: Int? = nil) throws(CheckpointError) -> Int {
+        let value = try required(count(field, layer: layer), field)
+        guard value > 0 else { throw CheckpointError(.invalidMetadata, "\(key(field)) is \(value)") }
+        return value
+    }
+}
+
+extension MetadataField {
+    public static let layers = MetadataField(gguf: "block_count", config: "num_hidden_layers")
+    public static let hiddenSize = MetadataField(gguf: "embedding_length", config: "hidden_size")
+    public static let feedForwardSize = MetadataField(gguf: "feed_forward_length", config: "intermediate_size")
+    public static let queryHeads = MetadataField(gguf: "attention.head_count", config: "num_attention_heads")
+    public static let keyValueHeads = MetadataField(gguf: "attention.head_count_kv", config: "num_key_value_heads")
+    public static let keySize = MetadataField(gguf: "attention.key_length", config: "head_dim")
+    public static let valueSize = MetadataField(gguf: "attention.value_length")
+    public static let contextLength = MetadataField(gguf: "context_length", config: "max_position_embeddings")
+    public static let vocabularySize = MetadataField(gguf: "vocab_size", config: "vocab_size")
+    public static let rootMeanSquareEpsilon = MetadataField(
+        gguf: "attention.layer_norm_rms_epsilon", config: "rms_norm_eps")
+    public static let experts = MetadataField(gguf: "expert_count", config: "num_local_experts", "num_experts")
+    public static let window = MetadataField(gguf: "attention.sliding_window", config: "sliding_window")
+    public static let usesWindow = MetadataField(config: "use_sliding_window")
+    /// What weights are stored as; the first is what newer files say.
+    public static let elementType = MetadataField(config: "dtype", "torch_dtype")
+    public static let tiesOutput = MetadataField(config: "tie_word_embeddings")
+    public static let attentionBias = MetadataField(config: "attention_bias")
+    public static let feedForwardBias = MetadataField(config: "mlp_bias")
+    public static let activation = MetadataField(config: "hidden_act")
+    public static let ropeDimensions = MetadataField(gguf: "rope.dimension_count")
+    public static let partialRotaryFactor = MetadataField(
+        config: "partial_rotary_factor", "rope_parameters.partial_rotary_factor")
+    public static let ropeBase = MetadataField(
+        gguf: "rope.freq_base", config: "rope_theta", "rope_parameters.rope_theta")
+    public static let ropeScaling = MetadataField(
+        gguf: "rope.scaling.type", config: "rope_scaling.rope_type", "rope_scaling.type", "rope_parameters.rope_type",
+        "rope_parameters.type")
+    public static let ropeFactor = MetadataField(
+        gguf: "rope.scaling.factor", config: "rope_scaling.factor", "rope_parameters.factor")
+    /// The linear factor's key before there were scaling types.
+    public static let legacyRopeFactor = MetadataField(gguf: "rope.scale_linear")
+    public static let ropeLowFrequencyFactor = MetadataField(
+        gguf: "rope.scaling.low_freq_factor", config: "rope_scaling.low_freq_factor", "rope_parameters.low_freq_factor")
+    public static let ropeHighFrequencyFactor = MetadataField(
+        gguf: "rope.scaling.high_freq_factor", config: "rope_scaling.high_freq_factor",
+        "rope_parameters.high_freq_factor")
+    public static let ropeOriginalContextLength = MetadataField(
+        gguf: "rope.scaling.original_context_length", config: "rope_scaling.original_max_position_embeddings",
+        "rope_parameters.original_max_position_embeddings")
+
+}

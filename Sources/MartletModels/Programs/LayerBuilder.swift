@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCompute
+
+/// Emits the kernels of a decoder, layer after layer. A family calls its functions in the order of its wiring; what
+/// varies by number comes from the shape.
+///
+/// Layers follow each other, so each tensor's name stands for every layer's.
+public struct LayerBuilder {
+    public let shape: ModelShape
+    /// The layer that is built.
+    public internal(set) var index = 0
+    private(set) var kernels: [Kernel] = []
+
+    init(_ shape: ModelShape) { self.shape = shape }
+
+    private var layer: LayerShape { shape.layers[index] }
+
+    /// The residual stream.
+    public var hidden: Tensor { tensor("hidden", shape.hiddenSize, .exact) }
+
+    private func tensor(_ name: String, _ columns: Int, _ precision: Tensor.Precision = .working) -> Tensor {
+        Tensor(name, rows: .tokens, columns: columns, precision: precision)
+    }
+
+    private func matrix(_ name: String, count: Int = 1, _ rows: Int, _ columns: Int) -> Weight {
+        Weight(WeightName.layer(index, "\(name).weight"), count: count, rows: rows, columns: columns)
+    }
+
+    private func vector(_ name: String, _ columns: Int) -> Weight {
+        Weight(WeightName.layer(index, name), columns: columns)
+    }
+
+    private func biases(_ kind: LayerShape.Biases, _ weights: [(name: String, rows: Int)]) -> [Weight] {
+        layer.biases.contains(kind) ? weights.map { vector("\($0.name).bias", $0.rows) } : []
+    }
+
+    // MARK: Before and after the layers
+
+    private var embedding: Weight {
+        Weight(WeightName.embedding, rows: shape.vocabularySize, columns: shape.hiddenSize)
+    }
+
+    /// The rotations of all layers, each once.
+    private var rotations: [RotaryEmbedding] {
+        var seen: [RotaryEmbedding] = []
+        for case let rotary? in shape.layers.map(\.attention.rotary) where !seen.contains(rotary) {
+            seen.append(rotary)
+        }
+        return seen
+    }
+
+    private func angles(of rotary: RotaryEmbedding) -> Tensor {
+        let number = rotations.firstIndex(of: rotary) ?? 0
+        return tensor(number == 0 ? "angles" : "angles\(number)", rotary.dimensions, .exact)
+    }
+
+    /// Token embeddings, and the angles of all layers.
+    mutating func embed() {
+        var embed = EmbedKernel(table: embedding, output: hidden)
+        embed.scale = shape.embeddingScale
+        kernels.append(.embed(embed))
+        for rotary in rotations {
+            kernels.append(
+                .rotaryAngles(inverseFrequencies: rotary.inverseFrequencies, output: angles(of: rotary)))
+        }
+    }
+
+    /// Logits, and the tokens drawn from them.
+    mutating func output() {
+        let normed = norm(hidden, name: WeightName.outputNorm, shape.outputNorm, output: "outputNormed")
+        let logits = tensor("logits", shape.vocabularySize, .exact)
+        let weight =
+            shape.tiesOutput
+            ? embedding : Weight(WeightName.output, rows: shape.vocabularySize, columns: shape.hiddenSize)
+        kernels.append(.linear(LinearKernel(input: normed, weights: [weight], output: logits)))
+        if shape.logitScale != 1 || shape.logitSoftcap != nil {
+            kernels.append(.scale(logits, factor: shape.logitScale, softcap: shape.logitSoftcap))
+        }
+        kernels.append(.sample(logits: logits))
+    }
+
+    // MARK: A layer's parts
+
+    /// A norm with the weight `name`.
+    public mutating func norm(_ input: Tensor, _ name: String) -> Tensor {
+        norm(input, name: WeightName.layer(index, name), layer.norm, output: input == hidden ? "normed" : "postNormed")
+    }
+
+    private mutating func norm(_ input: Tensor, name: String, _ shape: NormShape, output: String) -> Tensor {
+        var norm = NormKernel(
+            input: input, weight: Weight("\(name).weight", columns: input.columns), epsilon: shape.epsilon,
+            output: tensor(output, input.columns))
+        norm.kind = shape.kind
+        if shape.hasBias { norm.bias = Weight("\(name).bias", columns: input.columns) }
+        kernels.append(.norm(norm))
+        return norm.output
+    }
+
+    /// Adds a branch to the residual stream: the kernel that made it adds its result itself where it was the last.
+    public mutating func add(_ branch: Tensor) {
+        if let last = kernels.last, last.output == branch, let adding = last.accumulating(into: hidden) {
+            kernels[kernels.count - 1] = adding
+        } else {
+            kernels.append(.add(AddKernel(input: branch, output: hidden)))
+        }
+    }
+
+    /// Projections to heads, attention, and the projection of its output.
+    public mutating func attention(_ input: Tensor) -> Tensor {
+        let attention = layer.attention
+        let heads = attention.heads
+        let (queryColumns, keyColumns) = (heads.outputColumns, heads.keyValueHeads * heads.headSize)
+        let queryKeyValue = tensor("queryKeyValue", heads.queryKeyValueColumns)
+        let projections = [("attn_q", queryColumns), ("attn_k", keyColumns), ("attn_v", keyColumns)]
+        kernels.append(
+            .linear(
+                LinearKernel(
+                    input: input, weights: projections.map { matrix($0, $1, input.columns) },
+                    biases: biases(.queryKeyValue, projections), output: queryKeyValue)))
+        kernels.append(.prepareHeads(preparation(attention, queryKeyValue)))
+        let attended = tensor("attended", heads.outputColumns)
+        kernels.append(
+            .attention(
+                AttentionKernel(
+                    queryKeyValue: queryKeyValue, output: attended, parameters: parameters(attention),
+                    cacheLayer: index)))
+        return linear(attended, "attn_output", shape.hiddenSize, .attentionOutput, output: "projected")
+    }
+
+    private func preparation(_ attention: AttentionShape, _ queryKeyValue: Tensor) -> HeadPreparation {
+        var preparation = HeadPreparation(
+            queryKeyValue: queryKeyValue, heads: attention.heads,
+            rotation: attention.rotary.map { HeadRotation(angles: angles(of: $0), pairing: attention.pairing) },
+            cacheLayer: index)
+        func norm(_ name: String, heads: Int) -> HeadNorm? {
+            attention.headNorm.map { shape in
+                let heads = attention.headNormExtent == .head ? 1 : heads
+                var norm = HeadNorm(
+                    weight: vector("\(name).weight", heads * attention.heads.headSize), epsilon: shape.epsilon)
+                norm.kind = shape.kind
+                norm.extent = attention.headNormExtent
+                return norm
+            }
+        }
+        preparation.queryNorm = norm("attn_q_norm", heads: attention.heads.queryHeads)
+        preparation.keyNorm = norm("attn_k_norm", heads: attention.heads.keyValueHeads)
+        preparation.queryTemperature = attention.queryTemperature
+        return preparation
+    }
+
+    private func parameters(_ attention: AttentionShape) -> AttentionParameters {
+        var parameters = AttentionParameters(heads: attention.heads, scale: attention.scale)
+        parameters.softcap = attention.softcap
+        parameters.visibility = attention.visibility
+        parameters.alibi = attention.alibi
+        if attention.hasSinks { parameters.sinks = vector("attn_sinks.weight", attention.heads.queryHeads) }
+        return parameters
+    }
+
+    private mutating func linear(
+        _ input: Tensor, _ name: String, _ rows: Int, _ biasKind: LayerShape.Biases, output: String
+    ) -> Tensor {
+        let output = tensor(output, rows)
+        kernels.append(
+            .linear(
+                LinearKernel(
+                    input: input, weights: [matrix(name, rows, input.columns)],
+                    biases: biases(biasKind, [(name, rows)]), output: output)))
+        return output
+    }
+
+    /// Feed-forward of the layer's kind.
+    public mutating func feedForward(_ input: Tensor) -> Tensor {
+        switch layer.feedForward {
+        case .gated(let size, let gate):
+            let (gateUp, activated) = (tensor("gateUp", 2 * size), tensor("activated", size))
+            let projections = [("ffn_gate", size), ("ffn_up", size)]
+            kernels.append(
+                .linear(
+                    LinearKernel(
+                        input: input, weights: projections.map { matrix($0, $1, input.columns) },
+                        biases: biases(.feedForward, projections), output: gateUp)))
+            kernels.append(.gatedActivation(input: gateUp, output: activated, gate: gate))
+            return linear(activated, "ffn_down", shape.hiddenSize, .feedForward, output: "projected")
+        case .plain(let size, let activation):
+            let up = linear(input, "ffn_up", size, .feedForward, output: "up")
+            let activated = tensor("activated", size)
+            kernels.append(.activation(input: up, output: activated, activation: activation))
+            return linear(activated, "ffn_down", shape.hiddenSize, .feedForward, output: "projected")
+        case .experts(let experts): return self.experts(input, experts)
+        }
+    }
+
+    private mutating func experts(_ input: Tensor, _ shape: ExpertsShape) -> Tensor {
+        let (count, columns) = (shape.count, input.columns)
+        var route = RouteKernel(
+            input: input, weight: matrix("ffn_gate_inp", count, columns),
+            output: tensor("routing", 2 * shape.chosen, .exact))
+        route.bias = biases(.experts, [("ffn_gate_inp", count)]).first
+        if shape.hasChoiceBias { route.choiceBias = vector("exp_probs_b.bias", count) }
+        route.scoring = shape.scoring
+        route.normalizes = shape.normalizes
+        route.scale = shape.scale
+        kernels.append(.route(route))
+        var experts = ExpertsKernel(
+            input: input, routing: route.output, gateWeight: matrix("ffn_gate_exps", count: count, shape.size, columns),
+            upWeight: matrix("ffn_up_exps", count: count, shape.size, columns),
+            downWeight: matrix("ffn_down_exps", count: count, columns, shape.size), gate: shape.gate,
+            output: tensor("projected", columns))
+        if layer.biases.contains(.experts) {
+            func bias(_ name: String, _ columns: Int) -> Weight {
+                Weight(WeightName.layer(index, "\(name).bias"), rows: count, columns: columns)
+            }
+            experts.gateBias = bias("ffn_gate_exps", shape.size)
+            experts.upBias = bias("ffn_up_exps", shape.size)
+            experts.downBias = bias("ffn_down_exps", columns)
+        }
+        kernels.append(.experts(experts))
+        return experts.output
+    }
+}
+
+extension Kernel {
+    /// The same kernel adding to another tensor; nil for a kind that can't.
+    fileprivate func accumulating(into output: Tensor) -> Kernel? {
+        switch self {
+        case .linear(let linear) where !linear.accumulates:
+            return .linear(
+                LinearKernel(
+                    input: linear.input, weights: linear.weights, biases: linear.biases, output: output,
+                    accumulates: true))
+        case .norm(var norm) where !norm.accumulates:
+            (norm.output, norm.accumulates) = (output, true)
+            return .norm(norm)
+        case .experts(var experts) where !experts.accumulates:
+            (experts.output, experts.accumulates) = (output, true)
+            return .experts(experts)
+        default: return nil
+        }
+    }
+}

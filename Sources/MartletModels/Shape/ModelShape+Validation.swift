@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import MartletCheckpoints
+public import MartletCompute
+
+/// Bounds of what files may say: everything behind them multiplies and divides by these numbers.
+extension ModelShape {
+    public static let layerCounts = 1...1024
+
+    static func check(_ value: Int, _ range: ClosedRange<Int>, _ name: String) throws(CheckpointError) {
+        guard range.contains(value) else {
+            throw CheckpointError(.invalidMetadata, "\(name) is \(value); it must be in \(range)")
+        }
+    }
+
+    /// Throws where a number is outside of what any model has.
+    public func validate() throws(CheckpointError) {
+        try Self.check(layers.count, Self.layerCounts, "the number of layers")
+        try Self.check(hiddenSize, 1...(1 << 17), "the hidden size")
+        try Self.check(vocabularySize, 1...(1 << 22), "the vocabulary size")
+        try Self.check(contextLength, 2...(1 << 24), "the context length")
+        for layer in layers { try layer.validate() }
+        try outputNorm.validate()
+        let first = layers[0].attention.heads
+        guard
+            layers.allSatisfy({
+                $0.attention.heads.keyValueHeads == first.keyValueHeads && $0.attention.heads.headSize == first.headSize
+            })
+        else {
+            throw CheckpointError(.unsupportedModel, "layers of different KV heads or head sizes are not supported")
+        }
+    }
+
+    /// The KV heads that all layers have.
+    public var cacheHeads: AttentionHeads { layers[0].attention.heads }
+}
+
+extension LayerShape {
+    fileprivate func validate() throws(CheckpointError) {
+        try attention.validate()
+        try norm.validate()
+        switch feedForward {
+        case .gated(let size, _), .plain(let size, _):
+            try ModelShape.check(size, 1...(1 << 19), "the feed-forward size")
+        case .experts(let experts):
+            try ModelShape.check(experts.size, 1...(1 << 19), "the experts' feed-forward size")
+            try ModelShape.check(experts.count, 1...(1 << 14), "the number of experts")
+            try ModelShape.check(experts.chosen, 1...experts.count, "the number of experts of a token")
+        }
+    }
+}
+
+extension AttentionShape {
+    fileprivate func validate() throws(CheckpointError) {
+        if let rotary {
+            try ModelShape.check(rotary.dimensions, 2...heads.headSize, "the number of rotary dimensions")
+            guard rotary.dimensions % 2 == 0 else {
+                throw CheckpointError(.invalidMetadata, "the number of rotary dimensions is odd")
+            }
+            guard rotary.base.isFinite, rotary.base > 0 else {
+                throw CheckpointError(
+                    .invalidMetadata, "the rope base is \(rotary.base); it must be positive and finite")
+            }
+            guard rotary.inverseFrequencies.allSatisfy(\.isFinite) else {
+                throw CheckpointError(.invalidMetadata, "the rope scaling yields frequencies that are not finite")
+            }
+        }
+        try headNorm?.validate()
+    }
+}
+
+extension NormShape {
+    fileprivate func validate() throws(CheckpointError) {
+        guard epsilon.isFinite, epsilon >= 0 else {
+            throw CheckpointError(.invalidMetadata, "the norm's epsilon is \(epsilon)")
+        }
+    }
+}
+
+extension AttentionHeads {
+    /// Checks the numbers of a file before they are relied on.
+    public init(
+        checking queryHeads: Int, keyValueHeads: Int, headSize: Int
+    ) throws(CheckpointError) {
+        guard (1...1024).contains(queryHeads), (1...queryHeads).contains(keyValueHeads),
+            queryHeads % keyValueHeads == 0
+        else {
+            throw CheckpointError(
+                .invalidMetadata,
+                "\(queryHeads) query heads over \(keyValueHeads) KV heads: the first must be a multiple of the second")
+        }
+        try ModelShape.check(headSize, 2...1024, "the head size")
+        self.init(queryHeads: queryHeads, keyValueHeads: keyValueHeads, headSize: headSize)
+    }
+}
