@@ -28,7 +28,7 @@ extension ReferenceKernels {
         let (size, rows) = (heads.headSize, batch.rows(of: sequence))
         let contextLength = batch.contextLength(of: sequence)
         let slots = (0..<Int(batch.sequenceLengths[sequence])).map { position in
-            let table = sequence * batch.capacity.blocksPerSequence
+            let table = Int(batch.tableRows[sequence]) * batch.capacity.blocksPerSequence
             let block = Int(batch.blockTables[table + position / cache.layout.blockSize])
             return block * cache.layout.blockSize + position % cache.layout.blockSize
         }

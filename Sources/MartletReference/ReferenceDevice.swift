@@ -8,12 +8,7 @@ public import MartletCompute
 /// It is what other devices are held against, and what to read to learn what a kernel computes. It is slow: it
 /// reads a prompt at about a fiftieth of the CPU device's speed.
 public final class ReferenceDevice: ComputeDevice {
-    /// - Parameter trace: gets a lane for the engine; kernels aren't recorded.
-    public init(trace: TraceRecorder? = nil) throws(DeviceError) {
-        guard trace?.addLanes(["engine"]) ?? true else {
-            throw DeviceError(code: .unsupported, message: "a trace is of one engine; make another TraceRecorder")
-        }
-    }
+    public init() {}
 
     public var name: String { "reference (plain Swift, 1 thread)" }
 
@@ -35,7 +30,6 @@ public final class ReferenceDevice: ComputeDevice {
     public var defaultCacheFormat: CacheFormat { .float(.float32) }
     public func byteCount(of layout: CacheLayout) throws -> Int { try ReferenceCache.byteCount(of: layout) }
     public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try ReferenceCache(layout) }
-    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}
     public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
         ReferenceWorkspace(capacity: capacity)
     }

@@ -42,7 +42,7 @@ import Testing
     @Test(arguments: [AttentionCase.Features(), .wholeSections])
     func referenceDeviceAgreesWithTheFormula(_ features: AttentionCase.Features) throws {
         var random = SeededGenerator(13)
-        let device = try ReferenceDevice()
+        let device = ReferenceDevice()
         for _ in 0..<12 {
             let sample = AttentionCase.random(features, &random)
             let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)

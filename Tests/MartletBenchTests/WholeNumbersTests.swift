@@ -18,7 +18,8 @@ import Testing
         #expect(Int16Head(rounding: [0, 0], largest: 8) == Int16Head(rounding: [-0.0, 0], largest: 8))
         #expect(Int16Head(rounding: [0, 0], largest: 8).unit == 0)
         // Numbers that are too small to have a unit are nothing, not infinite.
-        #expect(Int16Head(rounding: [1e-44, .leastNonzeroMagnitude], largest: 8191).values == [0, 0])
+        #expect(
+            Int16Head(rounding: [10 * .leastNonzeroMagnitude, .leastNonzeroMagnitude], largest: 8191).values == [0, 0])
         for number in [Float.nan, .infinity, -.infinity] {
             #expect(Int16Head(rounding: [1, number], largest: 8).unit.isNaN)
         }

@@ -20,5 +20,5 @@ struct DeviceUnderTest: CustomTestStringConvertible, Sendable {
                         threads: threads, instructionSet: set, activations: .int16, attentionSegmentLength: 64)
                 }
             }
-        } + [DeviceUnderTest(testDescription: "reference") { try ReferenceDevice() }]
+        } + [DeviceUnderTest(testDescription: "reference") { ReferenceDevice() }]
 }

@@ -11,8 +11,8 @@ final class MutantDevice: ForwardingDevice {
     let device: ReferenceDevice
     private let isWrong: @Sendable (Kernel) -> Bool
 
-    init(where isWrong: @escaping @Sendable (Kernel) -> Bool) throws {
-        device = try ReferenceDevice()
+    init(where isWrong: @escaping @Sendable (Kernel) -> Bool) {
+        device = ReferenceDevice()
         self.isWrong = isWrong
     }
 
@@ -63,7 +63,7 @@ final class MutantDevice: ForwardingDevice {
 /// The suite catches a device that computes one kernel case wrongly.
 @Suite struct MutantTests {
     private func mutant(_ isWrong: @escaping @Sendable (Kernel) -> Bool) -> DeviceUnderTest {
-        DeviceUnderTest(testDescription: "mutant") { try MutantDevice(where: isWrong) }
+        DeviceUnderTest(testDescription: "mutant") { MutantDevice(where: isWrong) }
     }
 
     @Test func everyCaseIsCaught() throws {

@@ -310,7 +310,7 @@ extension LiveServerTests {
 
         /// A lost device fails what is asked, takes readiness away, and ends the server with an error.
         @Test func aLostDeviceEndsTheServer() async throws {
-            let device = try LosableDevice(ReferenceDevice(), submissions: 20)
+            let device = LosableDevice(ReferenceDevice(), submissions: 20)
             let server = try await TestServer(context: 4096, device: device)
             #expect(try await server.get("/ready").status == 200)
             let client = try server.client()
@@ -380,7 +380,7 @@ extension LiveServerTests {
             #expect(answer.headers.lowercased().contains("transfer-encoding: chunked"))
             // The same again: what the first one held was given back.
             #expect(try await server.post("/v1/completions", body).status == 200)
-            let both = try await [server.client(), server.client()]
+            let both = try [server.client(), server.client()]
             for client in both { try await client.send(RawClient.post("/v1/completions", body)) }
             let statuses = try await [both[0].answer().status, both[1].answer().status]
             #expect(Set(statuses) == [200, 503] || statuses == [200, 200], "\(statuses)")

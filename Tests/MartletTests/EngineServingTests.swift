@@ -207,14 +207,14 @@ private final class ScriptedRunner: StepRunner {
                 }))
         ask = { engine.mailbox.post(.cancel(RequestID(99), sample: nil)) }
         engine.loop.turn(waits: true)
-        #expect(populated == [0..<8])
+        #expect(populated == [1..<9])
         engine.loop.turn(waits: true)
-        #expect(populated == [0..<8, 8..<16])
+        #expect(populated == [1..<9, 9..<17])
         _ = try engine.submit(.random(100, answer: 4))
         engine.finish()
         // Seven blocks and sixteen more are more than there are.
         engine.loop.turn(waits: true)
-        #expect(populated == [0..<8, 8..<16, 16..<20])
+        #expect(populated == [1..<9, 9..<17, 17..<21])
     }
 
     /// A thousand samples that wait cost no thousand prompts.
@@ -249,7 +249,7 @@ private final class ScriptedRunner: StepRunner {
             let loaded = try ModelLoader(path: path, options: options).load()
             return LoadedEngine(
                 model: loaded.model, validator: loaded.validator, scheduler: loaded.scheduler,
-                runner: runner?(loaded.runner) ?? loaded.runner)
+                runner: runner?(loaded.runner) ?? loaded.runner, trace: loaded.trace)
         }
     }
 
@@ -283,10 +283,10 @@ private final class ScriptedRunner: StepRunner {
                     })
             })
         await engine.settle()
-        #expect(populated.withLock(\.self) == 32)
+        #expect(populated.withLock(\.self) == 33)
         _ = try await engine.generate(.random(20, answer: 20)).answers()
         await engine.settle()
-        #expect(populated.withLock(\.self) == 35)
+        #expect(populated.withLock(\.self) == 36)
         await engine.stop()
         await engine.settle()
     }
@@ -375,10 +375,15 @@ private final class ScriptedRunner: StepRunner {
         }
     }
 
-    @Test func aTraceIsOfOneEngine() async throws {
-        let trace = TraceRecorder()
-        _ = try await engine { $0.trace = trace }
-        await #expect(throws: DeviceError.self) { _ = try await engine { $0.trace = trace } }
+    /// Each engine has lanes of its own, whatever its device records.
+    @Test func enginesShareATrace() async throws {
+        let trace = TraceRecorder(capacity: 1000)
+        for device in [DeviceKind.cpu, .reference] {
+            let engine = try await engine { ($0.trace, $0.device, $0.threads) = (trace, device, nil) }
+            _ = try await engine.generate(.random(5, answer: 3)).answers()
+            await engine.stop()
+        }
+        #expect(trace.spans(ofLanes: EngineSpan.lane).count { $0.name == EngineSpan.step } == 6)
     }
 
     @Test(.timeLimit(.minutes(1))) func moreThanTheQueueHoldsIsRefused() async throws {

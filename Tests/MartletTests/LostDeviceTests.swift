@@ -13,7 +13,7 @@ private final class PickyDevice: ForwardingDevice {
     let device: ReferenceDevice
     let packed = Atomic<Int>(0)
 
-    init() throws { device = try ReferenceDevice() }
+    init() { device = ReferenceDevice() }
 
     func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
         throw DeviceError(code: .unsupported, message: "head size \(cache.headSize) is not supported")
@@ -30,7 +30,7 @@ private final class PickyDevice: ForwardingDevice {
     /// What a device can't do is said before weights are packed.
     @Test func devicesAreAskedBeforeWeightsArePacked() throws {
         let file = try TinyModel().write()
-        let device = try PickyDevice()
+        let device = PickyDevice()
         let error = #expect(throws: DeviceError.self) {
             try ModelLoader(path: file.path, options: EngineOptions()).load(on: device)
         }
@@ -50,7 +50,7 @@ private final class PickyDevice: ForwardingDevice {
     /// Every request fails by it, the engine ends, and says why from then on.
     @Test func aLostDeviceEndsTheEngine() async throws {
         let file = try TinyModel().write()
-        let device = try LosableDevice(ReferenceDevice(), submissions: 5)
+        let device = LosableDevice(ReferenceDevice(), submissions: 5)
         let options = EngineOptions()
         let engine = try await Engine.start(options) {
             try ModelLoader(path: file.path, options: options).load(on: device)

@@ -79,7 +79,7 @@ final class RecordingDevice: ForwardingDevice {
     func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
         let graphs = graphs.compactMap { $0 as? Graph }
         recorded.withLock { $0.runs.append(graphs.map { run(of: $0, batch) }) }
-        let (tokens, logitRows, plan) = (batch.tokenCount, batch.logitRowCount, batch.plans[0])
+        let (tokens, logitRows, plan) = (batch.tokenCount, batch.logitRowCount, batch.plans[0].counts)
         for graph in graphs {
             if traits.capturesBySize, graph.key.mode != .none {
                 if graph.program == "head" {
@@ -89,14 +89,14 @@ final class RecordingDevice: ForwardingDevice {
                 }
             }
             if traits.freezesLaunches, graph.program == "body", graph.key.mode == .full {
-                let frozen = graph.frozen ?? (plan.prefillCount, plan.decodeCount, plan.mergeCount)
+                let frozen = graph.frozen ?? (Int(plan.prefills), Int(plan.decodes), Int(plan.merges))
                 graph.frozen = frozen
-                batch.plans[0].prefillCount = min(plan.prefillCount, frozen.prefills)
-                batch.plans[0].decodeCount = min(plan.decodeCount, frozen.decodes)
-                batch.plans[0].mergeCount = min(plan.mergeCount, frozen.merges)
+                batch.plans[0].prefillCount = min(Int(plan.prefills), frozen.prefills)
+                batch.plans[0].decodeCount = min(Int(plan.decodes), frozen.decodes)
+                batch.plans[0].mergeCount = min(Int(plan.merges), frozen.merges)
             }
             try device.submit([graph.graph], batch: batch).wait()
-            (batch.tokenCount, batch.logitRowCount, batch.plans[0]) = (tokens, logitRows, plan)
+            (batch.tokenCount, batch.logitRowCount, batch.plans[0].counts) = (tokens, logitRows, plan)
         }
         return .finished
     }

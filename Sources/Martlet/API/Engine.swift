@@ -70,7 +70,7 @@ public final class Engine: Sendable {
                     let loaded = try load()
                     let loop = EngineLoop(
                         scheduler: loaded.scheduler, runner: loaded.runner, mailbox: mailbox, counters: counters,
-                        lifetime: lifetime, trace: options.trace.map { EngineTrace($0) })
+                        lifetime: lifetime, trace: loaded.trace)
                     continuation.resume(returning: (loaded.model, loaded.validator))
                     loop.run()
                 } catch {

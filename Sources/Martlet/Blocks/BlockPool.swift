@@ -2,20 +2,22 @@
 
 /// Who holds which blocks of the KV cache.
 ///
-/// Blocks are counted by their holders. What nobody holds stands in one doubly linked list, in the order in which it is
-/// given out: at its front blocks without content that could be used again, in ascending runs; behind them those whose
-/// content the prefix cache knows, least recently used first. Such a block can be taken back into use with its content,
-/// until it is given out for another.
+/// Blocks are numbered from 1; block 0 of the cache is nobody's, so that a table's entry that was never written, or a row of
+/// padding, names no sequence's block. Blocks are counted by their holders. Free blocks stand in one doubly linked list, in
+/// the order in which they are given out: at its front blocks without content that could be used again, in ascending runs;
+/// behind them those whose content the prefix cache knows, least recently used first. Such a block can be taken back into
+/// use with its content, until it is given out for another.
 package struct BlockPool {
+    /// Blocks that can be held: 1 to this.
     package let blockCount: Int
     package let blockSize: Int
-    /// Blocks that nobody holds, cached ones included.
+    /// Free blocks, cached ones included.
     package private(set) var freeCount: Int
     /// Blocks from this one on have never been given out.
-    package private(set) var reach = 0
+    package private(set) var highWaterMark = 1
     package private(set) var prefixCache: PrefixCache
     private var holders: [Int32]
-    /// Neighbours in the free list; its two ends meet in entry `blockCount`, which is no block.
+    /// Neighbours in the free list; its two ends meet in entry 0.
     private var next: [Int32]
     private var previous: [Int32]
 
@@ -25,11 +27,11 @@ package struct BlockPool {
         self.blockSize = blockSize
         freeCount = blockCount
         prefixCache = PrefixCache(
-            blockCount: blockCount, blockSize: blockSize, isEnabled: cachesPrefixes, key: key)
-        holders = Array(repeating: 0, count: blockCount)
-        let end = Int32(blockCount)
-        next = (0...end).map { $0 == end ? 0 : $0 + 1 }
-        previous = (0...end).map { $0 == 0 ? end : $0 - 1 }
+            blockCount: blockCount + 1, blockSize: blockSize, isEnabled: cachesPrefixes, key: key)
+        holders = Array(repeating: 0, count: blockCount + 1)
+        let last = Int32(blockCount)
+        next = (0...last).map { $0 == last ? 0 : $0 + 1 }
+        previous = (0...last).map { $0 == 0 ? last : $0 - 1 }
     }
 
     package func holderCount(of block: Int32) -> Int { Int(holders[Int(block)]) }
@@ -39,15 +41,15 @@ package struct BlockPool {
     /// - Complexity: O(1)
     package mutating func allocate(after neighbor: Int32? = nil) -> Int32? {
         guard freeCount > 0 else { return nil }
-        var block = next[blockCount]
-        if let neighbor, Int(neighbor) + 1 < blockCount, holders[Int(neighbor) + 1] == 0,
+        var block = next[0]
+        if let neighbor, Int(neighbor) < blockCount, holders[Int(neighbor) + 1] == 0,
             !prefixCache.holds(neighbor + 1)
         {
             block = neighbor + 1
         }
         prefixCache.remove(block)
         hold(block)
-        reach = max(reach, Int(block) + 1)
+        highWaterMark = max(highWaterMark, Int(block) + 1)
         return block
     }
 
@@ -70,11 +72,10 @@ package struct BlockPool {
         holders[Int(block)] -= 1
         guard holders[Int(block)] == 0 else { return }
         freeCount += 1
-        let end = Int32(blockCount)
         if prefixCache.holds(block) {
-            link(block, between: previous[blockCount], and: end)
+            link(block, between: previous[0], and: 0)
         } else {
-            link(block, between: end, and: next[blockCount])
+            link(block, between: 0, and: next[0])
         }
     }
 
@@ -124,29 +125,33 @@ package struct BlockPool {
     /// goes on with that one and its own is given back: their content has the same bits.
     ///
     /// - Parameter computedCount: tokens whose K and V are in the blocks.
-    package mutating func register(
+    /// - Returns: the first index of the table whose block is another now; the table's length where none is.
+    @discardableResult package mutating func register(
         _ tokens: [Int32], computedCount: Int, chain: inout PrefixCache.Chain, table: inout [Int32]
-    ) {
+    ) -> Int {
+        var firstChange = table.count
         while prefixCache.isEnabled, !chain.isBroken, (chain.length + 1) * blockSize <= computedCount {
-            let place = chain.length
-            switch prefixCache.register(table[place], tokens, after: chain) {
-            case .registered: prefixCache.extend(&chain, by: table[place])
+            let index = chain.length
+            switch prefixCache.register(table[index], tokens, after: chain) {
+            case .registered: prefixCache.extend(&chain, by: table[index])
             case .twin(let twin):
                 prefixCache.extend(&chain, by: twin)
-                guard twin != table[place] else { continue }
+                guard twin != table[index] else { continue }
                 hold(twin)
-                release(table[place])
-                table[place] = twin
+                release(table[index])
+                table[index] = twin
+                firstChange = min(firstChange, index)
             case .collision: chain.isBroken = true
             }
         }
+        return firstChange
     }
 
     /// The free list from its front; for tests.
     package var freeBlocks: [Int32] {
         var blocks: [Int32] = []
-        var block = next[blockCount]
-        while block != Int32(blockCount), blocks.count <= blockCount {
+        var block = next[0]
+        while block != 0, blocks.count <= blockCount {
             blocks.append(block)
             block = next[Int(block)]
         }

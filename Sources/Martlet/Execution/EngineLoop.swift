@@ -74,9 +74,10 @@ final class EngineLoop {
     /// virtual machine a tenth of a prompt's time. Not behind all, because most engines never need that much.
     private func populateAhead() {
         let tokens = Self.stepsAhead * scheduler.configuration.maxNumBatchedTokens
-        let goal = min(scheduler.pool.reach + tokens / scheduler.pool.blockSize, scheduler.pool.blockCount)
+        let goal = min(
+            scheduler.pool.highWaterMark + tokens / scheduler.pool.blockSize, scheduler.pool.blockCount + 1)
         // What was given out meanwhile has been written to.
-        populated = max(populated, scheduler.pool.reach)
+        populated = max(populated, scheduler.pool.highWaterMark)
         let count = max(1, Self.tokensAtATime / scheduler.pool.blockSize)
         while populated < goal, mailbox.isEmpty {
             let blocks = populated..<min(populated + count, goal)

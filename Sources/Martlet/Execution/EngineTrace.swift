@@ -2,9 +2,19 @@
 
 import MartletCompute
 
+/// What the engine's lane of a trace and its spans are called, where a submission's is its runtime mode's `spanName`.
+public enum EngineSpan {
+    public static let lane = "engine"
+    public static let step = "step"
+    public static let schedule = "schedule"
+    public static let prepare = "prepare"
+    public static let plan = "plan attention"
+    public static let update = "update"
+}
+
 /// The spans of the engine's own thread: what a step is made of.
 final class EngineTrace {
-    let recorder: TraceRecorder
+    private let lane: TraceRecorder.Lane
     let step: TraceRecorder.Name
     let schedule: TraceRecorder.Name
     let prepare: TraceRecorder.Name
@@ -15,15 +25,15 @@ final class EngineTrace {
     let update: TraceRecorder.Name
 
     init(_ recorder: TraceRecorder) {
-        self.recorder = recorder
-        step = recorder.name("step", values: ["tokens", "sequences", "decodes"])
-        schedule = recorder.name("schedule")
-        prepare = recorder.name("prepare")
-        plan = recorder.name("plan attention")
+        lane = recorder.lane(named: EngineSpan.lane)
+        step = recorder.name(EngineSpan.step, values: ["tokens", "sequences", "decodes"])
+        schedule = recorder.name(EngineSpan.schedule)
+        prepare = recorder.name(EngineSpan.prepare)
+        plan = recorder.name(EngineSpan.plan)
         runEagerly = recorder.name(GraphRuntimeMode.none.spanName)
         runPiecewise = recorder.name(GraphRuntimeMode.piecewise.spanName)
         runFull = recorder.name(GraphRuntimeMode.full.spanName)
-        update = recorder.name("update")
+        update = recorder.name(EngineSpan.update)
     }
 
     var now: UInt64 { TraceRecorder.now() }
@@ -31,7 +41,7 @@ final class EngineTrace {
     func record(
         _ name: KeyPath<EngineTrace, TraceRecorder.Name>, from start: UInt64, _ values: TraceRecorder.Values = (0, 0, 0)
     ) {
-        recorder.record(self[keyPath: name], lane: 0, start: start, end: now, values: values)
+        lane.record(self[keyPath: name], start: start, end: now, values: values)
     }
 }
 

@@ -28,7 +28,7 @@ final class ModelRunner: StepRunner {
     init(
         device: any ComputeDevice, cache: any KeyValueCache, dispatcher: GraphDispatcher,
         planners: [AttentionPlanner], decodeLength: Int, capacity: BatchCapacity, trace: EngineTrace?
-    ) {
+    ) throws {
         self.capacity = capacity
         self.device = device
         self.cache = cache
@@ -36,7 +36,8 @@ final class ModelRunner: StepRunner {
         self.planners = planners
         self.decodeLength = decodeLength
         self.trace = trace
-        batch = BatchBuffers(capacity: capacity)
+        batch = BatchBuffers(
+            capacity: capacity, memory: try device.makeBatchMemory(byteCount: BatchLayout(capacity).byteCount))
     }
 
     func run(_ plan: StepPlan, into output: inout StepOutput) throws {
@@ -93,7 +94,7 @@ final class ModelRunner: StepRunner {
             }
             if sequence.samples(upTo: range.upperBound) {
                 output.rows.append(StepOutput.Row(entry: index, position: range.upperBound - 1, isSample: true))
-                logitRows.append((Int32(row + entry.tokenCount - 1), samplingRow(of: sequence, index: index)))
+                logitRows.append((Int32(row + entry.tokenCount - 1), samplingRow(of: sequence)))
             }
             for position in range {
                 batch.tokenIDs[row] = sequence.tokens[position]
@@ -102,8 +103,12 @@ final class ModelRunner: StepRunner {
                 batch.slotMapping[row] = block * Int64(blockSize) + Int64(position % blockSize)
                 row += 1
             }
-            let table = index * capacity.blocksPerSequence
-            for place in sequence.blockTable.indices { batch.blockTables[table + place] = sequence.blockTable[place] }
+            // Its row holds the blocks before these since an earlier step.
+            batch.tableRows[index] = Int32(sequence.tableRow)
+            let table = sequence.tableRow * capacity.blocksPerSequence
+            for place in sequence.firstChangedBlock..<sequence.blockTable.count {
+                batch.blockTables[table + place] = sequence.blockTable[place]
+            }
         }
         batch.queryStartLocations[plan.entries.count] = Int32(row)
         batch.tokenCount = row
@@ -111,12 +116,12 @@ final class ModelRunner: StepRunner {
     }
 
     /// How a sequence's next token is drawn; writes its edits into the batch.
-    private func samplingRow(of sequence: SequenceState, index: Int) -> SamplingRow {
+    private func samplingRow(of sequence: SequenceState) -> SamplingRow {
         let request = sequence.request
         var row = request.samplingRow(sample: sequence.sampleIndex, position: sequence.tokens.count)
         guard request.hasLogitEdits else { return row }
+        let (edits, index) = (batch.logitEdits, sequence.tableRow)
         row.editedSequence = Int32(index)
-        let edits = batch.logitEdits
         edits.clear(index)
         if let mask = request.allowedTokens { edits.setMask(mask, of: index) }
         for word in request.badWords where sequence.endsIn(word.dropLast()) {

@@ -14,10 +14,13 @@ struct CacheSizing {
     /// Tokens of a sequence that fewer make no use of.
     private static let leastLength = 128
 
-    func layout(on device: any ComputeDevice) throws -> (layout: CacheLayout, maxModelLength: Int) {
+    /// The cache's layout, the blocks that sequences may hold (block 0 is nobody's), and the longest sequence.
+    func layout(
+        on device: any ComputeDevice
+    ) throws -> (layout: CacheLayout, usableBlocks: Int, maxModelLength: Int) {
         let length = options.maxModelLength ?? shape.contextLength
         let count = try blockCount(length: length, on: device)
-        let layout = layout(blockCount: count, on: device)
+        let layout = layout(blockCount: count + 1, on: device)
         let bytes = try device.byteCount(of: layout)
         if let free = device.freeMemory, bytes > free {
             throw error("the KV cache would take \(bytes) bytes; \(free) are free", field: "kv_cache_memory_bytes")
@@ -29,7 +32,7 @@ struct CacheSizing {
                     + (options.numBlocksOverride == nil ? "kv_cache_memory_bytes" : "num_gpu_blocks_override")
                     + " or lower max_model_len", field: "max_model_len")
         }
-        return (layout, min(length, tokens))
+        return (layout, count, min(length, tokens))
     }
 
     private func error(_ message: String, field: String) -> EngineError {
@@ -44,6 +47,7 @@ struct CacheSizing {
             format: options.kvCacheDtype ?? device.defaultCacheFormat)
     }
 
+    /// Blocks that sequences may hold.
     private func blockCount(length: Int, on device: any ComputeDevice) throws -> Int {
         let most = 1 << 24
         if let blocks = options.numBlocksOverride {
@@ -56,9 +60,10 @@ struct CacheSizing {
         }
         let blockBytes = try device.byteCount(of: layout(blockCount: 1, on: device))
         if let bytes = options.kvCacheMemoryBytes {
-            guard bytes >= blockBytes else {
+            guard bytes / 2 >= blockBytes else {
                 throw error(
-                    "kv_cache_memory_bytes is \(bytes), less than a block of the cache takes (\(blockBytes))",
+                    "kv_cache_memory_bytes is \(bytes), less than a block of the cache takes beside the one that is never used "
+                        + "(\(blockBytes) each)",
                     field: "kv_cache_memory_bytes")
             }
             if let free = device.freeMemory, bytes > free {
@@ -70,11 +75,11 @@ struct CacheSizing {
                     "kv_cache_memory_bytes is \(bytes); more than \(most * blockBytes) can't be used",
                     field: "kv_cache_memory_bytes")
             }
-            return bytes / blockBytes
+            return bytes / blockBytes - 1
         }
         let blocksPerSequence = (length + options.blockSize - 1) / options.blockSize
         let useful = min(blocksPerSequence * min(options.maxNumSeqs, options.maxNumBatchedTokens), most)
         guard let free = device.freeMemory else { return useful }
-        return max(1, min(useful, Int(Double(free) * Self.shareOfFreeMemory) / blockBytes))
+        return max(1, min(useful, Int(Double(free) * Self.shareOfFreeMemory) / blockBytes - 1))
     }
 }

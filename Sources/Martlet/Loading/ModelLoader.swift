@@ -13,6 +13,8 @@ struct LoadedEngine {
     let validator: RequestValidator
     let scheduler: Scheduler
     let runner: any StepRunner
+    /// The engine's lane; the loop and the runner record into it.
+    var trace: EngineTrace?
 }
 
 /// From a file to an engine's parts: read, check, pack, size the cache, capture.
@@ -49,7 +51,8 @@ struct ModelLoader {
         let bindings = ProgramBindings(
             weights: weights, cache: try device.allocateCache(cache.layout),
             workspace: try device.makeWorkspace(capacity))
-        let runner = ModelRunner(
+        let trace = options.trace.map { EngineTrace($0) }
+        let runner = try ModelRunner(
             device: device, cache: bindings.cache,
             dispatcher: try GraphDispatcher(
                 CapturePlan(
@@ -62,7 +65,7 @@ struct ModelLoader {
                     splits: options.attentionLaunch.splits(isFullGraph: graphMode == .full),
                     decodeThreshold: Self.decodeLength)
             }, decodeLength: Self.decodeLength,
-            capacity: capacity, trace: options.trace.map { EngineTrace($0) })
+            capacity: capacity, trace: trace)
         let model = LoadedModel(
             name: source.name, shape: shape, programs: source.programs, matrixType: source.matrixType,
             tokenizer: tokenizer,
@@ -70,9 +73,10 @@ struct ModelLoader {
             graphMode: graphMode,
             deviceName: device.name, weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
             linearBytes: source.programs.linearWeights.reduce(0) { $0 + (weights[$1.name]?.byteCount ?? 0) },
-            cacheBytes: try device.byteCount(of: cache.layout), cacheBlocks: cache.layout.blockCount,
+            cacheBytes: try device.byteCount(of: sizing.layout(blockCount: cache.usableBlocks, on: device)),
+            cacheBlocks: cache.usableBlocks,
             cacheFormat: cache.layout.format,
-            cacheTokens: cache.layout.blockCount * cache.layout.blockSize,
+            cacheTokens: cache.usableBlocks * cache.layout.blockSize,
             maxNumBatchedTokens: steps.maxNumBatchedTokens, maxNumSeqs: steps.maxNumSeqs,
             loadSeconds: (clock.now - start) / .seconds(1))
         return LoadedEngine(
@@ -83,9 +87,9 @@ struct ModelLoader {
             scheduler: Scheduler(
                 configuration: steps,
                 pool: BlockPool(
-                    blockCount: cache.layout.blockCount, blockSize: options.blockSize,
+                    blockCount: cache.usableBlocks, blockSize: options.blockSize,
                     cachesPrefixes: options.enablePrefixCaching)),
-            runner: runner)
+            runner: runner, trace: trace)
     }
 
     /// The chat template that was asked for, or the model's own. What is wrong with the model's own disables it alone,
@@ -110,10 +114,11 @@ struct ModelLoader {
 
     /// A step's buffers grow with the product of sequences and context, and must fit.
     private func requireMemory(for capacity: BatchCapacity, on device: any ComputeDevice) throws(EngineError) {
-        guard let free = device.freeMemory, capacity.byteCount > free else { return }
+        let bytes = BatchLayout(capacity).byteCount
+        guard let free = device.freeMemory, bytes > free else { return }
         throw EngineError(
             .invalidOptions,
-            "the buffers of a step would take \(capacity.byteCount) bytes; \(free) are free: lower max_num_seqs "
+            "the buffers of a step would take \(bytes) bytes; \(free) are free: lower max_num_seqs "
                 + "or max_model_len", field: "max_num_seqs")
     }
 
@@ -123,7 +128,7 @@ struct ModelLoader {
             try CPUDevice(
                 threads: options.threads, instructionSet: options.instructionSet, activations: options.activations,
                 trace: options.trace)
-        case .reference: try ReferenceDevice(trace: options.trace)
+        case .reference: ReferenceDevice()
         }
     }
 

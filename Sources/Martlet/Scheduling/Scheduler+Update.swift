@@ -20,8 +20,8 @@ package enum SchedulerFailure: Sendable {
 }
 
 extension Scheduler {
-    /// Takes a planned step's output: sequences get their tokens, full blocks become known to the prefix cache, whoever
-    /// is finished gives its blocks back.
+    /// Takes a planned step's output: sequences get their tokens, full blocks become known to the prefix cache,
+    /// finished sequences give their blocks back.
     ///
     /// - Parameter emit: called with what happened, in order.
     package mutating func update(_ output: StepOutput, emit: (SchedulerEvent) -> Void) {
@@ -38,7 +38,8 @@ extension Scheduler {
                 continue
             }
             sequence.computedCount += entry.tokenCount
-            pool.register(
+            // The step that ran wrote the table's row as it was.
+            sequence.firstChangedBlock = pool.register(
                 sequence.tokens, computedCount: sequence.computedCount, chain: &sequence.chain,
                 table: &sequence.blockTable)
             for row in output.rows[rows..<row] {

@@ -18,10 +18,13 @@ package struct Scheduler {
     /// The samples of each request that aren't finished.
     var requests: [RequestID: [SequenceState]] = [:]
     private var arrivals: UInt64 = 0
+    /// Rows of the batch's block tables that no running sequence has.
+    private var freeTableRows: [Int]
 
     package init(configuration: SchedulerConfiguration, pool: BlockPool) {
         self.configuration = configuration
         self.pool = pool
+        freeTableRows = (0..<configuration.maxNumSeqs).reversed()
         running.reserveCapacity(configuration.maxNumSeqs)
         plan.entries.reserveCapacity(configuration.maxNumSeqs)
     }
@@ -153,6 +156,7 @@ package struct Scheduler {
     mutating func release(_ sequence: SequenceState) {
         if let place = running.firstIndex(where: { $0 === sequence }) { running.remove(at: place) }
         pool.release(sequence.blockTable)
+        freeTableRows.append(sequence.tableRow)
         sequence.forgetComputation()
     }
 
@@ -170,6 +174,8 @@ package struct Scheduler {
             guard blocksNeeded(by: sequence, leader: leader) + promisedBlocks <= pool.freeCount else { return }
             waiting.remove(at: place)
             sequence.isRunning = true
+            // As many rows as sequences may run.
+            sequence.tableRow = freeTableRows.removeLast()
             running.insert(sequence, at: running.firstIndex { sequence.order < $0.order } ?? running.count)
             takeSharedBlocks(for: sequence, leader: leader)
             let count = chunk(of: sequence, step)

@@ -30,6 +30,10 @@ package final class SequenceState {
     package internal(set) var computedCount = 0
     /// Blocks for the computed tokens and for those that the current step computes.
     package internal(set) var blockTable: [Int32] = []
+    /// The row of the batch's block tables that is its own while it runs.
+    package internal(set) var tableRow = 0
+    /// The first index of the block table that its row doesn't hold yet.
+    package internal(set) var firstChangedBlock = 0
     package internal(set) var chain: PrefixCache.Chain
     package internal(set) var isRunning = false
     /// Behind the last position whose score is known: a preempted prompt isn't scored twice.
@@ -97,6 +101,7 @@ package final class SequenceState {
     func forgetComputation() {
         computedCount = 0
         blockTable.removeAll(keepingCapacity: true)
+        firstChangedBlock = 0
         chain = PrefixCache.Chain(salt: request.cacheSalt)
         isRunning = false
     }

@@ -7,7 +7,7 @@ struct SchedulerInvariants {
     /// The first that doesn't hold.
     static func violation(_ scheduler: borrowing Scheduler) -> String? {
         let pool = scheduler.pool
-        var holders = [Int](repeating: 0, count: pool.blockCount)
+        var holders = [Int](repeating: 0, count: pool.blockCount + 1)
         var first: [Int32: (sequence: SequenceState, place: Int)] = [:]
         for sequence in scheduler.running {
             if sequence.blockTable.count * pool.blockSize < sequence.computedCount { return "blocks are missing" }
@@ -24,14 +24,18 @@ struct SchedulerInvariants {
                 else { return "block \(block) is in two tables, and not for the same full tokens" }
             }
         }
-        for block in 0..<pool.blockCount where holders[block] != pool.holderCount(of: Int32(block)) {
+        for block in 0...pool.blockCount where holders[block] != pool.holderCount(of: Int32(block)) {
             return "block \(block) is in \(holders[block]) tables and counts \(pool.holderCount(of: Int32(block)))"
+        }
+        if holders[0] > 0 || pool.freeBlocks.contains(0) { return "block 0 is given out" }
+        if Set(scheduler.running.map(\.tableRow)).count != scheduler.running.count {
+            return "two sequences have one row"
         }
         let free = pool.freeBlocks
         if free.count != pool.freeCount || Set(free).count != free.count { return "the free list is broken" }
         if free.contains(where: { holders[Int($0)] > 0 }) { return "a block in use is free" }
         if free.count + holders.count(where: { $0 > 0 }) != pool.blockCount { return "a block is lost" }
-        for block in 0..<Int32(pool.blockCount) where pool.prefixCache.holds(block) {
+        for block in 0...Int32(pool.blockCount) where pool.prefixCache.holds(block) {
             if let parent = pool.prefixCache.parent(of: block), !pool.prefixCache.holds(parent) {
                 return "block \(block) is cached behind one that isn't"
             }

@@ -13,8 +13,10 @@ final class SimulatedModel: StepRunner {
 
     private let seed: UInt64
     private let blockSize: Int
-    /// `[blocks * blockSize]`: the hash of all tokens up to the slot's own.
+    /// `[blocks * blockSize]`, block 0 included: the hash of all tokens up to the slot's own.
     private var memory: [UInt64]
+    /// By table row: what steps have written there, as the batch's buffers hold it.
+    private var tables: [Int: [Int32]] = [:]
     /// What the next step shall do wrong.
     var failsStep = false
     var failsSequence: Int?
@@ -25,7 +27,7 @@ final class SimulatedModel: StepRunner {
     init(seed: UInt64, blockCount: Int, blockSize: Int) {
         self.seed = seed
         self.blockSize = blockSize
-        memory = Array(repeating: 0, count: blockCount * blockSize)
+        memory = Array(repeating: 0, count: (blockCount + 1) * blockSize)
     }
 
     func populate(_ blocks: Range<Int>) {}
@@ -65,11 +67,12 @@ final class SimulatedModel: StepRunner {
         guard range.upperBound <= sequence.tokens.count,
             range.upperBound <= sequence.blockTable.count * blockSize
         else { return note("\(range) is more than the sequence's tokens or blocks") }
+        let table = writeTable(of: sequence)
         let scored = sequence.scoredPositions(range)
         var hash = seed
         for position in 0..<range.upperBound {
             hash = self.hash(hash, then: sequence.tokens[position])
-            let block = sequence.blockTable[position / blockSize]
+            let block = table[position / blockSize]
             let slot = Int(block) * blockSize + position % blockSize
             guard position >= range.lowerBound else {
                 if memory[slot] != hash { note("position \(position) reads a slot that holds something else") }
@@ -91,6 +94,23 @@ final class SimulatedModel: StepRunner {
                 failsSequence == index ? SampledToken.notFinite : next(after: hash, sample: sequence.sampleIndex)
             output.rows.append(row)
         }
+    }
+
+    /// Writes what the sequence says has changed of its row. The row must then be its table, and name block 0 nowhere.
+    private func writeTable(of sequence: SequenceState) -> [Int32] {
+        var table = tables[sequence.tableRow] ?? []
+        table.removeLast(max(0, table.count - sequence.blockTable.count))
+        for index in sequence.firstChangedBlock..<sequence.blockTable.count {
+            if index < table.count {
+                table[index] = sequence.blockTable[index]
+            } else {
+                table.append(sequence.blockTable[index])
+            }
+        }
+        if table != sequence.blockTable { note("a table's row holds other blocks than the table") }
+        if table.contains(0) { note("block 0 is somebody's") }
+        tables[sequence.tableRow] = sequence.blockTable
+        return sequence.blockTable
     }
 
     private func note(_ text: String) { mistake = mistake ?? text }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 public import MartletCompute
 
 /// What the engine's thread did in steps that computed the next token of one answer and nothing else.
@@ -14,17 +15,21 @@ public struct DecodeStepBreakdown: Equatable, Sendable {
     public private(set) var host = 0.0
     public private(set) var median = 0.0
 
-    /// Reads a trace's first lane, the engine's thread. A step's own span ends behind those of its parts.
+    /// Reads the engine's lane of a trace and that of the worker on the same thread. A step's own span ends behind those of
+    /// its parts.
     public init(_ trace: TraceRecorder) {
         let submissions = Set(GraphRuntimeMode.allCases.map(\.spanName))
-        let parts: Set = ["schedule", "prepare", "plan attention", "update"]
+        let parts: Set = [EngineSpan.schedule, EngineSpan.prepare, EngineSpan.plan, EngineSpan.update]
         var (kernels, programs): (UInt64, UInt64) = (0, 0)
         var durations: [UInt64] = []
-        trace.forEachSpan(lane: 0) { name, time, values in
-            let duration = time.upperBound - time.lowerBound
-            switch name {
-            case "step":
-                if values == (1, 1, 1) {
+        let spans = (trace.spans(ofLanes: EngineSpan.lane) + trace.spans(ofLanes: "worker 0")).sorted {
+            $0.time.upperBound < $1.time.upperBound
+        }
+        for span in spans {
+            let duration = span.time.upperBound - span.time.lowerBound
+            switch span.name {
+            case EngineSpan.step:
+                if span.values == (1, 1, 1) {
                     durations.append(duration)
                     total += Double(duration) / 1e9
                     self.kernels += Double(kernels) / 1e9
@@ -32,8 +37,8 @@ public struct DecodeStepBreakdown: Equatable, Sendable {
                     host += Double(duration - min(duration, programs)) / 1e9
                 }
                 (kernels, programs) = (0, 0)
-            case _ where submissions.contains(name): programs += duration
-            case _ where parts.contains(name): break
+            case _ where submissions.contains(span.name): programs += duration
+            case _ where parts.contains(span.name): break
             default: kernels += duration
             }
         }

@@ -74,7 +74,7 @@ final class AttentionLayer {
 
     /// The kernels' form of a work item. `query` and `output` are whole tensors of the step.
     func item(
-        _ item: AttentionItem, _ batch: BatchBuffers, blockTables: UnsafePointer<Int32>, query: TensorRows,
+        _ item: AttentionItem, _ batch: BatchBuffers, blockTable: UnsafePointer<Int32>, query: TensorRows,
         output: TensorRows, partials: UnsafeMutablePointer<Float>
     ) -> MartletAttentionItem {
         let (sequence, row) = (Int(item.sequence), Int(item.firstRow))
@@ -87,7 +87,7 @@ final class AttentionLayer {
         return MartletAttentionItem(
             query: query.row(row), queryStride: Int64(query.columns), output: output.row(row),
             outputStride: Int64(output.columns),
-            blockTable: blockTables + sequence * batch.capacity.blocksPerSequence, rows: Int64(item.rowCount),
+            blockTable: blockTable, rows: Int64(item.rowCount),
             firstPosition: Int64(contextLength + row - batch.rows(of: sequence).lowerBound),
             contextLength: Int64(contextLength), sequenceLength: Int64(batch.sequenceLengths[sequence]),
             firstSegment: Int64(item.firstSegment), segmentCount: Int64(item.segmentCount), partials: firstPartial,

@@ -24,7 +24,7 @@ public final class CPUDevice: ComputeDevice {
     ///   - instructionSet: must be one that this machine runs; nil for the best.
     ///   - attentionSegmentLength: keys in a segment, a multiple of 64: long enough that folding costs little, short
     ///     enough to deal out a context of a thousand. Bits depend on it.
-    ///   - trace: what kernels do is recorded there, a lane a thread, the calling one first.
+    ///   - trace: what kernels do is recorded there, a lane a thread.
     public init(
         threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int8,
         attentionSegmentLength: Int = 512, trace: TraceRecorder? = nil
@@ -46,10 +46,6 @@ public final class CPUDevice: ComputeDevice {
         self.trace = trace
         pool = try WorkerPool(threadCount: threadCount)
         submission = Submission(threadCount: threadCount, trace: trace)
-        let lanes = (0..<threadCount).map { $0 == 0 ? "engine and worker 0" : "worker \($0)" }
-        guard trace?.addLanes(lanes) ?? true else {
-            throw DeviceError(code: .unsupported, message: "a trace is of one engine; make another TraceRecorder")
-        }
     }
 
     public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }

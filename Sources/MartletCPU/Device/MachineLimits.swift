@@ -109,14 +109,14 @@ private final class BlockReadJob: PhasedJob, @unchecked Sendable {
     func chunkCount(phase: Int) -> Int { min(items.count, WorkerPool.maximumChunks) }
 
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
-        guard let blockTables = batch.blockTables.baseAddress else { return }
         let layer = attention[phase]
         withUnsafeTemporaryAllocation(of: Float.self, capacity: 1) { unused in
             guard let address = unused.baseAddress else { return }
             let rows = TensorRows(base: address, columns: 0)
             for index in slice(of: items.count, chunk: chunk, count: chunkCount) {
+                guard let blockTable = batch.blockTable(of: Int(items[index].sequence)) else { return }
                 var item = layer.item(
-                    items[index], batch, blockTables: blockTables, query: rows, output: rows, partials: address)
+                    items[index], batch, blockTable: blockTable, query: rows, output: rows, partials: address)
                 layer.withArguments { sink(layer.kernels.readItem($0, &item)) }
             }
         }

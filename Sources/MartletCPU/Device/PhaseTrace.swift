@@ -5,7 +5,7 @@ import MartletCompute
 /// Records which thread works on which phase. Chunks of one phase that a thread claims one after the other are one span,
 /// if the phase has one stage.
 ///
-/// Unchecked because each thread uses its own entry.
+/// Unchecked because each thread uses its own entry and its own lane; worker 0 is the thread that submits.
 final class PhaseTrace: @unchecked Sendable {
     private struct Open {
         var phase: Int
@@ -21,11 +21,11 @@ final class PhaseTrace: @unchecked Sendable {
         }
     }
 
-    private let recorder: TraceRecorder
+    private let lanes: [TraceRecorder.Lane]
     private let open: UnsafeMutableBufferPointer<Open>
 
     init(recorder: TraceRecorder, threadCount: Int) {
-        self.recorder = recorder
+        lanes = (0..<threadCount).map { recorder.lane(named: "worker \($0)") }
         open = .allocate(capacity: threadCount)
         open.initialize(repeating: Open())
     }
@@ -40,11 +40,11 @@ final class PhaseTrace: @unchecked Sendable {
     ) {
         let end = TraceRecorder.now()
         if open[worker].phase == phase, open[worker].stage == stage,
-            recorder.extend(name, lane: worker, start: open[worker].start, end: end, value: Int32(items))
+            lanes[worker].extend(name, start: open[worker].start, end: end, value: Int32(items))
         {
             return
         }
         open[worker] = Open(phase: phase, stage: stage, start: start)
-        recorder.record(name, lane: worker, start: start, end: end, values: (Int32(items), 0, 0))
+        lanes[worker].record(name, start: start, end: end, values: (Int32(items), 0, 0))
     }
 }

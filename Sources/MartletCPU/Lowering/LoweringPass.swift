@@ -4,7 +4,7 @@ import CMartletKernels
 import MartletCompute
 
 /// Rewrites operations into others that compute the same.
-protocol LoweringPass {
+protocol LoweringPass: Sendable {
     static func run(_ operations: inout [Operation], for context: PassContext)
 }
 

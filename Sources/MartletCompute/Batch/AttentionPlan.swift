@@ -5,7 +5,7 @@
 /// An item that holds all segments its rows see folds them and writes the output. One that holds some of them leaves
 /// a partial for each row and segment, for a merge to fold: row r's of segment s is number
 /// `firstPartial + (r - firstRow) * partialStride + s - firstSegment`.
-public struct AttentionItem: Equatable, Sendable {
+public struct AttentionItem: Equatable, BitwiseCopyable, Sendable {
     /// Index of the sequence in the batch.
     public var sequence: Int32
     /// First query row, in the step's tokens.
@@ -35,7 +35,7 @@ public struct AttentionItem: Equatable, Sendable {
 }
 
 /// Folds a row's partials, which lie side by side, and writes its output.
-public struct AttentionMerge: Equatable, Sendable {
+public struct AttentionMerge: Equatable, BitwiseCopyable, Sendable {
     public var row: Int32
     public var firstPartial: Int32
     public var partialCount: Int32
@@ -55,34 +55,55 @@ public struct AttentionMerge: Equatable, Sendable {
 public struct AttentionPlan {
     /// The prefill launch. Each item is run once for every KV head.
     public let prefills: UnsafeMutableBufferPointer<AttentionItem>
-    public var prefillCount = 0
     /// The decode launch. An item covers all KV heads, so that the cache is read in its own order; a device may split it by
     /// head.
     public let decodes: UnsafeMutableBufferPointer<AttentionItem>
-    public var decodeCount = 0
     /// The merge launch, after both.
     public let merges: UnsafeMutableBufferPointer<AttentionMerge>
-    public var mergeCount = 0
     /// Partials that fit, one a row and segment, of all query heads.
     public let partialCapacity: Int
-    public var partialCount = 0
+    private let storedCounts: UnsafeMutablePointer<AttentionPlanCounts>
 
-    /// Buffers that no batch of the capacity overflows: a tile has at least one row, and cutting it leaves a partial
-    /// for each piece.
-    init(capacity: BatchCapacity) {
-        let item = AttentionItem(sequence: 0, firstRow: 0, rowCount: 0, firstSegment: 0, segmentCount: 0)
-        partialCapacity = capacity.partials
-        prefills = .allocate(capacity.tokens + capacity.partials, item)
-        decodes = .allocate(capacity.sequences + capacity.partials, item)
-        merges = .allocate(
-            min(capacity.tokens, capacity.partials), AttentionMerge(row: 0, firstPartial: 0, partialCount: 0))
+    init(_ fields: BatchLayout.PlanFields, partialCapacity: Int, memory: any BatchMemory) {
+        guard let counts = memory.pointer(to: fields.counts).baseAddress else {
+            preconditionFailure("a plan has counts")
+        }
+        self.partialCapacity = partialCapacity
+        storedCounts = counts
+        prefills = memory.pointer(to: fields.prefills)
+        decodes = memory.pointer(to: fields.decodes)
+        merges = memory.pointer(to: fields.merges)
     }
 
-    func deallocate() {
-        prefills.deallocate()
-        decodes.deallocate()
-        merges.deallocate()
+    /// How many of each are in use.
+    public var counts: AttentionPlanCounts {
+        get { storedCounts.pointee }
+        nonmutating set { storedCounts.pointee = newValue }
     }
+    public var prefillCount: Int {
+        get { Int(storedCounts.pointee.prefills) }
+        nonmutating set { storedCounts.pointee.prefills = Int32(newValue) }
+    }
+    public var decodeCount: Int {
+        get { Int(storedCounts.pointee.decodes) }
+        nonmutating set { storedCounts.pointee.decodes = Int32(newValue) }
+    }
+    public var mergeCount: Int {
+        get { Int(storedCounts.pointee.merges) }
+        nonmutating set { storedCounts.pointee.merges = Int32(newValue) }
+    }
+    public var partialCount: Int {
+        get { Int(storedCounts.pointee.partials) }
+        nonmutating set { storedCounts.pointee.partials = Int32(newValue) }
+    }
+}
+
+/// How many items of a plan are in use, where kernels read it when they run.
+public struct AttentionPlanCounts: BitwiseCopyable, Sendable {
+    public var prefills: Int32
+    public var decodes: Int32
+    public var merges: Int32
+    public var partials: Int32
 }
 
 /// Which of a device's workers computes a row before and after attention, so that the row's attention can be given to the

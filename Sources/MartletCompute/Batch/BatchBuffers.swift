@@ -1,54 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// How much a step may hold. All of it is allocated once, at start.
-public struct BatchCapacity: Hashable, Sendable {
-    public var tokens: Int
-    public var sequences: Int
-    /// Cache blocks of one sequence.
-    public var blocksPerSequence: Int
-    /// Rows of one head submission.
-    public var logitRows: Int
-    /// Partial results of attention, one a row and segment. A tile whose partials don't fit is not split.
-    public var partials: Int
-    /// Prefix ranges of one sequence.
-    public var prefixRanges: Int
-    /// Rows and columns of the query-query bias.
-    public var queryQueryBias: Int
-    /// Likeliest tokens reported a logit row.
-    public var topLogprobs: Int
-    /// Changes to logits, a sequence.
-    public var logitEdits: LogitEdits.Capacity
-    /// Plans of attention, one for each of the programs' groups.
-    public var attentionPlans: Int
-
-    public init(
-        tokens: Int, sequences: Int, blocksPerSequence: Int, logitRows: Int, partials: Int = 4096,
-        prefixRanges: Int = 0, queryQueryBias: Int = 0, topLogprobs: Int = 0,
-        logitEdits: LogitEdits.Capacity = .none, attentionPlans: Int = 1
-    ) {
-        precondition(tokens > 0 && sequences > 0 && blocksPerSequence > 0 && logitRows > 0)
-        precondition(attentionPlans > 0)
-        precondition(partials >= 0 && prefixRanges >= 0 && queryQueryBias >= 0 && topLogprobs >= 0)
-        self.tokens = tokens
-        self.sequences = sequences
-        self.blocksPerSequence = blocksPerSequence
-        self.logitRows = logitRows
-        self.partials = partials
-        self.prefixRanges = prefixRanges
-        self.queryQueryBias = queryQueryBias
-        self.topLogprobs = topLogprobs
-        self.logitEdits = logitEdits
-        self.attentionPlans = attentionPlans
-    }
-
-    /// About what the buffers take whose size is a product of two of these.
-    package var byteCount: Int {
-        let edits = sequences * (logitEdits.biases + logitEdits.counts + logitEdits.vocabularySize / 4) * 8
-        let logprobs = logitRows * topLogprobs * 8
-        return sequences * (blocksPerSequence * 4 + prefixRanges * 8) + edits + logprobs
-    }
-}
-
 /// The fixed buffers that a step's geometry and inputs are written to, and that kernels read when they run.
 ///
 /// ```
@@ -60,10 +11,23 @@ public struct BatchCapacity: Hashable, Sendable {
 /// One thread writes between steps; the device reads during one.
 public final class BatchBuffers {
     public let capacity: BatchCapacity
+    public let layout: BatchLayout
+    /// What all buffers lie in.
+    public let memory: any BatchMemory
 
-    public var tokenCount = 0
-    public var sequenceCount = 0
-    public var logitRowCount = 0
+    private let counts: UnsafeMutablePointer<BatchCounts>
+    public var tokenCount: Int {
+        get { Int(counts.pointee.tokens) }
+        set { counts.pointee.tokens = Int32(newValue) }
+    }
+    public var sequenceCount: Int {
+        get { Int(counts.pointee.sequences) }
+        set { counts.pointee.sequences = Int32(newValue) }
+    }
+    public var logitRowCount: Int {
+        get { Int(counts.pointee.logitRows) }
+        set { counts.pointee.logitRows = Int32(newValue) }
+    }
     /// Rows including the padding up to the size that the step's graph was captured for. Kernels may compute padding; its
     /// results are never read.
     public private(set) var paddedTokenCount = 0
@@ -71,7 +35,7 @@ public final class BatchBuffers {
 
     /// `[tokens]`
     public let tokenIDs: UnsafeMutableBufferPointer<Int32>
-    /// `[tokens]`: the token's place in its sequence.
+    /// `[tokens]`: the token's position in its sequence.
     public let positions: UnsafeMutableBufferPointer<Int32>
     /// `[tokens]`: `block * blockSize + offset` where the token's K and V go; negative: nowhere.
     public let slotMapping: UnsafeMutableBufferPointer<Int64>
@@ -79,7 +43,9 @@ public final class BatchBuffers {
     public let queryStartLocations: UnsafeMutableBufferPointer<Int32>
     /// `[sequences]`: keys a sequence has, this step's included.
     public let sequenceLengths: UnsafeMutableBufferPointer<Int32>
-    /// `[sequences, blocksPerSequence]`
+    /// `[sequences]`: the row of `blockTables` that is the sequence's, and stays so from step to step.
+    public let tableRows: UnsafeMutableBufferPointer<Int32>
+    /// `[sequences, blocksPerSequence]`, by table row. Block 0 is nobody's.
     public let blockTables: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, prefixRanges]`: positions that see each other whatever else hides them, both ends included; none
     /// where the last is not after the first.
@@ -88,7 +54,10 @@ public final class BatchBuffers {
     /// another (column). Shared by all sequences. Those that it is meant for have all their new tokens in one step.
     public let queryQueryBias: UnsafeMutableBufferPointer<Float>
     /// Rows and columns in use; 0: no bias. Rows stand `capacity.queryQueryBias` apart.
-    public var queryQueryBiasExtent = 0
+    public var queryQueryBiasExtent: Int {
+        get { Int(counts.pointee.queryQueryBiasExtent) }
+        set { counts.pointee.queryQueryBiasExtent = Int32(newValue) }
+    }
     /// `[logitRows]`: rows of the step.
     public let logitRows: UnsafeMutableBufferPointer<Int32>
     /// `[logitRows]`
@@ -98,46 +67,59 @@ public final class BatchBuffers {
     /// `[logitRows, topLogprobs]`, written by the device: a row's likeliest tokens, likeliest first, as many as it asks
     /// for; of equals the lowest id first. Where fewer logits are finite, the rest are tokens -1.
     public let topLogprobs: UnsafeMutableBufferPointer<TokenLogprob>
-    /// By sequence of the step.
+    /// By table row.
     public let logitEdits: LogitEdits
     /// `[attentionPlans]`
     public let plans: UnsafeMutableBufferPointer<AttentionPlan>
 
-    public init(capacity: BatchCapacity) {
+    /// - Parameter memory: `BatchLayout(capacity).byteCount` bytes or more.
+    public init(capacity: BatchCapacity, memory: any BatchMemory) {
         self.capacity = capacity
-        tokenIDs = .allocate(capacity.tokens, 0)
-        positions = .allocate(capacity.tokens, 0)
-        slotMapping = .allocate(capacity.tokens, -1)
-        queryStartLocations = .allocate(capacity.sequences + 1, 0)
-        sequenceLengths = .allocate(capacity.sequences, 0)
-        blockTables = .allocate(capacity.sequences * capacity.blocksPerSequence, -1)
-        logitRows = .allocate(capacity.logitRows, 0)
-        sampling = .allocate(capacity.logitRows, .greedy)
-        samples = .allocate(capacity.logitRows, SampledToken())
-        topLogprobs = .allocate(capacity.logitRows * capacity.topLogprobs, TokenLogprob(token: -1, logprob: 0))
-        logitEdits = LogitEdits(capacity: capacity.logitEdits, sequences: capacity.sequences)
-        prefixRanges = .allocate(capacity.sequences * capacity.prefixRanges, PrefixRange(first: 0, last: 0))
-        queryQueryBias = .allocate(capacity.queryQueryBias * capacity.queryQueryBias, 0)
+        self.memory = memory
+        layout = BatchLayout(capacity)
+        precondition(memory.bytes.count >= layout.byteCount, "the memory is of a smaller batch")
+        guard let counts = memory.pointer(to: layout.counts).baseAddress else {
+            preconditionFailure("a batch has counts")
+        }
+        self.counts = counts
+        tokenIDs = memory.pointer(to: layout.tokenIDs)
+        positions = memory.pointer(to: layout.positions)
+        slotMapping = memory.pointer(to: layout.slotMapping)
+        queryStartLocations = memory.pointer(to: layout.queryStartLocations)
+        sequenceLengths = memory.pointer(to: layout.sequenceLengths)
+        tableRows = memory.pointer(to: layout.tableRows)
+        blockTables = memory.pointer(to: layout.blockTables)
+        logitRows = memory.pointer(to: layout.logitRows)
+        sampling = memory.pointer(to: layout.sampling)
+        samples = memory.pointer(to: layout.samples)
+        topLogprobs = memory.pointer(to: layout.topLogprobs)
+        logitEdits = LogitEdits(capacity: capacity.logitEdits, layout: layout, memory: memory)
+        prefixRanges = memory.pointer(to: layout.prefixRanges)
+        queryQueryBias = memory.pointer(to: layout.queryQueryBias)
         plans = .allocate(capacity: capacity.attentionPlans)
-        for index in plans.indices { plans.initializeElement(at: index, to: AttentionPlan(capacity: capacity)) }
+        for index in plans.indices {
+            plans.initializeElement(
+                at: index,
+                to: AttentionPlan(layout.plans[index], partialCapacity: capacity.partials, memory: memory))
+        }
+        slotMapping.update(repeating: -1)
+        sampling.update(repeating: .greedy)
+        topLogprobs.update(repeating: TokenLogprob(token: -1, logprob: 0))
+        samples.update(repeating: SampledToken())
+        for sequence in tableRows.indices { tableRows[sequence] = Int32(sequence) }
     }
 
-    deinit {
-        tokenIDs.deallocate()
-        positions.deallocate()
-        slotMapping.deallocate()
-        queryStartLocations.deallocate()
-        sequenceLengths.deallocate()
-        blockTables.deallocate()
-        logitRows.deallocate()
-        sampling.deallocate()
-        samples.deallocate()
-        topLogprobs.deallocate()
-        prefixRanges.deallocate()
-        queryQueryBias.deallocate()
-        for plan in plans { plan.deallocate() }
-        plans.deallocate()
+    /// Over memory of the host; traps where there is none.
+    public convenience init(capacity: BatchCapacity) {
+        do {
+            self.init(
+                capacity: capacity, memory: try HostBatchMemory(byteCount: BatchLayout(capacity).byteCount))
+        } catch {
+            preconditionFailure("\(error)")
+        }
     }
+
+    deinit { plans.deallocate() }
 
     /// Makes the rows behind the step's own, up to `count`, those of a token 0 that belongs to no sequence and is
     /// written nowhere.
@@ -161,6 +143,11 @@ public final class BatchBuffers {
         Int(queryStartLocations[sequence])..<Int(queryStartLocations[sequence + 1])
     }
 
+    /// The sequence's row of block tables.
+    public func blockTable(of sequence: Int) -> UnsafeMutablePointer<Int32>? {
+        blockTables.baseAddress.map { $0 + Int(tableRows[sequence]) * capacity.blocksPerSequence }
+    }
+
     /// The sequence's tokens before this step's.
     public func contextLength(of sequence: Int) -> Int {
         Int(sequenceLengths[sequence]) - rows(of: sequence).count
@@ -168,7 +155,7 @@ public final class BatchBuffers {
 }
 
 /// Positions that see each other, both ends included.
-public struct PrefixRange: Equatable, Sendable {
+public struct PrefixRange: Equatable, BitwiseCopyable, Sendable {
     public var first: Int32
     public var last: Int32
 
@@ -178,11 +165,10 @@ public struct PrefixRange: Equatable, Sendable {
     }
 }
 
-extension UnsafeMutableBufferPointer {
-    /// A buffer whose elements all are `value`.
-    static func allocate(_ count: Int, _ value: Element) -> UnsafeMutableBufferPointer<Element> {
-        let buffer = allocate(capacity: count)
-        buffer.initialize(repeating: value)
-        return buffer
-    }
+/// How much of a batch is in use, where kernels read it when they run.
+public struct BatchCounts: BitwiseCopyable, Sendable {
+    public var tokens: Int32
+    public var sequences: Int32
+    public var logitRows: Int32
+    public var queryQueryBiasExtent: Int32
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Added to a token's logit; minus infinity bans it.
-public struct TokenBias: Equatable, Sendable {
+public struct TokenBias: Equatable, BitwiseCopyable, Sendable {
     public var token: Int32
     public var bias: Float
 
@@ -12,7 +12,7 @@ public struct TokenBias: Equatable, Sendable {
 }
 
 /// How often an answer holds a token that the prompt or the answer holds.
-public struct TokenCount: Equatable, Sendable {
+public struct TokenCount: Equatable, BitwiseCopyable, Sendable {
     public var token: Int32
     /// 0 where only the prompt holds it.
     public var count: Int32
@@ -23,7 +23,7 @@ public struct TokenCount: Equatable, Sendable {
     }
 }
 
-/// Changes to logits before a token is drawn, by sequence of the step: first the mask, then biases in their order, then
+/// Changes to logits before a token is drawn, by the sequence's table row: first the mask, then biases in their order, then
 /// the row's penalties by the counts. Fixed buffers, written between steps.
 public final class LogitEdits {
     /// How much of each a sequence may have.
@@ -46,34 +46,28 @@ public final class LogitEdits {
         public var maskWords: Int { (vocabularySize + 63) / 64 }
     }
 
-    private struct Extent {
-        var biases = 0
-        var counts = 0
-        var hasMask = false
+    /// How much of each a sequence has.
+    public struct Extent: BitwiseCopyable, Sendable {
+        public var biases: Int32 = 0
+        public var counts: Int32 = 0
+        public var hasMask: Bool = false
     }
 
     public let capacity: Capacity
     private let extents: UnsafeMutableBufferPointer<Extent>
     /// `[sequences, capacity.biases]`. Memory is touched only as it is used.
-    private let biasStorage: UnsafeMutablePointer<TokenBias>
+    private let biasStorage: UnsafeMutableBufferPointer<TokenBias>
     /// `[sequences, capacity.counts]`
-    private let countStorage: UnsafeMutablePointer<TokenCount>
+    private let countStorage: UnsafeMutableBufferPointer<TokenCount>
     /// `[sequences, capacity.maskWords]`: bit `token % 64` of word `token / 64` is set for a token that may be drawn.
-    private let maskStorage: UnsafeMutablePointer<UInt64>
+    private let maskStorage: UnsafeMutableBufferPointer<UInt64>
 
-    init(capacity: Capacity, sequences: Int) {
+    init(capacity: Capacity, layout: BatchLayout, memory: any BatchMemory) {
         self.capacity = capacity
-        extents = .allocate(sequences, Extent())
-        biasStorage = .allocate(capacity: max(1, sequences * capacity.biases))
-        countStorage = .allocate(capacity: max(1, sequences * capacity.counts))
-        maskStorage = .allocate(capacity: max(1, sequences * capacity.maskWords))
-    }
-
-    deinit {
-        extents.deallocate()
-        biasStorage.deallocate()
-        countStorage.deallocate()
-        maskStorage.deallocate()
+        extents = memory.pointer(to: layout.logitEditExtents)
+        biasStorage = memory.pointer(to: layout.biases)
+        countStorage = memory.pointer(to: layout.tokenCounts)
+        maskStorage = memory.pointer(to: layout.masks)
     }
 
     /// Forgets a sequence's edits.
@@ -81,36 +75,45 @@ public final class LogitEdits {
 
     /// - Precondition: the sequence has fewer than `capacity.biases`.
     public func append(_ bias: TokenBias, to sequence: Int) {
-        precondition(extents[sequence].biases < capacity.biases, "too many biases")
-        biasStorage[sequence * capacity.biases + extents[sequence].biases] = bias
+        let count = Int(extents[sequence].biases)
+        precondition(count < capacity.biases, "too many biases")
+        biasStorage[sequence * capacity.biases + count] = bias
         extents[sequence].biases += 1
     }
 
     /// - Precondition: at most `capacity.counts`.
     public func setCounts(_ counts: UnsafeBufferPointer<TokenCount>, of sequence: Int) {
         precondition(counts.count <= capacity.counts, "too many token counts")
-        extents[sequence].counts = counts.count
-        guard let source = counts.baseAddress else { return }
-        (countStorage + sequence * capacity.counts).update(from: source, count: counts.count)
+        extents[sequence].counts = Int32(counts.count)
+        guard let source = counts.baseAddress, let storage = countStorage.baseAddress else { return }
+        (storage + sequence * capacity.counts).update(from: source, count: counts.count)
     }
 
     /// - Precondition: `capacity.maskWords` words.
     public func setMask(_ words: [UInt64], of sequence: Int) {
         precondition(words.count == capacity.maskWords, "a mask of another vocabulary")
         extents[sequence].hasMask = true
-        (maskStorage + sequence * capacity.maskWords).update(from: words, count: words.count)
+        guard let storage = maskStorage.baseAddress else { return }
+        (storage + sequence * capacity.maskWords).update(from: words, count: words.count)
     }
 
     public func biases(of sequence: Int) -> UnsafeBufferPointer<TokenBias> {
-        UnsafeBufferPointer(start: biasStorage + sequence * capacity.biases, count: extents[sequence].biases)
+        slice(biasStorage, row: sequence, stride: capacity.biases, count: extents[sequence].biases)
     }
 
     public func counts(of sequence: Int) -> UnsafeBufferPointer<TokenCount> {
-        UnsafeBufferPointer(start: countStorage + sequence * capacity.counts, count: extents[sequence].counts)
+        slice(countStorage, row: sequence, stride: capacity.counts, count: extents[sequence].counts)
     }
 
     /// nil where every token may be drawn.
     public func mask(of sequence: Int) -> UnsafePointer<UInt64>? {
-        extents[sequence].hasMask ? UnsafePointer(maskStorage + sequence * capacity.maskWords) : nil
+        guard extents[sequence].hasMask, let storage = maskStorage.baseAddress else { return nil }
+        return UnsafePointer(storage + sequence * capacity.maskWords)
+    }
+
+    private func slice<Element>(
+        _ storage: UnsafeMutableBufferPointer<Element>, row: Int, stride: Int, count: Int32
+    ) -> UnsafeBufferPointer<Element> {
+        UnsafeBufferPointer(start: storage.baseAddress.map { $0 + row * stride }, count: Int(count))
     }
 }

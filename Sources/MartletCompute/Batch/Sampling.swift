@@ -2,7 +2,7 @@
 
 /// How one row of logits becomes a token: edits and penalties, then temperature, min-p, top-k and top-p, as vLLM orders
 /// them.
-public struct SamplingRow: Equatable, Sendable {
+public struct SamplingRow: Equatable, BitwiseCopyable, Sendable {
     /// 0 is greedy: the largest logit, of equals the lowest id.
     public var temperature: Float
     /// Keeps the k likeliest; 0 keeps all.
@@ -17,7 +17,7 @@ public struct SamplingRow: Equatable, Sendable {
     public var target: Int32
     /// How many of the likeliest tokens are reported, up to the batch's capacity.
     public var topLogprobs: Int32 = 0
-    /// The sequence whose `LogitEdits` and penalties apply to this row; negative for none.
+    /// The table row whose `LogitEdits` and penalties apply to this row; negative for none.
     public var editedSequence: Int32 = -1
     /// Divides a positive logit of a token that the sequence holds already, multiplies a negative one; 1 leaves it.
     public var repetitionPenalty: Float = 1
@@ -42,7 +42,7 @@ public struct SamplingRow: Equatable, Sendable {
 }
 
 /// The identity of a random draw.
-public struct DrawKey: Hashable, Sendable {
+public struct DrawKey: Hashable, BitwiseCopyable, Sendable {
     public var seed: UInt64
     /// Which of a request's parallel samples.
     public var sampleIndex: UInt32
@@ -75,7 +75,7 @@ public struct DrawKey: Hashable, Sendable {
 }
 
 /// A token and its natural log-probability.
-public struct TokenLogprob: Equatable, Sendable {
+public struct TokenLogprob: Equatable, BitwiseCopyable, Sendable {
     public var token: Int32
     public var logprob: Float
 
@@ -87,7 +87,7 @@ public struct TokenLogprob: Equatable, Sendable {
 
 /// What the device says of one row. Logprobs are natural logarithms under the unmodified distribution
 /// (temperature 1, nothing edited or cut off), as vLLM's `raw_logprobs`.
-public struct SampledToken: Equatable, Sendable {
+public struct SampledToken: Equatable, BitwiseCopyable, Sendable {
     /// No logit of the row is finite.
     public static let notFinite: Int32 = -1
     /// Edits left no token to choose.

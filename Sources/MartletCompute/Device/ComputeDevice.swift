@@ -58,10 +58,12 @@ public protocol ComputeDevice: AnyObject, Sendable {
     /// Bytes that a cache of this layout takes here.
     func byteCount(of layout: CacheLayout) throws -> Int
     func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache
-    /// Has memory behind these blocks of a cache, if the system would otherwise find it when they are first written to.
-    /// What they hold stays.
+    /// Has memory behind these blocks of a cache, where the system would otherwise find it when they are first written to;
+    /// by default nothing. What they hold stays.
     func populate(_ cache: any KeyValueCache, blocks: Range<Int>)
     func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace
+    /// Memory for a batch that will be submitted here; plain memory of the host unless the device has better.
+    func makeBatchMemory(byteCount: Int) throws -> any BatchMemory
 
     /// How attention over these heads is best cut.
     func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry
@@ -87,6 +89,13 @@ public protocol ComputeDevice: AnyObject, Sendable {
     /// Runs graphs one after the other over what `batch` holds now. Neither may the batch change nor anything else be
     /// submitted before the completion.
     func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion
+}
+
+extension ComputeDevice {
+    public func makeBatchMemory(byteCount: Int) throws -> any BatchMemory { try HostBatchMemory(byteCount: byteCount) }
+
+    /// Nothing: memory is there when it was allocated.
+    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}
 }
 
 /// A submitted graph. Devices that run before they return hand out `.finished`.

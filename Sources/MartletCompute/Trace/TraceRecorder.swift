@@ -2,11 +2,12 @@
 
 import FoundationEssentials
 import Glibc
+import Synchronization
 
-/// What threads did when: spans of time by lane, one lane a thread, in memory that is set aside at the start. One device
-/// records into it, so it is of one attempt to load an engine.
+/// What threads did when: spans of time in lanes. An engine and its device take a lane for each of their threads.
 ///
-/// Unchecked because each lane's spans are written by its thread alone, and read once those threads are at rest.
+/// Unchecked because lanes and names are behind a lock, and a lane's spans are written by its thread alone and read once
+/// that is at rest.
 public final class TraceRecorder: @unchecked Sendable {
     /// A kind of span.
     public struct Name: Hashable, Sendable {
@@ -16,51 +17,87 @@ public final class TraceRecorder: @unchecked Sendable {
     /// Numbers that a span carries, under the names that its kind gives them.
     public typealias Values = (Int32, Int32, Int32)
 
-    private struct Span {
+    /// A span as it is read.
+    public struct Span {
+        public let name: String
+        public let time: Range<UInt64>
+        public let values: Values
+    }
+
+    fileprivate struct Record {
         var name: Name
         var start: UInt64
         var end: UInt64
         var values: Values
     }
 
+    /// The spans of one thread, in memory that is set aside at the start.
+    ///
     /// No two threads' counts are on one cache line, nor on two neighbouring ones, which come in pairs: to take it from each
-    /// other would take longer than what is recorded.
-    private final class Lane {
+    /// other would take longer than what is recorded. Unchecked as the recorder is.
+    public final class Lane: @unchecked Sendable {
         private let before = InlineArray<16, UInt64>(repeating: 0)
-        let name: String
-        let spans: UnsafeMutablePointer<Span>
-        var count = 0
-        var dropped = 0
+        public let name: String
+        fileprivate let spans: UnsafeMutablePointer<Record>
+        private let capacity: Int
+        fileprivate private(set) var count = 0
+        fileprivate private(set) var dropped = 0
         private let after = InlineArray<16, UInt64>(repeating: 0)
 
-        init(name: String, capacity: Int) {
+        fileprivate init(name: String, capacity: Int) {
             self.name = name
+            self.capacity = capacity
             spans = .allocate(capacity: capacity)
         }
 
         deinit { spans.deallocate() }
+
+        /// By the lane's own thread. Times are `TraceRecorder.now()`; they may be learned later than they passed.
+        public func record(_ name: Name, start: UInt64, end: UInt64, values: Values = (0, 0, 0)) {
+            guard count < capacity else {
+                dropped += 1
+                return
+            }
+            (spans + count).initialize(to: Record(name: name, start: start, end: end, values: values))
+            count += 1
+        }
+
+        /// Makes the last span longer, if it began at `start` and is of that kind: several pieces of one work.
+        public func extend(_ name: Name, start: UInt64, end: UInt64, value: Int32) -> Bool {
+            guard count > 0 else { return false }
+            let last = spans + (count - 1)
+            guard last.pointee.name == name, last.pointee.start == start else { return false }
+            last.pointee.end = end
+            last.pointee.values.0 += value
+            return true
+        }
     }
 
     /// Spans that a lane holds; further ones are counted and dropped.
     public let capacity: Int
-    private var lanes: [Lane] = []
-    private var names: [(name: String, values: [String])] = []
+    private struct Contents {
+        var lanes: [Lane] = []
+        var names: [(name: String, values: [String])] = []
+    }
+    private let contents = Mutex(Contents())
 
     /// - Parameter capacity: spans of each thread, 40 bytes each where they are used.
     public init(capacity: Int = 1 << 21) { self.capacity = capacity }
 
-    /// Makes the lanes; false where another device has. Before anything is recorded.
-    public func addLanes(_ names: [String]) -> Bool {
-        guard lanes.isEmpty else { return false }
-        lanes = names.map { Lane(name: $0, capacity: capacity) }
-        return true
+    /// A new lane, for one thread.
+    public func lane(named name: String) -> Lane {
+        let lane = Lane(name: name, capacity: capacity)
+        contents.withLock { $0.lanes.append(lane) }
+        return lane
     }
 
-    /// A kind of span and what its values are called, up to three. Before anything is recorded.
+    /// A kind of span and what its values are called, up to three.
     public func name(_ name: String, values: [String] = []) -> Name {
-        if let known = names.firstIndex(where: { $0.name == name }) { return Name(index: Int32(known)) }
-        names.append((name, values))
-        return Name(index: Int32(names.count - 1))
+        contents.withLock { contents in
+            if let known = contents.names.firstIndex(where: { $0.name == name }) { return Name(index: Int32(known)) }
+            contents.names.append((name, values))
+            return Name(index: Int32(contents.names.count - 1))
+        }
     }
 
     /// Nanoseconds since some time in the past.
@@ -70,35 +107,19 @@ public final class TraceRecorder: @unchecked Sendable {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
-    /// By the lane's own thread.
-    public func record(_ name: Name, lane: Int, start: UInt64, end: UInt64, values: Values = (0, 0, 0)) {
-        let lane = lanes[lane]
-        guard lane.count < capacity else {
-            lane.dropped += 1
-            return
-        }
-        (lane.spans + lane.count).initialize(to: Span(name: name, start: start, end: end, values: values))
-        lane.count += 1
-    }
+    public var droppedCount: Int { contents.withLock { $0.lanes.reduce(0) { $0 + $1.dropped } } }
 
-    /// Makes the lane's last span longer, if it began at `start` and is of that kind: parts of one piece of work.
-    public func extend(_ name: Name, lane: Int, start: UInt64, end: UInt64, value: Int32) -> Bool {
-        guard lanes[lane].count > 0 else { return false }
-        let last = lanes[lane].spans + (lanes[lane].count - 1)
-        guard last.pointee.name == name, last.pointee.start == start else { return false }
-        last.pointee.end = end
-        last.pointee.values.0 += value
-        return true
-    }
-
-    public var droppedCount: Int { lanes.reduce(0) { $0 + $1.dropped } }
-
-    /// Calls `body` with each span of a lane, in the order in which they ended. Once no thread records any more.
-    public func forEachSpan(lane: Int, _ body: (_ name: String, _ time: Range<UInt64>, _ values: Values) -> Void) {
-        guard lane < lanes.count else { return }
-        for index in 0..<lanes[lane].count {
-            let span = lanes[lane].spans[index]
-            body(names[Int(span.name.index)].name, span.start..<max(span.start, span.end), span.values)
+    /// The spans of the lanes of a name, in the order in which they ended. Once no thread records any more.
+    public func spans(ofLanes name: String) -> [Span] {
+        contents.withLock { contents in
+            contents.lanes.filter { $0.name == name }.flatMap { lane in
+                (0..<lane.count).map { index in
+                    let span = lane.spans[index]
+                    return Span(
+                        name: contents.names[Int(span.name.index)].name, time: span.start..<max(span.start, span.end),
+                        values: span.values)
+                }
+            }
         }
     }
 
@@ -106,6 +127,7 @@ public final class TraceRecorder: @unchecked Sendable {
     ///
     /// Once no thread records any more.
     public func write(to path: String) throws {
+        let (lanes, names) = contents.withLock { ($0.lanes, $0.names) }
         guard let file = fopen(path, "w") else { throw TraceError(path: path, code: errno) }
         let origin = lanes.compactMap { $0.count > 0 ? $0.spans[0].start : nil }.min() ?? 0
         func microseconds(_ time: UInt64) -> String {

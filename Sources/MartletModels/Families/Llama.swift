@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import MartletCheckpoints
-public import MartletCompute
+import MartletCompute
 
 /// Llama 2 and 3, SmolLM2, TinyLlama, and in GGUF files Mistral.
 public enum Llama: ModelFamily {

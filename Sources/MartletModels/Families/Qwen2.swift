@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import MartletCheckpoints
-public import MartletCompute
+import MartletCompute
 
 /// Qwen 2 and 2.5, and what was distilled into them: Llama with biases of q, k and v.
 public enum Qwen2: ModelFamily {

@@ -88,7 +88,8 @@ public struct HuggingFaceMetadata: ModelMetadata {
     public var vocabularySize: Int { get throws(CheckpointError) { try positive(.vocabularySize) } }
 
     public func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int? {
-        guard var (key, value) = find(field) else { return nil }
+        guard let (key, found) = find(field) else { return nil }
+        var value = found
         if let layer, case .list(let list) = value {
             guard list.indices.contains(layer) else {
                 throw CheckpointError(.invalidMetadata, "\(key) has no count for layer \(layer)")
