@@ -40,7 +40,7 @@ struct ContenderError: Error, CustomStringConvertible {
 extension Contender {
     /// What a workload comes to where answers can be watched token by token.
     ///
-    /// - Parameter answer: asks for so many tokens behind a prompt.
+    /// - Parameter answer: asks for that many tokens behind a prompt.
     func rate(
         of workload: Workload, prompts: [[Int32]],
         answer: @escaping @Sendable (_ prompt: [Int32], _ tokens: Int) async throws -> AnswerTimes

@@ -4,11 +4,11 @@ import ArgumentParser
 
 /// What is asked of each engine, and counted in tokens a second.
 enum Workload: Hashable, CustomStringConvertible {
-    /// Reading a prompt of so many tokens, up to the first token of the answer.
+    /// Reading a prompt of that many tokens, up to the first token of the answer.
     case prompt(Int)
-    /// An answer of so many tokens behind a context of so many.
+    /// An answer of `tokens` behind a context of `depth`.
     case answer(Int, depth: Int)
-    /// So many requests of 128 tokens in and 128 out at once: output tokens, prompts included in the time.
+    /// That many requests of 128 tokens in and 128 out at once: output tokens, prompts included in the time.
     case concurrent(Int)
 
     /// Tokens of the context that counts as none: servers take no empty prompt.

@@ -21,7 +21,7 @@ typedef struct {
     uint16_t index, word;
 } TwelveBitPatch;
 
-// Of the one behind the last the index is the largest, too.
+// The one behind the last has the largest index, too.
 static inline TwelveBitPatch twelve_bit_patch(const uint8_t *block, int64_t i) {
     TwelveBitPatch patch = {0xffff, 0};
     if (i < MARTLET_TWELVE_BIT_PATCHES) __builtin_memcpy(&patch, block + TWELVE_BIT_PATCHES + i * 4, 4);

@@ -14,7 +14,7 @@ public struct AttentionPlanner: Sendable {
     public let number: Int
     /// Whether decodes get a launch of their own, and whether keys are dealt out at all.
     public let splits: Bool
-    /// Sequences with at most so many query tokens are decodes: 1, or 1 + k where k tokens are speculated.
+    /// The most query tokens of a decode: 1, or 1 + k where k tokens are speculated.
     public let decodeThreshold: Int
 
     public init(

@@ -26,7 +26,7 @@ public struct EventStreamParser {
         var events: [AnswerEvent] = []
         for byte in bytes {
             guard byte == UInt8(ascii: "\n") else {
-                // Nobody's event is longer; what is, is read as nothing.
+                // No server sends longer events; a longer one is ignored.
                 if line.count < 1 << 20 { line.append(byte) }
                 continue
             }

@@ -128,7 +128,7 @@ public final class MartletServer: Sendable {
                 configuration.limits.connections + ConnectionRegistry.reserve, logger: quietLogger))
     }
 
-    /// For the libraries below: of a connection nobody wants to hear, and what ends the server is thrown.
+    /// For the libraries below: a connection's errors are of no interest, and what ends the server is thrown.
     private var quietLogger: Logger {
         var logger = configuration.logger
         logger.logLevel = .critical

@@ -81,7 +81,7 @@ struct PromptTokens: Sendable {
         return engine.model.tokenizer.decode(tokens, includingSpecials: true)
     }
 
-    /// No token stands for more bytes than the longest, so what has more than so many of those is too long.
+    /// No token stands for more bytes than the longest, so a text of more than the limit times that many bytes is too long.
     private func require(_ bytes: Int, fitsIn tokens: Int, _ field: String) throws(ServerError) {
         let (most, overflows) = tokens.multipliedReportingOverflow(by: engine.model.tokenizer.vocabulary.longestToken)
         guard overflows || bytes <= most else {

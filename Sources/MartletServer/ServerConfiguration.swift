@@ -37,7 +37,7 @@ public struct ServerConfiguration: Sendable {
         }
     }
 
-    /// Loopback's port 8000 by default: nobody else's machine is answered.
+    /// Loopback's port 8000 by default: other machines are not answered.
     public var address = Address.tcp(host: "127.0.0.1", port: 8000)
     /// nil for plain HTTP.
     public var tls: TLS?

@@ -37,7 +37,7 @@ static float *values(int64_t count, float scale) {
     return result;
 }
 
-// What nobody has written yet: bits that are NaN in every format.
+// Memory that was not written yet: bits that are NaN in every format.
 static void *garbage(size_t bytes) { return memset(malloc(bytes), 0xff, bytes); }
 
 static float bf16(float x) {

@@ -35,7 +35,7 @@ private final class CountingJob: PhasedJob {
     }
 }
 
-/// Whoever comes first to a phase stays there until others have run all else of it.
+/// The first thread in a phase stays there until others have run all else of it.
 private final class HoldingJob: PhasedJob {
     let phaseCount: Int
     let left: Mutex<[Int]>

@@ -241,7 +241,7 @@ extension LiveServerTests {
             try await client.send(RawClient.post("/v1/completions", Self.body(tokens: 1500)))
             try await server.wait("an answer") { $0.generatedTokens > 0 }
             server.server.shutDown()
-            // It says so meanwhile to whoever comes.
+            // It says so meanwhile to every client.
             #expect(try await server.get("/ready").status == 503)
             #expect(try await server.get("/health").status == 200)
             let refused = try await server.post("/v1/completions", Self.body(tokens: 2))

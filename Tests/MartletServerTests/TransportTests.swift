@@ -117,7 +117,7 @@ extension LiveServerTests {
             try await server.stop()
         }
 
-        /// Connections that nobody uses make room, and probes are answered whatever the others do.
+        /// Idle connections make room, and probes are answered whatever the others do.
         @Test func idleConnectionsMakeRoom() async throws {
             let server = try await TestServer(context: 100_000) { configuration, _ in
                 configuration.limits.connections = 4

@@ -9,7 +9,7 @@ public final class LoopbackSocket: Sendable {
     /// - Parameters:
     ///   - timeout: seconds that `receive` waits.
     ///   - configure: sets further options, before the connection is made.
-    /// - Returns: nil where nobody accepts the connection; `errno` says why.
+    /// - Returns: nil where the connection isn't accepted; `errno` says why.
     public init?(port: Int, timeout: Int, configure: (Int32) -> Void = { _ in }) {
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         Self.set(SO_RCVTIMEO, to: timeval(tv_sec: timeout, tv_usec: 0), of: socket)

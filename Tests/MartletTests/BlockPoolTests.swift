@@ -68,7 +68,7 @@ import Testing
         #expect(pool.freeCount == 6)
         pool.release(other)
         #expect(pool.freeCount == 8)
-        // Nobody holds them, and they are there still.
+        // They are free, and there still.
         #expect(pool.cachedPrefix(of: tokens(8), salt: "", limit: 9).blocks == 2)
         #expect(pool.cachedPrefix(of: tokens(8), salt: "", limit: 9).free == 2)
         #expect(pool.cachedPrefix(of: tokens(8), salt: "", limit: 1).blocks == 1)

@@ -213,7 +213,7 @@ import Testing
         #expect(report.entries[1].listing.bands.map(\.name) == report.entries[1].listing.phases.map(\.name))
     }
 
-    /// Heads of whole panels and pairs of blocks are gone on with by whoever has computed them.
+    /// Heads of whole panels and pairs of blocks are prepared, and copied, by the thread that has computed them.
     @Test func wholeHeadsAreOnePhaseWithWhatFollows() throws {
         var model = TinyModel()
         model.headSize = 64

@@ -104,7 +104,7 @@ private final class ScriptedRunner: StepRunner {
         #expect(engine.freeBlocks == engine.blocks)
     }
 
-    /// Whoever doesn't read is cut off; his neighbour reads on.
+    /// A reader that doesn't read is cut off; its neighbour reads on.
     @Test func slowReadersAreCutOff() throws {
         let engine = ManualEngine(try loaded())
         let slow = try engine.submit(.random(10, answer: 200), unreadBytes: 0, patience: .zero)
@@ -191,8 +191,8 @@ private final class ScriptedRunner: StepRunner {
         }
     }
 
-    /// While it waits, an engine has memory found for eight steps' tokens: some blocks at a time, until somebody asks for
-    /// something.
+    /// While it waits, an engine has memory found for eight steps' tokens: some blocks at a time, until a
+    /// request comes.
     @Test func memoryIsFoundAheadWhileNobodyAsks() throws {
         let parts = try loaded { ($0.maxNumBatchedTokens, $0.numBlocksOverride, $0.maxModelLength) = (32, 20, 256) }
         var populated: [Range<Int>] = []

@@ -32,7 +32,7 @@ import Testing
         #expect(stopped.tokens == Array(free.tokens[...first]))
         #expect(stopped.summary?.finishReason == .stop && stopped.summary?.stopReason == .token(stop))
         #expect(free.text.hasPrefix(stopped.text))
-        // Not before so many tokens, and then by another one.
+        // Not before the minimum of tokens, and then by another one.
         let later = try await answer {
             $0.stopTokenIDs = [stop]
             $0.minTokens = first + 2

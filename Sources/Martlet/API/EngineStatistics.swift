@@ -7,7 +7,7 @@ public struct EngineStatistics: Equatable, Sendable {
     /// Sequences that don't yet, or no longer.
     public var waiting: Int
     public var blocks: Int
-    /// Blocks that nobody holds, those included that the prefix cache could give back into use.
+    /// Free blocks, those included that the prefix cache could give back into use.
     public var freeBlocks: Int
     public var steps: Int
     /// Steps that ran as one captured graph, and as captured pieces with attention between them; the others ran kernel

@@ -51,7 +51,7 @@ public struct GenerationSummary: Equatable, Sendable {
     public var generationSeconds: Double
 
     public var promptTokensPerSecond: Double { promptSeconds > 0 ? Double(promptTokens) / promptSeconds : 0 }
-    /// Of the tokens after the first, which the prompt's last step yields.
+    /// Counts the tokens after the first, which the prompt's last step yields.
     public var generationTokensPerSecond: Double {
         generationSeconds > 0 ? Double(completionTokens - 1) / generationSeconds : 0
     }

@@ -30,7 +30,7 @@ public struct GenerationStream: AsyncSequence, Sendable {
         return stream
     }
 
-    /// Ends the request within a step, from any task; whoever reads the stream sees its end, without a summary.
+    /// Ends the request within a step, from any task; the stream's reader sees its end, without a summary.
     public func cancel() { subscription.cancel() }
 
     public func makeAsyncIterator() -> Iterator { Iterator(subscription, heartbeat: heartbeat) }

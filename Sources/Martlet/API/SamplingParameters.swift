@@ -45,7 +45,7 @@ public struct SamplingParameters: Equatable, Sendable {
 
     /// Likeliest tokens reported with each token of the answer; nil reports the token's own logprob only.
     public var logprobs: Int?
-    /// Reports the logprobs of the prompt's tokens, each with so many of the likeliest; nil for none. The prompt is
+    /// Reports the logprobs of the prompt's tokens, each with this many of the likeliest; nil for none. The prompt is
     /// computed anew then, cached or not.
     public var promptLogprobs: Int?
 
@@ -64,7 +64,7 @@ public struct GenerationRequest: Equatable, Sendable {
     public var sampling: SamplingParameters
     /// Under the priority policy the lowest number comes first.
     public var priority = 0
-    /// Prompts share cached beginnings only with those of the same salt: whoever doesn't know it can't tell by the time
+    /// Prompts share cached beginnings only with those of the same salt: a client that doesn't know it can't tell by the time
     /// that an answer takes whether a prompt was asked before.
     public var cacheSalt: String?
 

@@ -2,7 +2,7 @@
 
 /// Who holds which blocks of the KV cache.
 ///
-/// Blocks are numbered from 1; block 0 of the cache is nobody's, so that a table's entry that was never written, or a row of
+/// Blocks are numbered from 1; block 0 of the cache is reserved, so that a table's entry that was never written, or a row of
 /// padding, names no sequence's block. Blocks are counted by their holders. Free blocks stand in one doubly linked list, in
 /// the order in which they are given out: at its front blocks without content that could be used again, in ascending runs;
 /// behind them those whose content the prefix cache knows, least recently used first. Such a block can be taken back into
@@ -94,7 +94,7 @@ package struct BlockPool {
         previous[Int(block)] = left
     }
 
-    /// How many blocks at the start of a prompt are cached, and how many of those nobody holds.
+    /// How many blocks at the start of a prompt are cached, and how many of those are free.
     ///
     /// - Parameter limit: blocks to look for at most.
     package func cachedPrefix(of tokens: [Int32], salt: String, limit: Int) -> (blocks: Int, free: Int) {

@@ -33,7 +33,7 @@ final class EngineCounters: Sendable {
     /// Steps by the tokens that they computed, see `EngineStatistics.stepTokenBounds`.
     private let stepsByTokens: InlineArray<14, Atomic<Int>> = InlineArray { _ in Atomic(0) }
 
-    /// Steps of at most so many tokens as each bound says and more than the one before allows; then those of more.
+    /// Steps by number of tokens: those above the bound before and up to each bound, then those above the last.
     var stepTokenCounts: [Int] { stepsByTokens.indices.map { stepsByTokens[$0].load(ordering: .relaxed) } }
 
     func count(_ plan: StepPlan, logitRows rows: Int) {

@@ -70,8 +70,8 @@ final class EngineLoop {
         counters.publish(scheduler)
     }
 
-    /// While nobody asks for anything, has memory behind the blocks that are given out next: to find and clear it took a
-    /// virtual machine a tenth of a prompt's time. Not behind all, because most engines never need that much.
+    /// While no request is there, has the system find and clear memory behind the blocks that are given out next, which
+    /// would otherwise take part of a prompt's time. Not behind all, because most engines never need that much.
     private func populateAhead() {
         let tokens = Self.stepsAhead * scheduler.configuration.maxNumBatchedTokens
         let goal = min(

@@ -25,7 +25,7 @@ final class Mailbox: Sendable {
     private let state = Mutex(State())
     private let arrived = DispatchSemaphore(value: 0)
 
-    /// False where nobody reads it any more.
+    /// False where its reader has gone.
     @discardableResult func post(_ command: EngineCommand) -> Bool {
         let (isOpen, isAwaited) = state.withLock { state in
             if !state.isClosed { state.commands.append(command) }

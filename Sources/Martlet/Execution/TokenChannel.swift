@@ -17,7 +17,7 @@ struct TokenEvent {
     let sample: Int32
     var token: Int32 = 0
     var logprob: Float = 0
-    /// Of the step that brought it.
+    /// The time of the step that brought it.
     let time: ContinuousClock.Instant
 }
 

@@ -8,13 +8,13 @@ struct CacheSizing {
     let options: EngineOptions
     let shape: ModelShape
 
-    /// Of the memory that is free, unless the options say how much.
+    /// The share of the free memory that the cache takes, unless the options say how much.
     static let shareOfFreeMemory = 0.25
 
     /// Tokens of a sequence that fewer make no use of.
     private static let leastLength = 128
 
-    /// The cache's layout, the blocks that sequences may hold (block 0 is nobody's), and the longest sequence.
+    /// The cache's layout, the blocks that sequences may hold (block 0 is reserved), and the longest sequence.
     func layout(
         on device: any ComputeDevice
     ) throws -> (layout: CacheLayout, usableBlocks: Int, maxModelLength: Int) {

@@ -62,7 +62,7 @@ extension Scheduler {
         plan.removeAll()
     }
 
-    /// The step could not be computed: ends all requests that were part of it, and nobody else.
+    /// The step could not be computed: ends all requests that were part of it, and no others.
     package mutating func failStep(emit: (RequestID) -> Void) {
         for entry in plan.entries where requests[entry.sequence.requestID] != nil {
             fail(entry.sequence.requestID)

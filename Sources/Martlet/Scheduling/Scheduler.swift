@@ -6,7 +6,7 @@
 /// `update` takes what the step found out. The same calls give the same plans.
 ///
 /// A step is filled in this order: running sequences that wait for one token only; running prompts; waiting sequences.
-/// Who finds no block preempts whoever comes last, and that one computes its tokens anew later on.
+/// A sequence that finds no block preempts the last one, which computes its tokens anew later.
 package struct Scheduler {
     package let configuration: SchedulerConfiguration
     package internal(set) var pool: BlockPool
@@ -70,7 +70,7 @@ package struct Scheduler {
         scheduleRunning(&step, decodes: true)
         if plan.decodeCount > 0 { step.prefillWork = configuration.prefillWork }
         scheduleRunning(&step, decodes: false)
-        // Whoever was just preempted shall have the blocks that become free.
+        // A sequence that was just preempted shall have the blocks that become free.
         if !step.hasPreempted { admitWaiting(&step) }
     }
 

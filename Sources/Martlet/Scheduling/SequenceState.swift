@@ -6,7 +6,7 @@ package struct RequestID: Hashable, Sendable {
     package init(_ number: UInt64) { self.number = number }
 }
 
-/// Who comes first: the lower priority number, then whoever came first.
+/// Which sequence comes first: that of the lower priority number, then the earlier one.
 package struct SchedulingOrder: Comparable, Sendable {
     package let priority: Int
     package let arrival: UInt64
@@ -18,7 +18,7 @@ package struct SchedulingOrder: Comparable, Sendable {
 
 /// One sample of a request: its tokens, how many of them the cache holds, and the blocks that hold them.
 ///
-/// Only the scheduler changes it; whoever runs a step reads it.
+/// The scheduler alone changes it; the runner of a step reads it.
 package final class SequenceState {
     package let request: ValidatedRequest
     package let requestID: RequestID
@@ -67,12 +67,12 @@ package final class SequenceState {
         }
     }
 
-    /// Whoever scores a prompt computes all of it; the other samples need not.
+    /// A sample that scores its prompt computes all of it; the other samples need not.
     package var readsPrefixCache: Bool { sampleIndex > 0 || request.scoredPositions.isEmpty }
 
     package var promptCount: Int { request.promptTokens.count }
     package var answerCount: Int { tokens.count - promptCount }
-    /// Whether the prompt is only scored: then nobody needs its last token computed.
+    /// Whether the prompt is only scored: then its last token need not be computed.
     private var isScoredOnly: Bool { request.maxTokens == 0 }
     /// Tokens to compute before the next one is known.
     package var remainingCount: Int { max(1, tokens.count - (isScoredOnly ? 1 : 0)) - computedCount }

@@ -11,7 +11,7 @@ package struct ScheduledSequence {
     package let isDecode: Bool
 }
 
-/// Who computes how many tokens in a step: from the scheduler to whoever runs it.
+/// Which sequences compute how many tokens in a step: from the scheduler to the step's runner.
 package struct StepPlan {
     package internal(set) var entries: [ScheduledSequence] = []
     package internal(set) var tokenCount = 0

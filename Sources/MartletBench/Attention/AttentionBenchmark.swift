@@ -38,7 +38,7 @@ public final class AttentionBenchmark {
 
     /// No cache of a processor holds so much.
     public static let rotatedBytes = 256 << 20
-    /// A run goes through so many layers that it does about these, or through all.
+    /// A run goes through as many layers as do about these, or through all.
     private static let operationsPerRun = 1 << 30
 
     private let device: CPUDevice

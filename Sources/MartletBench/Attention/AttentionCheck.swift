@@ -23,7 +23,7 @@ public struct AttentionCheck {
         /// By launch.
         public let unified: Errors
         public let split: Errors
-        /// Of the reference's clean runs the smallest of each, nil where it has none.
+        /// The smallest of each among the reference's clean runs; nil where it has none.
         public let reference: Errors?
         /// Why it fails; empty where it passes.
         public let failures: [String]

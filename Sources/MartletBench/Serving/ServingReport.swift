@@ -57,7 +57,7 @@ public struct ServingReport: Sendable {
         return timings
     }
 
-    /// Of the probes; milliseconds.
+    /// The probes' times, in milliseconds.
     public var probeTimings: Timings {
         var timings = Timings()
         for probe in probes { timings.append(probe * 1000) }

@@ -61,7 +61,7 @@ struct SchedulerInvariants {
     ///
     /// - Parameters:
     ///   - running: who ran before it was made.
-    ///   - hasPreempted: whether it cost somebody his place.
+    ///   - hasPreempted: whether a sequence was preempted for it.
     static func violation(
         ofPlan scheduler: borrowing Scheduler, running: [SequenceState], hasPreempted: Bool
     ) -> String? {

@@ -2,7 +2,7 @@
 
 /// Random histories of the engine's scheduler and its blocks, without a model, a clock or threads.
 ///
-/// After each step it is checked that blocks are neither lost nor given out twice, that nobody reads another's cache,
+/// After each step it is checked that blocks are neither lost nor given out twice, that no sequence reads another's cache,
 /// that budgets hold and someone always gets on; at the end that every request got just the answer it would have got
 /// alone. A failure names its seed, which brings it back.
 public enum SchedulerSimulation {

@@ -4,7 +4,7 @@ import Martlet
 import MartletCompute
 
 /// A model whose next token is a hash of all tokens before it, and whose cache holds, in each slot, the hash that stands
-/// there. Whoever attends to a wrong, stale or unwritten slot is found out.
+/// there. A step that reads a wrong, stale or unwritten slot is found out.
 final class SimulatedModel: StepRunner {
     struct Fault: Error {}
 

@@ -190,7 +190,7 @@ public struct Milliseconds: Sendable {
     /// nil of none.
     public var mean: Double? { sorted.isEmpty ? nil : sorted.reduce(0, +) / Double(sorted.count) }
 
-    /// The smallest that so many of a hundred don't exceed; nil of none.
+    /// The smallest value that `percent` of them don't exceed; nil where there are none.
     public func percentile(_ percent: Double) -> Double? {
         guard !sorted.isEmpty else { return nil }
         let rank = Int((percent / 100 * Double(sorted.count)).rounded(.up))

@@ -60,7 +60,7 @@ struct ServeCommand: AsyncParsableCommand {
         let server = MartletServer(configuration)
         let stop = StopSignals(logger: configuration.logger) {
             server.shutDown()
-            // Loading can't be interrupted, and nobody waits for an answer yet.
+            // Loading can't be interrupted, and no client waits for an answer yet.
             if !server.hasModel { Foundation.exit(0) }
         }
         defer { stop.end() }

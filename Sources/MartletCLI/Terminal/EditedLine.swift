@@ -81,7 +81,7 @@ struct EditedLine {
         (text, cursor, shown, drafts) = ([], 0, history.count, [:])
     }
 
-    /// What of the line is shown in so many columns, and in which of them the cursor stands.
+    /// The part of the line that is shown in `columns` columns, and the cursor's column.
     ///
     /// - Parameter width: columns of a character.
     func visible(columns: Int, width: (Character) -> Int) -> (text: String, cursor: Int) {

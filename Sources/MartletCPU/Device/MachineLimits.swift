@@ -4,7 +4,7 @@ import CMartletKernels
 public import MartletCompute
 
 /// Runs of nothing but a limit's own operations, on the device's own threads and memory: what kernels are measured
-/// against. Whoever calls takes the time.
+/// against. The caller takes the time.
 extension CPUDevice {
     /// What is multiplied.
     public enum Product: String, Encodable, Sendable, CaseIterable {
@@ -84,7 +84,7 @@ private final class FillJob: PhasedJob, @unchecked Sendable {
     }
 }
 
-/// Unchecked because it points into the cache, which the caller keeps and nobody writes meanwhile.
+/// Unchecked because it points into the cache, which the caller keeps and no thread writes meanwhile.
 private final class BlockReadJob: PhasedJob, @unchecked Sendable {
     private let attention: [AttentionLayer]
     private let batch: BatchBuffers
@@ -123,7 +123,7 @@ private final class BlockReadJob: PhasedJob, @unchecked Sendable {
     }
 }
 
-/// Unchecked because it points into memory that the caller keeps and nobody writes meanwhile.
+/// Unchecked because it points into memory that the caller keeps and no thread writes meanwhile.
 private final class LineReadJob: PhasedJob, @unchecked Sendable {
     private let kernels: MartletKernelTable
     private let base: UnsafeMutablePointer<UInt8>

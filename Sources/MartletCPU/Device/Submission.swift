@@ -10,8 +10,8 @@ final class Submission: PhasedJob, @unchecked Sendable {
     private let policy: ChunkPolicy
     private let trace: PhaseTrace?
     private var pieces: [GraphPiece] = []
-    /// The pieces' phases in order. Nobody counts references to them, nor to the batch, because threads come for them
-    /// several thousand times a step: each count would be a line of memory that they take from each other.
+    /// The pieces' phases in order. Threads count no references to them, nor to the batch: they claim chunks several thousand
+    /// times a step, and each count would move a cache line from one core to another.
     private var phases: [Unmanaged<LoweredPhase>] = []
     private var batch: Unmanaged<BatchBuffers>?
 

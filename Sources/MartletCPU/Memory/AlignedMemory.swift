@@ -70,7 +70,7 @@ final class AlignedMemory: @unchecked Sendable {
 }
 
 /// Memory from the system, touched only as it is used; from the start of a huge page on if it holds one. It ends with the
-/// page of its last byte: in a huge page there each large matrix would have half of one that nobody uses.
+/// page of its last byte: a huge page there would leave half of one unused behind each large matrix.
 ///
 /// Sendable because it only owns the bytes.
 private final class Mapping: @unchecked Sendable {

@@ -68,7 +68,7 @@ final class CPUWorkspace: Workspace {
         return MartletLinearInput(base: memory.pointer(), columns: Int64(tensor.columns), format: form)
     }
 
-    /// Room for the capacity's partials, of so many floats each. Layers of one size share it.
+    /// Room for the capacity's partials, of `floats` each. Layers of one size share it.
     func partials(floats: Int) throws(DeviceError) -> UnsafeMutablePointer<Float> {
         if let found = partialMemory[floats] { return found.pointer() }
         let (count, overflow) = capacity.partials.multipliedReportingOverflow(by: floats * 4)
@@ -103,7 +103,7 @@ final class CPUWorkspace: Workspace {
         return angles
     }
 
-    /// Shared by all layers whose rows choose as many of as many experts.
+    /// Shared by all layers that choose `chosen` of `expertCount` experts.
     func assignment(expertCount: Int, chosen: Int, extent: RowExtent) -> ExpertAssignment {
         let key = AssignmentKey(expertCount: expertCount, chosen: chosen, extent: extent)
         if let found = assignments[key] { return found }
@@ -112,7 +112,7 @@ final class CPUWorkspace: Workspace {
         return made
     }
 
-    /// One a thread, for logits of so many columns. Kernels and threads are the device's, so always the same.
+    /// One per thread, for logits of `vocabularySize` columns. Kernels and threads are the device's, so always the same.
     func samplers(
         kernels: MartletKernelTable, vocabularySize: Int, count: Int
     ) throws(DeviceError) -> [Sampler] {

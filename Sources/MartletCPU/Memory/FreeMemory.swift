@@ -5,7 +5,7 @@ import Foundation
 /// Bytes that this process can still use without anything being swapped out: the machine's, and its control group's where
 /// that is less.
 enum FreeMemory {
-    /// nil where nobody says.
+    /// nil where the system doesn't say.
     static var byteCount: Int? {
         ([available(meminfo: read("/proc/meminfo") ?? "")] + groups).compactMap { $0 }.min()
     }

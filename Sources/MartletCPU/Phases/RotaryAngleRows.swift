@@ -11,7 +11,7 @@ import MartletCompute
 struct RotaryAngleRows: RowOperation {
     typealias Angle = (cosine: Double, sine: Double)
     private static let nearCount = 64
-    /// Of the largest head.
+    /// Room for the largest head's.
     private typealias PairAngles = InlineArray<128, Angle>
 
     let name = "rotary angles"

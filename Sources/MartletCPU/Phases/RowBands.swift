@@ -35,8 +35,8 @@ extension RowBanding {
     /// The fewest rows per thread for which it is worthwhile that each thread reads all weights.
     static let minimumRowsPerThread = 64
 
-    /// For 128 rows and more it is worthwhile to read the weights once more. All threads have as many bands: one band more
-    /// would keep all others waiting.
+    /// For 128 rows and more it is worthwhile to read the weights once more. All threads have the same number of bands:
+    /// one band more would keep all others waiting.
     init(threadCount: Int) {
         self.init(
             threadCount: threadCount, groupRows: Int(MARTLET_ROW_GROUP),

@@ -225,7 +225,7 @@ struct Sampler {
 /// stops early, and that allocates nothing.
 struct LargestFirst {
     private let elements: UnsafeMutableBufferPointer<UInt64>
-    /// The first so many are a heap; behind it the largest ones, ascending.
+    /// The first `heapCount` are a heap; behind it the largest ones, ascending.
     private var heapCount: Int
 
     init(_ elements: UnsafeMutableBufferPointer<UInt64>) {

@@ -30,10 +30,10 @@ struct RowBanding: Hashable, RowAffinity {
         self.maximumBandsPerThread = maximumBandsPerThread
     }
 
-    /// Whether a step of so many rows is divided.
+    /// Whether a step of `rows` rows is divided.
     func isWorthwhile(rows: Int) -> Bool { rows >= minimumRowsPerThread * threadCount }
 
-    /// Bands of so many rows; a multiple of the number of threads, 0 without rows.
+    /// Bands of a step; a multiple of the number of threads, 0 without rows.
     func bandCount(rows: Int) -> Int {
         guard rows > 0 else { return 0 }
         let each = min(max(1, rows / bandRows / threadCount), maximumBandsPerThread)

@@ -45,7 +45,7 @@ public final class BatchBuffers {
     public let sequenceLengths: UnsafeMutableBufferPointer<Int32>
     /// `[sequences]`: the row of `blockTables` that is the sequence's, and stays so from step to step.
     public let tableRows: UnsafeMutableBufferPointer<Int32>
-    /// `[sequences, blocksPerSequence]`, by table row. Block 0 is nobody's.
+    /// `[sequences, blocksPerSequence]`, by table row. Block 0 is reserved: no sequence has it.
     public let blockTables: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, prefixRanges]`: positions that see each other whatever else hides them, both ends included; none
     /// where the last is not after the first.

@@ -77,7 +77,7 @@ public enum AttentionGraphSupport: Int, Sendable, CaseIterable, Comparable {
 public struct BatchDescriptor: Hashable, Sendable {
     public var tokens: Int
     public var sequences: Int
-    /// Whether all sequences are decodes, of as many query tokens each.
+    /// Whether all sequences are decodes, each of the same number of query tokens.
     public var uniformDecode: Bool
 
     public init(tokens: Int, sequences: Int, uniformDecode: Bool = false) {

@@ -79,9 +79,9 @@ public struct AttentionVisibility: Hashable, Sendable {
     /// Which keys a query sees for their distance.
     public enum Scope: Hashable, Sendable {
         case all
-        /// That many keys, the query's own included; where later keys are seen too, as many on either side.
+        /// That many keys, the query's own included; where later keys are seen too, that many on either side.
         case window(Int)
-        /// The keys of a query's own chunk and of so many before it.
+        /// The keys of a query's own chunk and of the `lookback` chunks before it.
         case chunks(length: Int, lookback: Int)
     }
 

@@ -50,7 +50,7 @@ public struct Weight: Hashable, Sendable {
     }
 }
 
-/// A weight's bytes as a checkpoint stores them, borrowed from whoever mapped the file.
+/// A weight's bytes as a checkpoint stores them, borrowed from the owner of the mapped file.
 public struct HostTensor {
     public let elementType: ElementType
     /// Matrices, one after the other.

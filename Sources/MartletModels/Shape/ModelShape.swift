@@ -36,7 +36,7 @@ public struct ModelShape: Hashable, Sendable {
 public struct LayerShape: Hashable, Sendable {
     public var attention: AttentionShape
     public var feedForward: FeedForwardShape
-    /// Of the norms around attention and feed-forward.
+    /// The norms around attention and feed-forward.
     public var norm: NormShape
     /// Which projections have biases.
     public var biases: Biases = []

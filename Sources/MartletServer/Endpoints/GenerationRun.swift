@@ -4,7 +4,7 @@ import AsyncAlgorithms
 import Martlet
 import Synchronization
 
-/// The client of a request has gone; nobody is left to be told.
+/// The client of a request has gone; there is no one to answer.
 struct ClientGone: Error {}
 
 /// A request's prompts on their way through the engine: a stream of pieces for each.

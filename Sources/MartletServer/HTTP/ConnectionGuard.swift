@@ -70,7 +70,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .head(let head):
             isReading = true
             if !isReserve { registry.setIdle(false, context.channel) }
-            // Behind an answer that is being made nobody reads a body yet.
+            // While an answer is being made the next body is not read yet.
             if exchanges.isEmpty { limitReading(context) }
             context.fireChannelRead(wrapInboundOut(.head(admit(head))))
         case .body:

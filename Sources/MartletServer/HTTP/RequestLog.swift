@@ -30,7 +30,7 @@ struct RequestLog: Sendable {
             throw error
         } catch  where error is ClientGone || error is HTTPParserError || !context.isConnected {
             metrics.countDisconnected()
-            // Nobody reads it; 499 is what proxies log then.
+            // The client has gone; 499 is what proxies log then.
             response = Response(status: HTTPResponse.Status(code: 499, reasonPhrase: "Client Closed Request"))
         } catch {
             let failure = ServerError(error)

@@ -38,7 +38,7 @@ final class SocketClaim: Sendable {
         if lock >= 0 { close(lock) }
     }
 
-    /// Whether somebody listens there who knows nothing of the lock.
+    /// Whether a process listens there that knows nothing of the lock.
     private static func isAnswered(_ path: String) -> Bool {
         let socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         guard socket >= 0 else { return false }

@@ -9,7 +9,7 @@ struct JSONError: Error, Equatable, CustomStringConvertible {
     var description: String { "\(message) at byte \(offset)" }
 }
 
-/// Reads JSON (RFC 8259) from bytes that nobody vouches for, in one pass.
+/// Reads JSON (RFC 8259) from untrusted bytes, in one pass.
 ///
 /// Stricter than the standard asks for: UTF-8 without a byte order mark, no key twice in an object, no lone surrogates,
 /// no numbers beyond a `Double`'s range. Values may nest so deep as the limit says, and no deeper.

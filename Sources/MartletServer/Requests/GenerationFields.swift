@@ -153,7 +153,7 @@ struct GenerationFields: Sendable {
         return bias
     }
 
-    /// What a piece of a stream says of the tokens so far: nothing where nobody asked, and null before the last piece.
+    /// What a piece of a stream says of the tokens so far: nothing where it wasn't asked for, and null before the last piece.
     func usage(_ usage: Usage) -> JSONValue? {
         if includesUsageAlways { return usage.json }
         return includesUsage ? .some(.null) : .none

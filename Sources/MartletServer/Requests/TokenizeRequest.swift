@@ -51,7 +51,7 @@ struct TokenizeRequest: Sendable {
             throw .invalid("prompt", "prompt and messages exclude each other")
         }
         guard messages != nil else { return }
-        // The template writes the control tokens of a conversation, and nobody else does.
+        // The template alone writes the control tokens of a conversation.
         let asked = [("add_special_tokens", addsSpecialTokens), ("parse_special", parsesSpecials)]
         for (name, value) in asked where value == true {
             throw .unsupported(name, true, advice: "with messages the template alone writes control tokens")

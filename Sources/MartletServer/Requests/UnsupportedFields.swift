@@ -4,7 +4,7 @@ import MartletText
 
 /// Fields of other servers' requests that no table of ours has.
 ///
-/// A field that asks for something is refused by its name, so that nobody takes an answer for what it is not; an unknown
+/// A field that asks for something is refused by its name, so that no client takes an answer for what it is not; an unknown
 /// one too. Accepted are values that ask for nothing, and fields that can't change an answer.
 enum UnsupportedFields {
     /// Each with the values that ask for nothing.

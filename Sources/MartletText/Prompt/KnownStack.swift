@@ -33,7 +33,7 @@ package enum KnownStack {
         }
     }
 
-    /// Starts a thread of such a stack, which nobody joins.
+    /// Starts a detached thread of such a stack.
     ///
     /// - Returns: whether the system started it.
     package static func startThread(_ body: @escaping @Sendable () -> Void) -> Bool {

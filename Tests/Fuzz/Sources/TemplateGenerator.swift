@@ -275,7 +275,7 @@ public struct FuzzRandom: RandomNumberGenerator, Sendable {
 
     public mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 
-    /// True once in so many times.
+    /// True once in `count` times.
     public mutating func chance(_ of: Int) -> Bool { below(of) == 0 }
 
     public mutating func pick<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
