@@ -53,7 +53,7 @@ format: ## Format in place
 sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
 	MARTLET_WITHOUT_NETWORK=1 ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
 	  -Xswiftc -enable-testing --sanitize=address \
-	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|FloatFormatTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests'
+	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletComputeTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|ProgramConformanceTests|ExpertConformanceTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests'
 
 KERNELS = Sources/CMartletKernels
 CLANG ?= clang

@@ -99,9 +99,12 @@ let package = Package(
             name: "MartletTestSupport", dependencies: ["MartletCompute"],
             path: "Tests/MartletTestSupport"),
         .testTarget(
+            name: "MartletComputeTests", dependencies: ["MartletCompute", "MartletTestSupport"]),
+        .testTarget(
             name: "MartletCPUTests",
             dependencies: [
-                "CMartletKernels", "MartletCPU", "MartletCheckpoints", "MartletCompute", "MartletTestSupport",
+                "CMartletKernels", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletCompute",
+                "MartletReference", "MartletTestSupport",
             ]),
         .testTarget(
             name: "MartletConformanceTests",
@@ -114,7 +117,7 @@ let package = Package(
         .testTarget(
             name: "MartletBenchTests",
             dependencies: [
-                "CMartletKernels", "Martlet", "MartletAttention", "MartletBench", "MartletCPU", "MartletCheckpoints",
+                "Martlet", "MartletAttention", "MartletBench", "MartletCPU", "MartletCheckpoints",
                 "MartletCompute", "MartletReference", "MartletTestSupport",
             ],
             resources: [.copy("Fixtures")]),
@@ -168,4 +171,11 @@ if Context.environment["MARTLET_WITHOUT_NETWORK"] != nil {
     ]
     package.targets.removeAll { networked.contains($0.name) }
     package.products.removeAll { ["MartletServer", "martlet"].contains($0.name) }
+}
+
+// Set where the project is checked: another compiler may warn of more, and then the package still has to build.
+if Context.environment["MARTLET_WARNINGS_AS_ERRORS"] != nil {
+    for target in package.targets {
+        target.swiftSettings = (target.swiftSettings ?? []) + [.treatAllWarnings(as: .error)]
+    }
 }

@@ -14,10 +14,15 @@ struct CacheSizing {
     /// Tokens of a sequence that fewer make no use of.
     private static let leastLength = 128
 
-    /// The cache's layout, the blocks that sequences may hold (block 0 is reserved), and the longest sequence.
-    func layout(
-        on device: any ComputeDevice
-    ) throws -> (layout: CacheLayout, usableBlocks: Int, maxModelLength: Int) {
+    struct Sizes {
+        let layout: CacheLayout
+        /// Blocks that sequences may hold: all but block 0.
+        let usableBlocks: Int
+        /// Tokens of the longest sequence.
+        let maxModelLength: Int
+    }
+
+    func sizes(on device: any ComputeDevice) throws -> Sizes {
         let length = options.maxModelLength ?? shape.contextLength
         let count = try blockCount(length: length, on: device)
         let layout = layout(blockCount: count + 1, on: device)
@@ -32,7 +37,7 @@ struct CacheSizing {
                     + (options.numBlocksOverride == nil ? "kv_cache_memory_bytes" : "num_gpu_blocks_override")
                     + " or lower max_model_len", field: "max_model_len")
         }
-        return (layout, count, min(length, tokens))
+        return Sizes(layout: layout, usableBlocks: count, maxModelLength: min(length, tokens))
     }
 
     private func error(_ message: String, field: String) -> EngineError {

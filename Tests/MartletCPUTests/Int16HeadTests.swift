@@ -10,7 +10,7 @@ import Testing
 @testable import MartletCPU
 
 /// Keys and values as a cache of int16 keeps them.
-@Suite struct WholeNumbersTests {
+@Suite struct Int16HeadTests {
     @Test func theLargestDecidesWhatIsOne() {
         let some = Int16Head(rounding: [1, -2, 0.25, 0], largest: 8)
         #expect(some.unit == 0.25 && some.values == [4, -8, 1, 0] && some.numbers == [1, -2, 0.25, 0])
@@ -80,32 +80,6 @@ import Testing
                 #expect(keptValue.unit.isNaN)
             } else {
                 #expect(keptValue.values == expectedValue.values && keptValue.unit == expectedValue.unit)
-            }
-        }
-    }
-
-    /// The magnitudes that make sums largest still fit: all elements of queries, keys and values are the largest.
-    @Test(arguments: InstructionSet.available) func theLargestSumsFit(_ instructionSet: InstructionSet) throws {
-        let device = try CPUDevice(threads: 1, instructionSet: instructionSet)
-        var random = SeededGenerator(9)
-        for headSize in [8, 64, 256] {
-            let heads = AttentionHeads(queryHeads: 2, keyValueHeads: 1, headSize: headSize)
-            for sign in [Float(1), -1] {
-                let sample = AttentionCase(
-                    parameters: AttentionParameters(heads: heads, scale: 1 / Float(headSize)), format: .int16,
-                    blockSize: 16,
-                    sequences: [
-                        AttentionCase.Sequence(
-                            length: 128, queryLength: 1, queries: Array(repeating: 3, count: 2 * headSize),
-                            keys: (0..<128).flatMap {
-                                Array(repeating: $0 % 2 == 0 ? sign : sign / 2, count: headSize)
-                            },
-                            values: (0..<128).flatMap { Array(repeating: $0 % 2 == 0 ? 7 * sign : 1, count: headSize) })
-                    ])
-                let found = try sample.run(AttentionCase.Way(splits: true), on: device, &random)[0]
-                for (found, expected) in zip(found, sample.expected(sequence: 0, row: 0)) {
-                    #expect(abs(Double(Float(bitPattern: found)) - expected) < 3e-3)
-                }
             }
         }
     }
