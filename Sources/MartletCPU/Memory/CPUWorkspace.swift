@@ -107,7 +107,8 @@ final class CPUWorkspace: Workspace {
     func assignment(expertCount: Int, chosen: Int, extent: RowExtent) -> ExpertAssignment {
         let key = AssignmentKey(expertCount: expertCount, chosen: chosen, extent: extent)
         if let found = assignments[key] { return found }
-        let made = ExpertAssignment(expertCount: expertCount, chosen: chosen, rows: rowCapacity(extent))
+        let made = ExpertAssignment(
+            expertCount: expertCount, chosen: chosen, extent: extent, rows: rowCapacity(extent))
         assignments[key] = made
         return made
     }

@@ -16,6 +16,7 @@ final class ExpertAssignment {
 
     let expertCount: Int
     let chosen: Int
+    let extent: RowExtent
     /// Slots that no step overflows.
     let slotCapacity: Int
     /// `[shareCount]`
@@ -27,9 +28,11 @@ final class ExpertAssignment {
     private let pairCounts: UnsafeMutableBufferPointer<Int>
     private let nextSlots: UnsafeMutableBufferPointer<Int>
 
-    init(expertCount: Int, chosen: Int, rows: Int) {
+    /// - Parameter rows: the most rows that a step has of the extent.
+    init(expertCount: Int, chosen: Int, extent: RowExtent, rows: Int) {
         self.expertCount = expertCount
         self.chosen = chosen
+        self.extent = extent
         let active = min(expertCount, rows * chosen)
         slotCapacity = Self.wholeGroups(rows * chosen + active * (Int(MARTLET_ROW_GROUP) - 1))
         shares = .allocate(capacity: active)

@@ -6,21 +6,19 @@ import MartletCompute
 /// Assigns a step's rows to experts: one item.
 final class AssignExpertsPhase: Phase {
     let assignment: ExpertAssignment
-    let extent: RowExtent
     let routing: TensorRows
 
-    init(assignment: ExpertAssignment, extent: RowExtent, routing: TensorRows) {
+    init(assignment: ExpertAssignment, routing: TensorRows) {
         self.assignment = assignment
-        self.extent = extent
         self.routing = routing
     }
 
     override var name: String { "assign experts" }
 
-    override func itemCount(_ batch: BatchBuffers) -> Int { min(1, extent.count(batch)) }
+    override func itemCount(_ batch: BatchBuffers) -> Int { min(1, assignment.extent.count(batch)) }
 
     override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
-        assignment.assign(routing, rows: extent.count(batch))
+        assignment.assign(routing, rows: assignment.extent.count(batch))
     }
 }
 
@@ -50,14 +48,12 @@ struct EncodeExpertInputs: RowOperation {
 /// experts as its rows may choose at most; those behind the last are empty.
 class ExpertPanelsPhase: Phase {
     final let assignment: ExpertAssignment
-    final let extent: RowExtent
     /// Panels of one expert.
     final let panelCount: Int
     private final let stealChunk: Int
 
-    init(assignment: ExpertAssignment, extent: RowExtent, panelCount: Int, minimumStealChunk: Int) {
+    init(assignment: ExpertAssignment, panelCount: Int, minimumStealChunk: Int) {
         self.assignment = assignment
-        self.extent = extent
         self.panelCount = panelCount
         stealChunk = minimumStealChunk
     }
@@ -65,7 +61,7 @@ class ExpertPanelsPhase: Phase {
     final override var minimumStealChunk: Int { stealChunk }
 
     final override func itemCount(_ batch: BatchBuffers) -> Int {
-        assignment.maximumShares(rows: extent.count(batch)) * panelCount
+        assignment.maximumShares(rows: assignment.extent.count(batch)) * panelCount
     }
 
     final override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
@@ -92,7 +88,7 @@ final class ExpertGatePhase: ExpertPanelsPhase {
     let output: MartletLinearInput
 
     init(
-        kernels: MartletKernelTable, assignment: ExpertAssignment, extent: RowExtent, gate: PanelWeight,
+        kernels: MartletKernelTable, assignment: ExpertAssignment, gate: PanelWeight,
         up: PanelWeight,
         gating: MartletGate, input: MartletLinearInput, output: MartletLinearInput
     ) {
@@ -103,7 +99,7 @@ final class ExpertGatePhase: ExpertPanelsPhase {
         self.input = input
         self.output = output
         super.init(
-            assignment: assignment, extent: extent, panelCount: gate.panelCount,
+            assignment: assignment, panelCount: gate.panelCount,
             minimumStealChunk: LinearItems.panelsWorthStealing(gate.panelBytes + up.panelBytes))
     }
 
@@ -132,7 +128,7 @@ final class ExpertLinearPhase: ExpertPanelsPhase {
     let column: Int
 
     init(
-        kernels: MartletKernelTable, assignment: ExpertAssignment, extent: RowExtent, weight: PanelWeight,
+        kernels: MartletKernelTable, assignment: ExpertAssignment, weight: PanelWeight,
         bias: UnsafePointer<Float>?, input: MartletLinearInput, output: TensorRows, column: Int = 0
     ) {
         self.kernels = kernels
@@ -142,7 +138,7 @@ final class ExpertLinearPhase: ExpertPanelsPhase {
         self.output = output
         self.column = column
         super.init(
-            assignment: assignment, extent: extent, panelCount: weight.panelCount,
+            assignment: assignment, panelCount: weight.panelCount,
             minimumStealChunk: LinearItems.panelsWorthStealing(weight.panelBytes))
     }
 
