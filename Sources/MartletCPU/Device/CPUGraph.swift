@@ -17,7 +17,7 @@ final class CPUGraph: ExecutionGraph {
         self.environment = environment
         var steps: [Step] = []
         switch mode {
-        case .full: steps.append(.piece(try GraphPiece(program.kernels, in: environment)))
+        case .full: steps.append(.piece(try GraphPiece(program.kernels, keeps: program.keeps, in: environment)))
         case .none:
             for kernel in program.kernels { steps.append(try Self.eager(kernel, in: environment)) }
         case .piecewise:
@@ -26,7 +26,8 @@ final class CPUGraph: ExecutionGraph {
                     steps.append(try Self.eager(kernel, in: environment))
                 } else {
                     let following = program.kernels[run.endIndex...]
-                    steps.append(.piece(try GraphPiece(run, followedBy: following, in: environment)))
+                    steps.append(
+                        .piece(try GraphPiece(run, followedBy: following, keeps: program.keeps, in: environment)))
                 }
             }
         }

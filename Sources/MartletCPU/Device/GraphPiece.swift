@@ -14,9 +14,9 @@ struct GraphPiece {
 
     init(
         _ kernels: some Collection<Kernel>, followedBy following: some Collection<Kernel> = [],
-        in environment: LoweringEnvironment
+        keeps: Set<Tensor> = [], in environment: LoweringEnvironment
     ) throws(DeviceError) {
-        let phases = try Lowering.lower(kernels, followedBy: following, in: environment)
+        let phases = try Lowering.lower(kernels, followedBy: following, keeps: keeps, in: environment)
         let bands = RowPartitioning.run(phases)
         owned = (phases + bands, environment)
         self.phases = phases.map { .passUnretained($0) }

@@ -23,9 +23,9 @@ enum Lowering {
     /// - Parameter following: the rest of their program, which may read what they write.
     static func lower(
         _ kernels: some Collection<Kernel>, followedBy following: some Collection<Kernel> = [],
-        in environment: LoweringEnvironment
+        keeps: Set<Tensor> = [], in environment: LoweringEnvironment
     ) throws(DeviceError) -> [LoweredPhase] {
-        let context = PassContext(environment, following: Array(following))
+        let context = PassContext(environment, following: Array(following), keeps: keeps)
         var phases: [LoweredPhase] = []
         for operation in operations(kernels, for: context) {
             for phase in try PhaseEmitter(environment).phases(of: operation) {

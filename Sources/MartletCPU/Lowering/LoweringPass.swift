@@ -13,8 +13,11 @@ struct PassContext {
     let traits: any LoweringTraits
     /// What the same program runs behind the operations.
     let following: [Kernel]
+    /// What is read once the program has run.
+    let keeps: Set<Tensor>
 
-    init(_ traits: any LoweringTraits, following: [Kernel] = []) {
+    init(_ traits: any LoweringTraits, following: [Kernel] = [], keeps: Set<Tensor> = []) {
+        self.keeps = keeps
         self.traits = traits
         self.following = following
     }
@@ -31,8 +34,7 @@ struct PassContext {
         return forms.count == 1 ? forms[0] : nil
     }
 
-    /// Whether something behind an operation reads what a tensor holds there, before something else writes it anew. The
-    /// other program of a decoder reads what its gathers name and nothing else, which no pass leaves out.
+    /// Whether something behind an operation reads what a tensor holds there, before something else writes it anew.
     func isRead(_ tensor: Tensor, after index: Int, in operations: [Operation]) -> Bool {
         let accesses =
             operations[(index + 1)...].flatMap(\.accesses) + following.map { (reads: $0.inputs, write: $0.output) }
@@ -40,7 +42,7 @@ struct PassContext {
             if access.reads.contains(tensor) { return true }
             if access.write == tensor { return false }
         }
-        return false
+        return keeps.contains(tensor)
     }
 }
 

@@ -32,7 +32,7 @@ extension CPUDevice {
     /// Lowers a program and says into what.
     public func listing(of program: Program, bindings: ProgramBindings) throws -> ProgramListing {
         let environment = environment(bindings)
-        let phases = try Lowering.lower(program.kernels, in: environment)
+        let phases = try Lowering.lower(program.kernels, keeps: program.keeps, in: environment)
         func list(_ phases: [LoweredPhase]) -> [ProgramListing.Phase] {
             phases.map { ProgramListing.Phase(name: $0.name, kernels: $0.kernels) }
         }

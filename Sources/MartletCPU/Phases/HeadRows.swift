@@ -16,8 +16,9 @@ struct HeadRows: RowOperation {
         init(_ norm: HeadNorm, weight: UnsafePointer<Float>?, heads: Int, headSize: Int) {
             self.norm = MartletNorm(
                 weight: weight, bias: nil, epsilon: norm.epsilon, centers: norm.kind == .layer, accumulates: false)
-            length = norm.extent == .head ? headSize : heads * headSize
-            weightStride = (norm.weight?.columns ?? 0) > length ? length : 0
+            let length = norm.extent == .head ? headSize : heads * headSize
+            self.length = length
+            weightStride = norm.weight.map { $0.rows * $0.columns > length } == true ? length : 0
         }
     }
 

@@ -40,7 +40,9 @@ struct RouteRows: RowOperation {
             // The first of the largest; where nothing is larger than -infinity or a NaN, the first not yet taken.
             var best = -1
             for expert in 0..<experts where keys[expert] > (best < 0 ? -.infinity : keys[best]) { best = expert }
-            if best < 0 { best = choice }
+            if best < 0 {
+                best = (0..<experts).first { expert in !(0..<choice).contains { Int(indices[$0]) == expert } } ?? 0
+            }
             indices[choice] = Float(best)
             shares[choice] = scores[best]
             keys[best] = -.infinity

@@ -34,7 +34,7 @@ public struct DecoderPrograms: Sendable {
         func last(_ tensor: Tensor) -> Tensor {
             Tensor("last.\(tensor.name)", rows: .logitRows, columns: tensor.columns, precision: tensor.precision)
         }
-        body = Program(name: "body", kernels: Array(kernels[..<end]))
+        body = Program(name: "body", kernels: Array(kernels[..<end]), keeps: Set(gathered))
         head = Program(
             name: "head",
             kernels: gathered.map { .gatherRows(input: $0, output: last($0)) }

@@ -38,6 +38,9 @@ public struct GGUFMetadata: ModelMetadata {
         guard let layer, case .array(let array) = file.contents.metadata[key] else {
             return try file.contents.count(key)
         }
+        guard (0...1024).contains(array.count) else {
+            throw CheckpointError(.invalidMetadata, "\(key) holds \(array.count) counts, more than layers")
+        }
         let values = try file.integers(array)
         guard values.indices.contains(layer), values[layer] >= 0 else {
             throw CheckpointError(.invalidMetadata, "\(key) has no count for layer \(layer)")

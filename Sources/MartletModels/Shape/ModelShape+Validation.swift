@@ -29,10 +29,27 @@ extension ModelShape {
         else {
             throw CheckpointError(.unsupportedModel, "layers of different KV heads or head sizes are not supported")
         }
+        // Layers share the memory of their activations by name.
+        guard Set(layers.map(\.attention.heads.queryHeads)).count == 1,
+            Set(layers.compactMap(\.feedForward.size)).count < 2
+        else {
+            throw CheckpointError(
+                .unsupportedModel, "layers of different query heads or feed-forward sizes are not supported")
+        }
     }
 
     /// The KV heads that all layers have.
     public var cacheHeads: AttentionHeads { layers[0].attention.heads }
+}
+
+extension FeedForwardShape {
+    /// Columns of its activations; nil for experts, which have none of the layer's.
+    fileprivate var size: Int? {
+        switch self {
+        case .gated(let size, _), .plain(let size, _): size
+        case .experts: nil
+        }
+    }
 }
 
 extension LayerShape {
