@@ -23,6 +23,11 @@ public struct ModelBlueprint: Sendable {
         let family = try ModelFamilies.family(of: metadata)
         shape = try family.shape(of: metadata)
         try shape.validate()
+        // The shape may be told by a tensor that can't be read: a file without an output matrix ties it to the embedding.
+        if let (type, names) = header.unsupportedTensors.min(by: { $0.key < $1.key }) {
+            throw CheckpointError(
+                .unsupportedTensorType, "\(names.first ?? "") is of type \(type), which is not supported")
+        }
         programs = family.programs(shape)
         entries = try programs.weights.map { weight, use throws(CheckpointError) in
             Entry(weight: weight, use: use, tensor: try Self.find(weight, use, in: header))

@@ -16,7 +16,8 @@ enum ModelObstacles {
             _ = try ModelBlueprint(of: file)
         } catch {
             // A file that lacks tensors because their types aren't known says that below.
-            let isConsequence = !types.isEmpty && error.code == .missingTensor
+            let isConsequence =
+                !types.isEmpty && (error.code == .missingTensor || error.code == .unsupportedTensorType)
             if !isConsequence, obstacles.isEmpty || error.code != .missingTensor { obstacles.append("\(error)") }
         }
         do { _ = try Tokenizer(of: file) } catch { obstacles.append("\(error)") }
