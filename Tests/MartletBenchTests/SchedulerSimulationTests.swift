@@ -12,6 +12,7 @@ import Testing
         // All of it happened, often.
         #expect(summary.requests > 10_000 && summary.refused > 1000 && summary.cancelled > 1000)
         #expect(summary.failed > 1000 && summary.preemptions > 1000 && summary.cachedTokens > 10_000)
+        #expect(summary.computedInVain > 1000)
     }
 
     @Test func aSeedBringsItsHistoryBack() throws {

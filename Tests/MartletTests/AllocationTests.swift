@@ -34,7 +34,7 @@ import Testing
         let submissions = try requests.map { try engine.submit($0) }
         // Prompts are read, and every block of 16 tokens has been begun once.
         for _ in 0..<40 { engine.turn() }
-        #expect(engine.loop.scheduler.running.count == 8 && engine.loop.scheduler.plan.isEmpty)
+        #expect(engine.loop.scheduler.running.count == 8)
         let before = martlet_allocation_count()
         for _ in 0..<100 { engine.turn() }
         let allocations = martlet_allocation_count() - before

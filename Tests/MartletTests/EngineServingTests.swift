@@ -29,9 +29,17 @@ private final class ScriptedRunner: StepRunner {
         self.populating = populating
     }
 
-    func run(_ plan: StepPlan, into output: inout StepOutput) throws {
+    var preparesAhead: Bool { runner.preparesAhead }
+
+    func prepare(_ plan: StepPlan) { runner.prepare(plan) }
+
+    func submit(_ plan: StepPlan) throws {
         try before(plan)
-        try runner.run(plan, into: &output)
+        try runner.submit(plan)
+    }
+
+    func finish(_ plan: StepPlan, into output: inout StepOutput) throws {
+        try runner.finish(plan, into: &output)
         after(plan, &output)
     }
 

@@ -99,7 +99,7 @@ final class ManualEngine {
         for sequence in loop.scheduler.running { loop.scheduler.preempt(sequence) }
     }
 
-    var hasWork: Bool { loop.scheduler.hasWork }
+    var hasWork: Bool { loop.hasWork }
 
     /// Steps until nothing is left to do.
     func finish() {

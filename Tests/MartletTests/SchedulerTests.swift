@@ -32,18 +32,79 @@ import Testing
 
     /// Takes a step in which everyone's next token is 5. Returns who computed how much.
     @discardableResult private func step(_ scheduler: inout Scheduler) -> [UInt64: Int] {
-        scheduler.schedule()
+        let plan = plan(&scheduler)
+        update(&scheduler, plan)
+        return shares(of: plan)
+    }
+
+    private func plan(_ scheduler: inout Scheduler) -> StepPlan {
+        var plan = StepPlan()
+        scheduler.schedule(into: &plan)
+        return plan
+    }
+
+    /// Everyone's next token is the same.
+    private func update(_ scheduler: inout Scheduler, _ plan: StepPlan, token: Int32 = 5) {
         var output = StepOutput()
-        for (index, entry) in scheduler.plan.entries.enumerated()
-        where entry.sequence.samples(upTo: entry.sequence.computedCount + entry.tokenCount) {
+        for (index, entry) in plan.entries.enumerated() where entry.samples {
             var row = StepOutput.Row(entry: index, position: 0, isSample: true)
-            row.sampled.token = 5
+            row.sampled.token = token
             output.rows.append(row)
         }
-        let plan = Dictionary(
-            scheduler.plan.entries.map { ($0.sequence.requestID.number, $0.tokenCount) }, uniquingKeysWith: +)
-        scheduler.update(output) { _ in }
-        return plan
+        scheduler.update(plan, output) { _ in }
+    }
+
+    private func shares(of plan: StepPlan) -> [UInt64: Int] {
+        Dictionary(plan.entries.map { ($0.sequence.requestID.number, $0.tokenCount) }, uniquingKeysWith: +)
+    }
+
+    /// A step that is planned before the one ahead of it has run goes on from where that one ends.
+    @Test func aStepIsPlannedAhead() throws {
+        var scheduler = scheduler()
+        try add(1, prompt: 100, answer: 3, to: &scheduler)
+        try add(2, prompt: 20, answer: 50, to: &scheduler)
+        let first = plan(&scheduler)
+        let second = plan(&scheduler)
+        #expect(shares(of: first) == [1: 64] && shares(of: second) == [1: 36, 2: 20])
+        update(&scheduler, first)
+        let third = plan(&scheduler)
+        #expect(third.entries.map(\.positions) == [100..<101, 20..<21] && third.decodeCount == 2)
+        update(&scheduler, second)
+        #expect(scheduler.running.map(\.answerCount) == [1, 1])
+        // The third step draws the second token, this one the third and last.
+        let fourth = plan(&scheduler)
+        update(&scheduler, third)
+        // So number 1 isn't in the next one, though it hasn't ended yet.
+        let fifth = plan(&scheduler)
+        #expect(shares(of: fifth) == [2: 1] && scheduler.running.count == 2)
+        update(&scheduler, fourth)
+        #expect(scheduler.running.map(\.requestID.number) == [2])
+        #expect(scheduler.statistics.generatedTokens == 6)
+    }
+
+    /// What ends unexpectedly is in the step planned ahead, which brings it nothing any more.
+    @Test func whatHasEndedIsComputedInVain() throws {
+        var scheduler = scheduler(blocks: 4)
+        try add(1, prompt: 15, answer: 20, to: &scheduler)
+        try add(2, prompt: 15, answer: 20, to: &scheduler)
+        let first = plan(&scheduler)
+        let second = plan(&scheduler)
+        update(&scheduler, first, token: 0)
+        #expect(scheduler.running.isEmpty && scheduler.pool.freeCount == 4)
+        let current = second.entries.count { $0.isCurrent }
+        #expect(current == 0)
+        update(&scheduler, second)
+        scheduler.failStep(second) { _ in Issue.record("nobody is left to fail") }
+        #expect(scheduler.statistics.generatedTokens == 2 && !scheduler.hasWork)
+        // One that was sent back is drawn its token anew, though it runs again.
+        try add(3, prompt: 20, answer: 20, to: &scheduler)
+        let third = plan(&scheduler)
+        scheduler.preempt(scheduler.running[0])
+        let fourth = plan(&scheduler)
+        update(&scheduler, third)
+        #expect(scheduler.running[0].answerCount == 0)
+        update(&scheduler, fourth)
+        #expect(scheduler.running[0].answerCount == 1)
     }
 
     @Test func promptsAreReadInChunksAndAnswersComeFirst() throws {

@@ -39,7 +39,7 @@ final class EngineCounters: Sendable {
     func count(_ plan: StepPlan, logitRows rows: Int) {
         var (pairs, read) = (0, 0)
         for entry in plan.entries {
-            let (context, count) = (entry.sequence.computedCount, entry.tokenCount)
+            let (context, count) = (entry.positions.lowerBound, entry.tokenCount)
             pairs += count * context + count * (count + 1) / 2
             read += context + count
         }

@@ -5,7 +5,8 @@ import Synchronization
 
 /// The engine's thread: takes commands, lets the scheduler plan a step, the runner compute it, and the readers know.
 ///
-/// It owns the model's state, so nothing here is locked but the mailbox, once a step.
+/// It owns the model's state, so nothing here is locked but the mailbox, once a step. Where the runner prepares ahead, a
+/// turn plans step n + 1 while step n runs, waits for step n, submits step n + 1, and then tells readers of step n.
 final class EngineLoop {
     var scheduler: Scheduler
     private let runner: any StepRunner
@@ -13,8 +14,16 @@ final class EngineLoop {
     private let counters: EngineCounters
     private let trace: EngineTrace?
     private let lifetime: EngineLifetime
+    /// The step that is planned and not submitted yet.
+    private var planned = StepPlan()
+    /// The step that is submitted and not finished yet; empty between two turns unless the runner prepares ahead.
+    private var submitted = StepPlan()
+    /// When the submitted step began, for the trace.
+    private var submittedSince: UInt64 = 0
     private var output = StepOutput()
+    /// What readers haven't been told yet of `output`.
     private var events: [SchedulerEvent] = []
+    private var updateTime = ContinuousClock.now
     private var inbox: [EngineCommand] = []
     private var active: [RequestID: ActiveRequest] = [:]
     /// Requests whose readers left too much unread in the current step.
@@ -48,9 +57,12 @@ final class EngineLoop {
         counters.publish(scheduler)
     }
 
+    /// Whether a turn has anything to do but to wait for commands.
+    var hasWork: Bool { scheduler.hasWork || !submitted.isEmpty }
+
     /// Serves until it is told to stop and nothing is left to do.
     func run() {
-        while scheduler.hasWork || !isStopping { turn(waits: !scheduler.hasWork) }
+        while hasWork || !isStopping { turn(waits: !hasWork) }
         isRefusing = true
         for command in mailbox.close() { handle(command) }
         counters.publish(scheduler)
@@ -66,7 +78,7 @@ final class EngineLoop {
         }
         for command in inbox { handle(command) }
         inbox.removeAll(keepingCapacity: true)
-        if scheduler.hasWork { step() }
+        if hasWork { step() }
         counters.publish(scheduler)
     }
 
@@ -108,31 +120,69 @@ final class EngineLoop {
     }
 
     private func step() {
-        let start = trace?.now
-        let hasPlan = trace.span(\.schedule) {
-            scheduler.schedule()
-            return !scheduler.plan.isEmpty
+        let start = trace?.now ?? 0
+        let beganAt = submittedSince
+        let values = submitted.traceValues
+        planNext()
+        if runner.preparesAhead {
+            finishSubmitted()
+            submitPlanned()
+            submittedSince = trace?.now ?? 0
+            deliverEvents()
+            if values.1 > 0 { trace?.record(\.step, from: beganAt, values) }
+        } else if submitPlanned() {
+            let values = submitted.traceValues
+            finishSubmitted()
+            deliverEvents()
+            trace?.record(\.step, from: start, values)
         }
-        guard hasPlan else { return }
+    }
+
+    private func planNext() {
+        trace.span(\.schedule) { scheduler.schedule(into: &planned) }
+        guard !planned.isEmpty else { return }
         noteScheduled()
-        let values = scheduler.plan.traceValues
+        runner.prepare(planned)
+    }
+
+    /// - Returns: whether there is a step that someone still waits for, and it runs now.
+    @discardableResult private func submitPlanned() -> Bool {
+        // What was planned ahead may have ended, all of it, with the step before.
+        guard planned.entries.contains(where: \.isCurrent) else { return false }
+        swap(&planned, &submitted)
         do {
-            try runner.run(scheduler.plan, into: &output)
-            trace.span(\.update) { update() }
-        } catch let error as DeviceError where error.code == .lost {
-            lose(error)
+            try runner.submit(submitted)
+            return true
         } catch {
-            counters.steps.wrappingAdd(1, ordering: .relaxed)
-            var failed: [RequestID] = []
-            scheduler.failStep { failed.append($0) }
-            end(failed, .stepFailed, failure: "\(error)")
+            failSubmitted(error)
+            return false
         }
-        if let trace, let start { trace.record(\.step, from: start, values) }
+    }
+
+    private func finishSubmitted() {
+        guard !submitted.isEmpty else { return }
+        do {
+            try runner.finish(submitted, into: &output)
+            trace.span(\.update) { update() }
+        } catch {
+            failSubmitted(error)
+        }
+    }
+
+    private func failSubmitted(_ error: any Error) {
+        if let error = error as? DeviceError, error.code == .lost { return lose(error) }
+        counters.steps.wrappingAdd(1, ordering: .relaxed)
+        var failed: [RequestID] = []
+        scheduler.failStep(submitted) { failed.append($0) }
+        submitted.removeAll()
+        end(failed, .stepFailed, failure: "\(error)")
     }
 
     /// The device is lost, and with it all that the cache held: every request fails, and the engine ends.
     private func lose(_ error: DeviceError) {
         lifetime.fail(error)
+        submitted.removeAll()
+        planned.removeAll()
         (isStopping, isRefusing) = (true, true)
         for id in active.keys { scheduler.cancel(id) }
         end(Array(active.keys), .deviceLost, failure: error.message)
@@ -141,19 +191,24 @@ final class EngineLoop {
     /// Tells those that are computed for the first time: their time in the queue is over.
     private func noteScheduled() {
         let now = ContinuousClock.now
-        for entry in scheduler.plan.entries where !entry.isDecode {
+        for entry in planned.entries where !entry.isDecode {
             active[entry.sequence.requestID]?.channel.noteScheduled(now)
         }
     }
 
     private func update() {
-        let now = ContinuousClock.now
-        counters.count(scheduler.plan, logitRows: output.rows.count)
-        scheduler.update(output) { events.append($0) }
+        updateTime = .now
+        counters.count(submitted, logitRows: output.rows.count)
+        scheduler.update(submitted, output) { events.append($0) }
         counters.count(output.runtimeMode, attentionLaunches: output.attentionLaunches)
+        submitted.removeAll()
         // Before events are delivered: a reader that has read its answer's end finds it counted.
         counters.publish(scheduler)
-        for event in events { deliver(event, now) }
+    }
+
+    /// Tells readers what the last update brought.
+    private func deliverEvents() {
+        for event in events { deliver(event, updateTime) }
         events.removeAll(keepingCapacity: true)
         guard !cutOff.isEmpty else { return }
         for id in cutOff { scheduler.cancel(id) }

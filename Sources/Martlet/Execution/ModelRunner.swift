@@ -5,21 +5,23 @@ import MartletCompute
 
 /// Runs steps: writes a step's geometry into the batch's buffers, plans its attention, has the graphs picked, submits
 /// body and head together.
+///
+/// Where the device runs steps by itself there are two batches, in turn: one is written while the device reads the other.
 final class ModelRunner: StepRunner {
+    let preparesAhead: Bool
     private let capacity: BatchCapacity
     private let device: any ComputeDevice
     private let cache: any KeyValueCache
     private let dispatcher: GraphDispatcher
-    private let batch: BatchBuffers
-    /// One for each plan of the batch.
+    /// One for each plan of a batch.
     private let planners: [AttentionPlanner]
     /// Query tokens of a decode.
     private let decodeLength: Int
     private let trace: EngineTrace?
-    /// Rows of the step whose logits are wanted, beside the output's rows.
-    private var logitRows: [(row: Int32, sampling: SamplingRow)] = []
-    /// What is submitted; kept, so that a step allocates nothing.
-    private var graphs: [any ExecutionGraph] = []
+    /// The step that is prepared, or will be next.
+    private var prepared: PreparedStep
+    /// The step that is submitted; the same object where none is prepared meanwhile.
+    private var submitted: PreparedStep
 
     /// - Parameters:
     ///   - cache: that of the dispatcher's programs.
@@ -36,124 +38,63 @@ final class ModelRunner: StepRunner {
         self.planners = planners
         self.decodeLength = decodeLength
         self.trace = trace
-        batch = BatchBuffers(
-            capacity: capacity, memory: try device.makeBatchMemory(byteCount: BatchLayout(capacity).byteCount))
-    }
-
-    func run(_ plan: StepPlan, into output: inout StepOutput) throws {
-        output.removeAll()
-        trace.span(\.prepare) { prepare(plan, &output) }
-        trace.span(\.plan) { for planner in planners { planner.plan(batch) } }
-        let body = dispatcher.dispatch(body: descriptor)
-        output.runtimeMode = body.mode
-        // A layer's launches are those of its plan; the plans of one step agree in which sequences are decodes.
-        output.attentionLaunches = (batch.plans[0].prefillCount > 0 ? 1 : 0) + (batch.plans[0].decodeCount > 0 ? 1 : 0)
-        batch.padTokens(to: body.paddedRows ?? batch.tokenCount)
-        // The body leaves what the head needs of all rows; the head takes as many of them at a time as it holds.
-        var start = 0
-        repeat {
-            let rows = start..<min(start + capacity.logitRows, logitRows.count)
-            graphs.removeAll(keepingCapacity: true)
-            if start == 0 { graphs.append(body.graph) }
-            if !rows.isEmpty {
-                let head = dispatcher.dispatch(head: rows.count, beside: body.mode)
-                write(rows)
-                batch.padLogitRows(to: head.paddedRows ?? rows.count)
-                graphs.append(head.graph)
-            }
-            try trace.span(body.mode.span) { try device.submit(graphs, batch: batch).wait() }
-            read(rows, into: &output)
-            start = rows.upperBound
-        } while start < logitRows.count
+        preparesAhead = device.runsAsynchronously
+        prepared = try PreparedStep(capacity, on: device)
+        submitted = device.runsAsynchronously ? try PreparedStep(capacity, on: device) : prepared
     }
 
     func populate(_ blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
 
-    /// The step's extent, as graphs are chosen by it.
-    private var descriptor: BatchDescriptor {
-        let isUniform = (0..<batch.sequenceCount).allSatisfy { batch.rows(of: $0).count == decodeLength }
-        return BatchDescriptor(
-            tokens: batch.tokenCount, sequences: batch.sequenceCount, uniformDecode: isUniform)
-    }
-
-    private func prepare(_ plan: StepPlan, _ output: inout StepOutput) {
+    func prepare(_ plan: StepPlan) {
         precondition(plan.entries.count <= capacity.sequences, "too many sequences in a step")
         precondition(plan.tokenCount <= capacity.tokens, "too many tokens in a step")
-        logitRows.removeAll(keepingCapacity: true)
-        let blockSize = cache.layout.blockSize
-        var row = 0
-        for (index, entry) in plan.entries.enumerated() {
-            let sequence = entry.sequence
-            let range = sequence.computedCount..<sequence.computedCount + entry.tokenCount
-            batch.queryStartLocations[index] = Int32(row)
-            batch.sequenceLengths[index] = Int32(range.upperBound)
-            for position in sequence.scoredPositions(range) {
-                output.rows.append(StepOutput.Row(entry: index, position: position, isSample: false))
-                logitRows.append(
-                    (Int32(row + position - range.lowerBound), sequence.request.scoringRow(position: position + 1)))
-            }
-            if sequence.samples(upTo: range.upperBound) {
-                output.rows.append(StepOutput.Row(entry: index, position: range.upperBound - 1, isSample: true))
-                logitRows.append((Int32(row + entry.tokenCount - 1), samplingRow(of: sequence)))
-            }
-            for position in range {
-                batch.tokenIDs[row] = sequence.tokens[position]
-                batch.positions[row] = Int32(position)
-                let block = Int64(sequence.blockTable[position / blockSize])
-                batch.slotMapping[row] = block * Int64(blockSize) + Int64(position % blockSize)
-                row += 1
-            }
-            // Its row holds the blocks before these since an earlier step.
-            batch.tableRows[index] = Int32(sequence.tableRow)
-            let table = sequence.tableRow * capacity.blocksPerSequence
-            for place in sequence.firstChangedBlock..<sequence.blockTable.count {
-                batch.blockTables[table + place] = sequence.blockTable[place]
-            }
+        trace.span(\.prepare) {
+            prepared.write(plan, blockSize: cache.layout.blockSize)
+            if preparesAhead { submitted.miss(plan) }
         }
-        batch.queryStartLocations[plan.entries.count] = Int32(row)
-        batch.tokenCount = row
-        batch.sequenceCount = plan.entries.count
+        trace.span(\.plan) { for planner in planners { planner.plan(prepared.batch) } }
     }
 
-    /// How a sequence's next token is drawn; writes its edits into the batch.
-    private func samplingRow(of sequence: SequenceState) -> SamplingRow {
-        let request = sequence.request
-        var row = request.samplingRow(sample: sequence.sampleIndex, position: sequence.tokens.count)
-        guard request.hasLogitEdits else { return row }
-        let (edits, index) = (batch.logitEdits, sequence.tableRow)
-        row.editedSequence = Int32(index)
-        edits.clear(index)
-        if let mask = request.allowedTokens { edits.setMask(mask, of: index) }
-        for word in request.badWords where sequence.endsIn(word.dropLast()) {
-            if let last = word.last { edits.append(TokenBias(token: last, bias: -.infinity), to: index) }
-        }
-        if sequence.answerCount < request.minTokens {
-            for token in request.earlyTokens { edits.append(TokenBias(token: token, bias: -.infinity), to: index) }
-        }
-        for bias in request.biases { edits.append(bias, to: index) }
-        if let history = sequence.history {
-            history.counts.withUnsafeBufferPointer { edits.setCounts($0, of: index) }
-        }
-        return row
+    func submit(_ plan: StepPlan) throws {
+        if preparesAhead { swap(&prepared, &submitted) }
+        let step = submitted
+        step.start = trace?.now
+        step.writeTokens(of: plan)
+        let body = dispatcher.dispatch(body: step.extent(decodeLength: decodeLength))
+        step.mode = body.mode
+        step.batch.padTokens(to: body.paddedRows ?? step.batch.tokenCount)
+        step.graphs.removeAll(keepingCapacity: true)
+        step.graphs.append(body.graph)
+        try submitHead(of: step, from: 0)
     }
 
-    private func write(_ rows: Range<Int>) {
-        for (index, row) in rows.enumerated() {
-            batch.logitRows[index] = logitRows[row].row
-            batch.sampling[index] = logitRows[row].sampling
+    /// Submits the step's graphs with that of the next rows of logits; as many of them at a time as the head holds.
+    private func submitHead(of step: PreparedStep, from start: Int) throws {
+        step.headRows = start..<min(start + capacity.logitRows, step.rows.count)
+        if !step.headRows.isEmpty {
+            let head = dispatcher.dispatch(head: step.headRows.count, beside: step.mode)
+            step.writeHeadRows()
+            step.batch.padLogitRows(to: head.paddedRows ?? step.headRows.count)
+            step.graphs.append(head.graph)
         }
-        batch.logitRowCount = rows.count
+        step.completion = try device.submit(step.graphs, batch: step.batch)
     }
 
-    private func read(_ rows: Range<Int>, into output: inout StepOutput) {
-        for (index, row) in rows.enumerated() {
-            output.rows[row].sampled = batch.samples[index]
-            let top =
-                index * capacity.topLogprobs..<index * capacity.topLogprobs
-                + Int(batch.sampling[index].topLogprobs)
-            let first = output.topLogprobs.count
-            output.topLogprobs.append(contentsOf: batch.topLogprobs[top])
-            output.rows[row].top = first..<output.topLogprobs.count
+    func finish(_ plan: StepPlan, into output: inout StepOutput) throws {
+        let step = submitted
+        output.removeAll()
+        output.runtimeMode = step.mode
+        output.attentionLaunches = step.attentionLaunches
+        output.rows.append(contentsOf: step.rows)
+        try step.completion.wait()
+        step.readSamples(into: &output)
+        // The body has left what the head needs of all rows.
+        while step.headRows.upperBound < step.rows.count {
+            step.graphs.removeAll(keepingCapacity: true)
+            try submitHead(of: step, from: step.headRows.upperBound)
+            try step.completion.wait()
+            step.readSamples(into: &output)
         }
+        if let start = step.start { trace?.record(step.mode.span, from: start) }
     }
 }

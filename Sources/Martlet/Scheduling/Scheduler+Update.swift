@@ -23,25 +23,26 @@ extension Scheduler {
     /// Takes a planned step's output: sequences get their tokens, full blocks become known to the prefix cache,
     /// finished sequences give their blocks back.
     ///
-    /// - Parameter emit: called with what happened, in order.
-    package mutating func update(_ output: StepOutput, emit: (SchedulerEvent) -> Void) {
+    /// - Parameters:
+    ///   - plan: of the steps without an update the one that was planned first.
+    ///   - emit: called with what happened, in order.
+    package mutating func update(_ plan: StepPlan, _ output: StepOutput, emit: (SchedulerEvent) -> Void) {
         var row = 0
         for (index, entry) in plan.entries.enumerated() {
             let sequence = entry.sequence
             let rows = row
             while row < output.rows.count, output.rows[row].entry == index { row += 1 }
-            // Another sample's failure may have taken it along.
-            guard sequence.isRunning else { continue }
+            // It was cancelled, preempted or taken along by another sample's failure.
+            guard entry.isCurrent else { continue }
             if let failure = failure(output.rows[rows..<row]) {
                 fail(sequence.requestID)
                 emit(.failed(sequence.requestID, failure))
                 continue
             }
-            sequence.computedCount += entry.tokenCount
-            // The step that ran wrote the table's row as it was.
-            sequence.firstChangedBlock = pool.register(
-                sequence.tokens, computedCount: sequence.computedCount, chain: &sequence.chain,
+            let firstChange = pool.register(
+                sequence.tokens, computedCount: entry.positions.upperBound, chain: &sequence.chain,
                 table: &sequence.blockTable)
+            sequence.firstChangedBlock = min(sequence.firstChangedBlock, firstChange)
             for row in output.rows[rows..<row] {
                 if row.isSample {
                     if sequence.answerCount == 0 { statistics.promptTokens += sequence.promptCount }
@@ -53,22 +54,20 @@ extension Scheduler {
                     emit(.scored(sequence, row))
                 }
             }
-            if let finish = finish(of: sequence) {
+            if let finish = finish(of: sequence, computedTo: entry.positions.upperBound) {
                 if sequence.request.maxTokens == 0 { statistics.promptTokens += sequence.promptCount }
                 remove(sequence)
                 emit(.finished(sequence, finish))
             }
         }
-        plan.removeAll()
     }
 
     /// The step could not be computed: ends all requests that were part of it, and no others.
-    package mutating func failStep(emit: (RequestID) -> Void) {
-        for entry in plan.entries where requests[entry.sequence.requestID] != nil {
+    package mutating func failStep(_ plan: StepPlan, emit: (RequestID) -> Void) {
+        for entry in plan.entries where entry.isCurrent {
             fail(entry.sequence.requestID)
             emit(entry.sequence.requestID)
         }
-        plan.removeAll()
     }
 
     private func failure(_ rows: ArraySlice<StepOutput.Row>) -> SchedulerFailure? {
@@ -80,11 +79,13 @@ extension Scheduler {
         for sequence in requests[id] ?? [] { remove(sequence) }
     }
 
-    private func finish(of sequence: SequenceState) -> GenerationSummary.FinishReason? {
+    /// - Parameter end: the position behind those that are computed.
+    private func finish(of sequence: SequenceState, computedTo end: Int) -> GenerationSummary.FinishReason? {
         let request = sequence.request
         if sequence.answerCount > 0, let last = sequence.tokens.last, request.stopTokens.contains(last) { return .stop }
         guard sequence.answerCount == request.maxTokens else { return nil }
-        return request.maxTokens > 0 || sequence.remainingCount == 0 ? .length : nil
+        // A prompt that is only scored ends with the step that has computed it, not with the one that is planned to.
+        return request.maxTokens > 0 || end == max(1, sequence.promptCount - 1) ? .length : nil
     }
 
     /// Ends a sequence: its blocks are free, and the request goes with its last sample.

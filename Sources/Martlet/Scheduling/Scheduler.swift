@@ -5,12 +5,16 @@
 /// A state machine without clock, thread or device: requests are added and cancelled, `schedule` plans a step,
 /// `update` takes what the step found out. The same calls give the same plans.
 ///
+/// A step may be planned before the one ahead of it is updated, but only one: its sequences go on from where the planned
+/// steps bring them. If the update ends such a sequence (a stop token; nothing else comes unexpected), the step that is
+/// planned already computes it in vain. It does so in blocks that are free by then, which harms no one: a block's next
+/// holder writes to it in a later step, and reads nothing that it hasn't written.
+///
 /// A step is filled in this order: running sequences that wait for one token only; running prompts; waiting sequences.
 /// A sequence that finds no block preempts the last one, which computes its tokens anew later.
 package struct Scheduler {
     package let configuration: SchedulerConfiguration
     package internal(set) var pool: BlockPool
-    package internal(set) var plan = StepPlan()
     package internal(set) var statistics = SchedulerStatistics()
     /// By order.
     package internal(set) var running: [SequenceState] = []
@@ -26,7 +30,6 @@ package struct Scheduler {
         self.pool = pool
         freeTableRows = (0..<configuration.maxNumSeqs).reversed()
         running.reserveCapacity(configuration.maxNumSeqs)
-        plan.entries.reserveCapacity(configuration.maxNumSeqs)
     }
 
     package var hasWork: Bool { !requests.isEmpty }
@@ -63,19 +66,23 @@ package struct Scheduler {
         return ended.count
     }
 
-    /// Plans the next step into `plan`; empty where there is nothing to do.
-    package mutating func schedule() {
+    /// Plans the next step into `plan`, in place of what it holds; it is empty where there is nothing to do.
+    package mutating func schedule(into plan: inout StepPlan) {
         plan.removeAll()
         var step = Step(budget: configuration.maxNumBatchedTokens, prefillWork: .infinity)
+        swap(&step.plan, &plan)
         scheduleRunning(&step, decodes: true)
-        if plan.decodeCount > 0 { step.prefillWork = configuration.prefillWork }
+        if step.plan.decodeCount > 0 { step.prefillWork = configuration.prefillWork }
         scheduleRunning(&step, decodes: false)
         // A sequence that was just preempted shall have the blocks that become free.
         if !step.hasPreempted { admitWaiting(&step) }
+        for entry in step.plan.entries { entry.sequence.advance(past: entry) }
+        swap(&step.plan, &plan)
     }
 
-    /// What is left of a step while it is planned.
+    /// A step while it is planned, and what is left of its limits.
     private struct Step {
+        var plan = StepPlan()
         var budget: Int
         /// What prompts may still cost.
         var prefillWork: Double
@@ -92,7 +99,7 @@ package struct Scheduler {
             guard count > 0 else { continue }
             // Those that are preempted come after this one, so the places before it stay as they are.
             guard allocate(for: sequence, count: count, &step) else { continue }
-            append(sequence, count, isDecode: decodes && sequence.answerCount > 0, &step)
+            append(sequence, count, isDecode: decodes && sequence.plannedAnswerCount > 0, &step)
         }
     }
 
@@ -106,14 +113,9 @@ package struct Scheduler {
     }
 
     private mutating func append(_ sequence: SequenceState, _ count: Int, isDecode: Bool, _ step: inout Step) {
-        plan.entries.append(ScheduledSequence(sequence: sequence, tokenCount: count, isDecode: isDecode))
-        plan.tokenCount += count
         step.budget -= count
-        if isDecode {
-            plan.decodeCount += 1
-        } else {
-            step.prefillWork -= configuration.work(of: count, context: sequence.computedCount)
-        }
+        if !isDecode { step.prefillWork -= configuration.work(of: count, context: sequence.computedCount) }
+        step.plan.append(ScheduledSequence(sequence, count: count, isDecode: isDecode))
     }
 
     /// Gets the blocks for a running sequence's next tokens. False where it was preempted itself.
@@ -124,12 +126,7 @@ package struct Scheduler {
                 preempt(sequence)
                 return false
             }
-            if let place = plan.entries.firstIndex(where: { $0.sequence === last }) {
-                let entry = plan.entries.remove(at: place)
-                plan.tokenCount -= entry.tokenCount
-                step.budget += entry.tokenCount
-                if entry.isDecode { plan.decodeCount -= 1 }
-            }
+            step.budget += step.plan.remove(last)
             preempt(last)
         }
         return true

@@ -26,13 +26,17 @@ package final class SequenceState {
     package let order: SchedulingOrder
     /// Of prompt and answer.
     package private(set) var tokens: [Int32]
-    /// Tokens whose K and V are in the blocks.
+    /// Tokens whose K and V are in the blocks once all planned steps have run.
     package internal(set) var computedCount = 0
-    /// Blocks for the computed tokens and for those that the current step computes.
+    /// Tokens that planned steps draw and that aren't known yet: one at most, or two while a step is planned beside another.
+    package internal(set) var pendingCount = 0
+    /// How often it was sent back to the queue. A step that was planned before computes it in vain.
+    private(set) var withdrawals = 0
+    /// Blocks for the computed tokens.
     package internal(set) var blockTable: [Int32] = []
     /// The row of the batch's block tables that is its own while it runs.
     package internal(set) var tableRow = 0
-    /// The first index of the block table that its row doesn't hold yet.
+    /// The first index of the block table that no planned step has written to its row.
     package internal(set) var firstChangedBlock = 0
     package internal(set) var chain: PrefixCache.Chain
     package internal(set) var isRunning = false
@@ -74,8 +78,13 @@ package final class SequenceState {
     package var answerCount: Int { tokens.count - promptCount }
     /// Whether the prompt is only scored: then its last token need not be computed.
     private var isScoredOnly: Bool { request.maxTokens == 0 }
-    /// Tokens to compute before the next one is known.
-    package var remainingCount: Int { max(1, tokens.count - (isScoredOnly ? 1 : 0)) - computedCount }
+    /// Tokens of the answer, those included that planned steps draw.
+    var plannedAnswerCount: Int { answerCount + pendingCount }
+    /// Tokens to compute before the next one can be drawn; 0 where planned steps complete the answer.
+    package var remainingCount: Int {
+        if isScoredOnly { return max(1, tokens.count - 1) - computedCount }
+        return plannedAnswerCount < request.maxTokens ? tokens.count + pendingCount - computedCount : 0
+    }
 
     /// The positions among those of a step whose logits are wanted for the prompt's sake.
     package func scoredPositions(_ range: Range<Int>) -> Range<Int> {
@@ -84,22 +93,33 @@ package final class SequenceState {
         return range.clamped(to: first..<max(first, request.scoredPositions.upperBound))
     }
 
-    /// Whether a step that computes up to `end` ends in a new token.
-    package func samples(upTo end: Int) -> Bool { end == tokens.count && !isScoredOnly }
+    /// Whether a step that is planned to compute up to `end` draws the next token.
+    func samples(upTo end: Int) -> Bool { end == tokens.count + pendingCount && !isScoredOnly }
 
     /// Whether its answer so far ends in these tokens.
     package func endsIn(_ ending: ArraySlice<Int32>) -> Bool {
         ending.count <= answerCount && tokens[(tokens.count - ending.count)...] == ending
     }
 
+    /// Takes a planned step's share as computed.
+    func advance(past share: ScheduledSequence) {
+        computedCount = share.positions.upperBound
+        if share.samples { pendingCount += 1 }
+        firstChangedBlock = blockTable.count
+    }
+
+    /// Appends the token that a planned step has drawn.
     func append(_ token: Int32) {
+        pendingCount -= 1
         tokens.append(token)
         history?.count(token)
     }
 
-    /// Back to nothing computed. Its tokens stay.
+    /// Back to nothing computed, and what planned steps compute of it is in vain. Its tokens stay.
     func forgetComputation() {
         computedCount = 0
+        pendingCount = 0
+        withdrawals += 1
         blockTable.removeAll(keepingCapacity: true)
         firstChangedBlock = 0
         chain = PrefixCache.Chain(salt: request.cacheSalt)

@@ -5,10 +5,31 @@ package import MartletCompute
 /// One sequence's share of a step.
 package struct ScheduledSequence {
     package let sequence: SequenceState
-    /// Tokens to compute, from the first one that isn't yet.
-    package let tokenCount: Int
+    /// What the step computes. The token at the last one isn't known before the step ahead of this one has ended, if that
+    /// one draws it.
+    package let positions: Range<Int>
     /// Whether it only waits for its answer's next token.
     package let isDecode: Bool
+    /// Whether the step draws the token behind the positions.
+    package let samples: Bool
+    /// The first index of the sequence's block table that the step before this one left as it is and this one has to write.
+    package let firstChangedBlock: Int
+    /// The sequence's, when the step was planned.
+    private let withdrawals: Int
+
+    package var tokenCount: Int { positions.count }
+    /// Whether the sequence has run on since the step was planned. The step computes it in vain otherwise.
+    package var isCurrent: Bool { sequence.isRunning && sequence.withdrawals == withdrawals }
+
+    /// Of the next `count` tokens of a sequence.
+    init(_ sequence: SequenceState, count: Int, isDecode: Bool) {
+        self.sequence = sequence
+        self.isDecode = isDecode
+        positions = sequence.computedCount..<sequence.computedCount + count
+        samples = sequence.samples(upTo: positions.upperBound)
+        firstChangedBlock = sequence.firstChangedBlock
+        withdrawals = sequence.withdrawals
+    }
 }
 
 /// Which sequences compute how many tokens in a step: from the scheduler to the step's runner.
@@ -22,7 +43,22 @@ package struct StepPlan {
 
     package init() {}
 
-    mutating func removeAll() {
+    mutating func append(_ entry: ScheduledSequence) {
+        entries.append(entry)
+        tokenCount += entry.tokenCount
+        if entry.isDecode { decodeCount += 1 }
+    }
+
+    /// Takes a sequence's entry out and returns how many tokens it had.
+    mutating func remove(_ sequence: SequenceState) -> Int {
+        guard let index = entries.firstIndex(where: { $0.sequence === sequence }) else { return 0 }
+        let entry = entries.remove(at: index)
+        tokenCount -= entry.tokenCount
+        if entry.isDecode { decodeCount -= 1 }
+        return entry.tokenCount
+    }
+
+    package mutating func removeAll() {
         entries.removeAll(keepingCapacity: true)
         tokenCount = 0
         decodeCount = 0
@@ -68,10 +104,19 @@ package struct StepOutput {
     }
 }
 
-/// Computes the steps that a scheduler plans.
+/// Computes the steps that a scheduler plans: each is prepared, submitted and finished, in this order, with the same plan.
+/// One step at a time is submitted and not finished; the next one may be prepared meanwhile if `preparesAhead`.
 package protocol StepRunner: AnyObject {
+    /// Whether a step may be prepared while the one before it runs. It takes time otherwise, and gains none.
+    var preparesAhead: Bool { get }
+    /// Writes what doesn't depend on the tokens of the step before: who computes which positions in which blocks.
+    func prepare(_ plan: StepPlan)
+    /// Adds the tokens to the prepared step and starts it.
+    func submit(_ plan: StepPlan) throws
+    /// Returns once the submitted step has ended.
+    ///
     /// - Parameter output: emptied and filled with the rows that the entries ask for.
-    func run(_ plan: StepPlan, into output: inout StepOutput) throws
+    func finish(_ plan: StepPlan, into output: inout StepOutput) throws
     /// Has memory behind blocks of the KV cache before steps write to them.
     func populate(_ blocks: Range<Int>)
 }

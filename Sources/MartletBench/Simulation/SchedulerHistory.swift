@@ -22,6 +22,9 @@ struct SchedulerHistory {
     private let validator: RequestValidator
     private let prompts: [[Int32]]
     private var expected: [RequestID: Expectation] = [:]
+    /// The step that is planned, and the one before it, which is submitted and not updated yet.
+    private var planned = StepPlan()
+    private var submitted = StepPlan()
     private var output = StepOutput()
     private var requestCount: UInt64 = 0
     private var step = 0
@@ -45,7 +48,8 @@ struct SchedulerHistory {
             pool: BlockPool(
                 blockCount: blockCount, blockSize: blockSize, cachesPrefixes: !random.oneIn(3),
                 key: SipHash.Key(low: seed, high: 0, mask: random.oneIn(2) ? .max : 15)))
-        model = SimulatedModel(seed: seed, blockCount: blockCount, blockSize: blockSize)
+        model = SimulatedModel(
+            seed: seed, blockCount: blockCount, blockSize: blockSize, preparesAhead: random.oneIn(2))
         validator = RequestValidator(
             limits: RequestLimits(),
             maxModelLength: blockCount * blockSize,
@@ -59,7 +63,7 @@ struct SchedulerHistory {
     mutating func run() throws(SimulationFailure) {
         let arrivals = Int.random(in: 1...20, using: &random)
         let rate = Int.random(in: 1...6, using: &random)
-        while requestCount < arrivals || scheduler.hasWork {
+        while requestCount < arrivals || scheduler.hasWork || !submitted.isEmpty {
             if requestCount < arrivals, random.oneIn(rate) || !scheduler.hasWork { arrive() }
             interfere()
             try advance()
@@ -133,50 +137,73 @@ struct SchedulerHistory {
         }
     }
 
+    /// Plans a step; runs it, or where the model prepares ahead, the one that was planned before.
     private mutating func advance() throws(SimulationFailure) {
         step += 1
         allowance -= 1
         try require(!scheduler.hasWork || allowance > 0, "no end is in sight")
-        let preemptions = scheduler.statistics.preemptions
-        let running = scheduler.running
-        scheduler.schedule()
-        let hasPreempted = scheduler.statistics.preemptions > preemptions
-        if let violation = SchedulerInvariants.violation(scheduler)
-            ?? SchedulerInvariants.violation(ofPlan: scheduler, running: running, hasPreempted: hasPreempted)
-        {
-            throw SimulationFailure(seed: seed, step: step, message: violation)
-        }
-        guard !scheduler.plan.isEmpty else { return }
-        let pool = scheduler.pool
-        model.isExclusive = { pool.holderCount(of: $0) == 1 && !pool.prefixCache.holds($0) }
-        model.failsStep = random.oneIn(60)
-        model.failsSequence = random.oneIn(60) ? Int.random(in: 0..<scheduler.plan.entries.count, using: &random) : nil
-        let failure = runStep()
-        if let failure { throw SimulationFailure(seed: seed, step: step, message: failure) }
-        if let violation = SchedulerInvariants.violation(scheduler) {
-            throw SimulationFailure(seed: seed, step: step, message: violation)
+        try plan()
+        if model.preparesAhead {
+            try finish()
+            // Commands come at any time.
+            interfere()
+            try submit()
+        } else {
+            try submit()
+            try finish()
         }
         for (id, _) in expected {
             try require(scheduler.isServing(id), "request \(id.number) is gone without an event")
         }
     }
 
-    /// Runs the planned step and takes its events. Returns what is wrong with them.
-    private mutating func runStep() -> String? {
-        var failure: String?
-        do {
-            defer { model.isExclusive = { _ in true } }
-            try model.run(scheduler.plan, into: &output)
-            var events: [SchedulerEvent] = []
-            scheduler.update(output) { events.append($0) }
-            for event in events { failure = failure ?? take(event) }
-        } catch {
+    private mutating func plan() throws(SimulationFailure) {
+        let preemptions = scheduler.statistics.preemptions
+        let running = scheduler.running
+        scheduler.schedule(into: &planned)
+        let hasPreempted = scheduler.statistics.preemptions > preemptions
+        try check(
+            SchedulerInvariants.violation(
+                of: planned, scheduler, running: running, hasPreempted: hasPreempted, isAhead: !submitted.isEmpty))
+        model.prepare(planned)
+        try check(model.mistake)
+    }
+
+    private mutating func submit() throws(SimulationFailure) {
+        guard planned.entries.contains(where: \.isCurrent) else { return }
+        swap(&planned, &submitted)
+        summary.computedInVain += submitted.entries.count { !$0.isCurrent }
+        do { try model.submit(submitted) } catch { try check("\(error)") }
+        model.requireExclusiveBlocks(submitted, scheduler.pool)
+        try check(model.mistake)
+    }
+
+    /// Ends the submitted step and takes its events.
+    private mutating func finish() throws(SimulationFailure) {
+        guard !submitted.isEmpty else { return }
+        let failsStep = random.oneIn(60)
+        model.failsSequence = random.oneIn(60) ? Int.random(in: 0..<submitted.entries.count, using: &random) : nil
+        if failsStep {
+            model.spoil(submitted)
             var ids: [RequestID] = []
-            scheduler.failStep { ids.append($0) }
-            for id in ids where expected.removeValue(forKey: id) == nil { failure = "an unknown request failed" }
+            scheduler.failStep(submitted) { ids.append($0) }
+            for id in ids { try require(expected.removeValue(forKey: id) != nil, "an unknown request failed") }
             summary.failed += ids.count
+        } else {
+            do { try model.finish(submitted, into: &output) } catch { try check("\(error)") }
+            try check(model.mistake)
+            var events: [SchedulerEvent] = []
+            scheduler.update(submitted, output) { events.append($0) }
+            for event in events { try check(take(event)) }
         }
-        return model.mistake ?? failure
+        submitted.removeAll()
+    }
+
+    /// Throws what is wrong, and what doesn't hold of the scheduler.
+    private func check(_ mistake: String?) throws(SimulationFailure) {
+        if let message = mistake ?? SchedulerInvariants.violation(scheduler) {
+            throw SimulationFailure(seed: seed, step: step, message: message)
+        }
     }
 
     private mutating func take(_ event: SchedulerEvent) -> String? {

@@ -20,6 +20,7 @@ struct SchedulerInvariants {
                 let range = 0..<(place + 1) * pool.blockSize
                 guard other.place == place, other.sequence !== sequence,
                     min(sequence.computedCount, other.sequence.computedCount) >= range.upperBound,
+                    min(sequence.tokens.count, other.sequence.tokens.count) >= range.upperBound,
                     sequence.tokens[range] == other.sequence.tokens[range]
                 else { return "block \(block) is in two tables, and not for the same full tokens" }
             }
@@ -60,12 +61,13 @@ struct SchedulerInvariants {
     /// Of a plan that was just made.
     ///
     /// - Parameters:
-    ///   - running: who ran before it was made.
+    ///   - running: the sequences that ran before it was made.
     ///   - hasPreempted: whether a sequence was preempted for it.
+    ///   - isAhead: whether another step was planned and not updated before.
     static func violation(
-        ofPlan scheduler: borrowing Scheduler, running: [SequenceState], hasPreempted: Bool
+        of plan: StepPlan, _ scheduler: borrowing Scheduler, running: [SequenceState], hasPreempted: Bool, isAhead: Bool
     ) -> String? {
-        let (plan, configuration) = (scheduler.plan, scheduler.configuration)
+        let configuration = scheduler.configuration
         if plan.tokenCount > configuration.maxNumBatchedTokens { return "the budget is exceeded" }
         if plan.entries.reduce(0, { $0 + $1.tokenCount }) != plan.tokenCount { return "tokens are miscounted" }
         if plan.entries.count(where: \.isDecode) != plan.decodeCount { return "decodes are miscounted" }
@@ -74,24 +76,29 @@ struct SchedulerInvariants {
         var largest = 0.0
         for entry in plan.entries {
             let sequence = entry.sequence
-            guard sequence.isRunning, (1...sequence.remainingCount).contains(entry.tokenCount) else {
-                return "an entry has \(entry.tokenCount) of \(sequence.remainingCount) tokens"
+            guard entry.isCurrent, !entry.positions.isEmpty, sequence.remainingCount >= 0,
+                sequence.computedCount == entry.positions.upperBound,
+                (0...2).contains(sequence.pendingCount), isAhead || sequence.pendingCount <= 1
+            else { return "an entry has \(entry.positions), and \(sequence.remainingCount) tokens remain" }
+            if sequence.tokens.count + sequence.pendingCount > sequence.promptCount + sequence.request.maxTokens {
+                return "an answer is planned beyond its end"
             }
             let threshold = configuration.longPrefillTokenThreshold
             if threshold > 0, entry.tokenCount > threshold { return "a chunk is over the threshold" }
-            if !entry.isDecode, sequence.remainingCount > 1 {
-                work += configuration.work(of: entry.tokenCount, context: sequence.computedCount)
+            // One token before the next is drawn is never kept waiting, so it counts for nothing.
+            if !entry.isDecode, (entry.samples ? 0 : sequence.remainingCount) + entry.tokenCount > 1 {
+                work += configuration.work(of: entry.tokenCount, context: entry.positions.lowerBound)
                 largest = max(largest, configuration.work(of: 1, context: sequence.tokens.count))
             }
         }
         if plan.decodeCount > 0, work > configuration.prefillWork + largest { return "prompts take too much of a step" }
-        if scheduler.hasWork, plan.isEmpty { return "there is work, and nobody gets any" }
+        if scheduler.hasWork, plan.isEmpty, !isAhead { return "there is work, and nobody gets any" }
         // Budget is never short for those who wait for one token.
         let planned = Set(plan.entries.map { ObjectIdentifier($0.sequence) })
         if scheduler.running.contains(where: { $0.remainingCount == 1 && !planned.contains(ObjectIdentifier($0)) }) {
             return "an answer is kept waiting"
         }
-        if let first = scheduler.running.first, !planned.contains(ObjectIdentifier(first)),
+        if let first = scheduler.running.first, first.remainingCount > 0, !planned.contains(ObjectIdentifier(first)),
             plan.tokenCount < configuration.maxNumBatchedTokens, !hasPreempted, plan.decodeCount == 0
         {
             return "whoever comes first gets nothing"

@@ -16,6 +16,8 @@ public enum SchedulerSimulation {
         public var failed = 0
         public var tokens = 0
         public var preemptions = 0
+        /// Shares of steps whose sequence had ended or lost its blocks when they ran.
+        public var computedInVain = 0
         /// Prompt tokens found in the prefix cache.
         public var cachedTokens = 0
 
@@ -28,6 +30,7 @@ public enum SchedulerSimulation {
             left.failed += right.failed
             left.tokens += right.tokens
             left.preemptions += right.preemptions
+            left.computedInVain += right.computedInVain
             left.cachedTokens += right.cachedTokens
         }
     }

@@ -17,15 +17,26 @@ final class SimulatedModel: StepRunner {
     private var memory: [UInt64]
     /// By table row: what steps have written there, as the batch's buffers hold it.
     private var tables: [Int: [Int32]] = [:]
-    /// What the next step shall do wrong.
-    var failsStep = false
+    /// The row of a step that is no number.
     var failsSequence: Int?
     /// The first wrong thing that a step was asked to do.
     private(set) var mistake: String?
-    var isExclusive: (Int32) -> Bool = { _ in true }
+    private var prepared: [Entry] = []
+    private var submitted: [Entry] = []
+    let preparesAhead: Bool
 
-    init(seed: UInt64, blockCount: Int, blockSize: Int) {
+    /// What a device is told of a sequence's share of a step.
+    private struct Entry {
+        let table: [Int32]
+        /// Up to the last position of the step.
+        var tokens: [Int32] = []
+        /// Positions whose logits are wanted for the prompt's sake.
+        let scored: Range<Int>
+    }
+
+    init(seed: UInt64, blockCount: Int, blockSize: Int, preparesAhead: Bool) {
         self.seed = seed
+        self.preparesAhead = preparesAhead
         self.blockSize = blockSize
         memory = Array(repeating: 0, count: (blockCount + 1) * blockSize)
     }
@@ -55,52 +66,89 @@ final class SimulatedModel: StepRunner {
         return answer
     }
 
-    func run(_ plan: StepPlan, into output: inout StepOutput) throws {
-        output.removeAll()
-        for (index, entry) in plan.entries.enumerated() { run(entry, index, &output) }
-        if failsStep { throw Fault() }
+    func prepare(_ plan: StepPlan) {
+        prepared = plan.entries.map { entry in
+            if entry.positions.upperBound > entry.sequence.blockTable.count * blockSize {
+                note("\(entry.positions) is more than the sequence's blocks")
+            }
+            return Entry(table: writeTable(of: entry), scored: entry.sequence.scoredPositions(entry.positions))
+        }
     }
 
-    private func run(_ entry: ScheduledSequence, _ index: Int, _ output: inout StepOutput) {
-        let sequence = entry.sequence
-        let range = sequence.computedCount..<sequence.computedCount + entry.tokenCount
-        guard range.upperBound <= sequence.tokens.count,
-            range.upperBound <= sequence.blockTable.count * blockSize
-        else { return note("\(range) is more than the sequence's tokens or blocks") }
-        let table = writeTable(of: sequence)
-        let scored = sequence.scoredPositions(range)
+    func submit(_ plan: StepPlan) throws {
+        submitted = prepared
+        for (index, entry) in plan.entries.enumerated() {
+            var tokens = Array(entry.sequence.tokens.prefix(entry.positions.upperBound))
+            if tokens.count < entry.positions.upperBound {
+                if entry.isCurrent { note("a token of \(entry.positions) isn't known") }
+                tokens.append(contentsOf: Array(repeating: 0, count: entry.positions.upperBound - tokens.count))
+            }
+            submitted[index].tokens = tokens
+        }
+    }
+
+    /// Fails the submitted step, which may have written anything.
+    func spoil(_ plan: StepPlan) {
+        for (entry, share) in zip(plan.entries, submitted) {
+            for position in entry.positions { memory[slot(of: position, in: share.table)] = 1 }
+        }
+    }
+
+    func finish(_ plan: StepPlan, into output: inout StepOutput) throws {
+        output.removeAll()
+        for (index, entry) in plan.entries.enumerated() { compute(entry, submitted[index], index, &output) }
+    }
+
+    /// Notes the first block that the submitted step writes to and that another sequence could read: one that it holds
+    /// doesn't hold alone, or that isn't free if it computes in vain.
+    func requireExclusiveBlocks(_ plan: StepPlan, _ pool: borrowing BlockPool) {
+        for (entry, share) in zip(plan.entries, submitted) {
+            for position in entry.positions {
+                let block = share.table[position / blockSize]
+                if pool.holderCount(of: block) != (entry.isCurrent ? 1 : 0) || pool.prefixCache.holds(block) {
+                    note("position \(position) is written to a block that others may read")
+                }
+            }
+        }
+    }
+
+    private func slot(of position: Int, in table: [Int32]) -> Int {
+        Int(table[position / blockSize]) * blockSize + position % blockSize
+    }
+
+    private func compute(_ entry: ScheduledSequence, _ share: Entry, _ index: Int, _ output: inout StepOutput) {
         var hash = seed
-        for position in 0..<range.upperBound {
-            hash = self.hash(hash, then: sequence.tokens[position])
-            let block = table[position / blockSize]
-            let slot = Int(block) * blockSize + position % blockSize
-            guard position >= range.lowerBound else {
-                if memory[slot] != hash { note("position \(position) reads a slot that holds something else") }
+        for position in 0..<entry.positions.upperBound {
+            hash = self.hash(hash, then: share.tokens[position])
+            let slot = slot(of: position, in: share.table)
+            guard position >= entry.positions.lowerBound else {
+                // Only what is computed in vain may find that its blocks were given to another.
+                if memory[slot] != hash, entry.isCurrent { note("position \(position) reads another's slot") }
                 continue
             }
-            if !isExclusive(block) { note("position \(position) is written to block \(block), which others may read") }
-            // A step that fails may have written anything.
-            memory[slot] = failsStep ? hash ^ 1 : hash
-            if scored.contains(position) {
+            memory[slot] = hash
+            if share.scored.contains(position) {
                 var row = StepOutput.Row(entry: index, position: position, isSample: false)
                 row.sampled.token = next(after: hash, sample: 0)
-                row.sampled.targetLogprob = score(of: sequence.tokens[position + 1], after: hash)
+                row.sampled.targetLogprob = score(of: entry.sequence.request.promptTokens[position + 1], after: hash)
                 output.rows.append(row)
             }
         }
-        if sequence.samples(upTo: range.upperBound) {
-            var row = StepOutput.Row(entry: index, position: range.upperBound - 1, isSample: true)
+        if entry.samples {
+            var row = StepOutput.Row(entry: index, position: entry.positions.upperBound - 1, isSample: true)
             row.sampled.token =
-                failsSequence == index ? SampledToken.notFinite : next(after: hash, sample: sequence.sampleIndex)
+                failsSequence == index
+                ? SampledToken.notFinite : next(after: hash, sample: entry.sequence.sampleIndex)
             output.rows.append(row)
         }
     }
 
-    /// Writes what the sequence says has changed of its row. The row must then be its table, and name block 0 nowhere.
-    private func writeTable(of sequence: SequenceState) -> [Int32] {
+    /// Writes what has changed of the sequence's row. The row must then be its table, and name block 0 nowhere.
+    private func writeTable(of entry: ScheduledSequence) -> [Int32] {
+        let sequence = entry.sequence
         var table = tables[sequence.tableRow] ?? []
         table.removeLast(max(0, table.count - sequence.blockTable.count))
-        for index in sequence.firstChangedBlock..<sequence.blockTable.count {
+        for index in entry.firstChangedBlock..<sequence.blockTable.count {
             if index < table.count {
                 table[index] = sequence.blockTable[index]
             } else {

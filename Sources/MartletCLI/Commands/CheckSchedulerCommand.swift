@@ -38,6 +38,7 @@ struct CheckSchedulerCommand: ParsableCommand {
         table.add("requests", "\(summary.requests), and \(summary.refused) that could never fit")
         table.add("tokens", "\(summary.tokens), and \(summary.cachedTokens) of prompts found in the cache")
         table.add("preemptions", "\(summary.preemptions)")
+        table.add("shares of steps computed in vain", "\(summary.computedInVain)")
         table.add("cancelled, failed", "\(summary.cancelled), \(summary.failed)")
         table.add("seconds", String(format: "%.1f", seconds))
         Terminal.write(table.text + "every invariant held\n")

@@ -86,6 +86,10 @@ public protocol ComputeDevice: AnyObject, Sendable {
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
     ) throws -> any ExecutionGraph
 
+    /// Whether `submit` returns while the graphs run, so that the host has time to plan the next step. An engine then writes
+    /// that step into a second batch meanwhile.
+    var runsAsynchronously: Bool { get }
+
     /// Runs graphs one after the other over what `batch` holds now. Neither may the batch change nor anything else be
     /// submitted before the completion.
     func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion
@@ -93,6 +97,8 @@ public protocol ComputeDevice: AnyObject, Sendable {
 
 extension ComputeDevice {
     public func makeBatchMemory(byteCount: Int) throws -> any BatchMemory { try HostBatchMemory(byteCount: byteCount) }
+
+    public var runsAsynchronously: Bool { false }
 
     /// Nothing: memory is there when it was allocated.
     public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}

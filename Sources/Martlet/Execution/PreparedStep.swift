@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+
+/// A step in the memory that the device reads, from its preparation to its last sample. The memory serves many steps, one
+/// after the other.
+final class PreparedStep {
+    let batch: BatchBuffers
+    /// What the step puts out, row by row, without what only the device can say.
+    private(set) var rows: [StepOutput.Row] = []
+    /// For each of `rows`, the batch's row whose logits are wanted and how a token is drawn from them.
+    private var logitRows: [(row: Int32, sampling: SamplingRow)] = []
+    /// By row of the block tables: the first index that another memory's step has written and this memory lacks.
+    private var firstMissedBlock: [Int]
+
+    /// Those of `rows` that the device computes at present.
+    var headRows = 0..<0
+    var mode = GraphRuntimeMode.none
+    /// What is submitted; kept, so that a step allocates nothing.
+    var graphs: [any ExecutionGraph] = []
+    var completion = Completion.finished
+    /// When it was submitted, if there is a trace.
+    var start: UInt64?
+
+    init(_ capacity: BatchCapacity, on device: any ComputeDevice) throws {
+        batch = BatchBuffers(
+            capacity: capacity, memory: try device.makeBatchMemory(byteCount: BatchLayout(capacity).byteCount))
+        firstMissedBlock = Array(repeating: .max, count: capacity.sequences)
+    }
+
+    /// Writes who computes which positions, and in which blocks.
+    func write(_ plan: StepPlan, blockSize: Int) {
+        rows.removeAll(keepingCapacity: true)
+        var row = 0
+        for (index, entry) in plan.entries.enumerated() {
+            let sequence = entry.sequence
+            batch.queryStartLocations[index] = Int32(row)
+            batch.sequenceLengths[index] = Int32(entry.positions.upperBound)
+            for position in sequence.scoredPositions(entry.positions) {
+                rows.append(StepOutput.Row(entry: index, position: position, isSample: false))
+            }
+            if entry.samples {
+                rows.append(StepOutput.Row(entry: index, position: entry.positions.upperBound - 1, isSample: true))
+            }
+            for position in entry.positions {
+                batch.positions[row] = Int32(position)
+                let block = Int64(sequence.blockTable[position / blockSize])
+                batch.slotMapping[row] = block * Int64(blockSize) + Int64(position % blockSize)
+                row += 1
+            }
+            writeTable(of: entry)
+            batch.tableRows[index] = Int32(sequence.tableRow)
+        }
+        batch.queryStartLocations[plan.entries.count] = Int32(row)
+        batch.tokenCount = row
+        batch.sequenceCount = plan.entries.count
+    }
+
+    /// Writes the blocks of the sequence that its row doesn't hold since an earlier step.
+    private func writeTable(of entry: ScheduledSequence) {
+        let sequence = entry.sequence
+        let row = sequence.tableRow
+        let first = min(entry.firstChangedBlock, firstMissedBlock[row])
+        firstMissedBlock[row] = .max
+        guard first < sequence.blockTable.count else { return }
+        let table = row * batch.capacity.blocksPerSequence
+        for index in first..<sequence.blockTable.count { batch.blockTables[table + index] = sequence.blockTable[index] }
+    }
+
+    /// Notes which blocks a step in another memory has written.
+    func miss(_ plan: StepPlan) {
+        for entry in plan.entries {
+            let row = entry.sequence.tableRow
+            firstMissedBlock[row] = min(firstMissedBlock[row], entry.firstChangedBlock)
+        }
+    }
+
+    /// Writes what depends on the tokens of the step before: the tokens themselves, and how the next ones are drawn.
+    func writeTokens(of plan: StepPlan) {
+        logitRows.removeAll(keepingCapacity: true)
+        for (index, entry) in plan.entries.enumerated() {
+            let sequence = entry.sequence
+            let first = Int(batch.queryStartLocations[index])
+            for position in entry.positions {
+                // What is computed in vain may lack its token.
+                let token = position < sequence.tokens.count ? sequence.tokens[position] : 0
+                batch.tokenIDs[first + position - entry.positions.lowerBound] = token
+            }
+            while logitRows.count < rows.count, rows[logitRows.count].entry == index {
+                let (position, isSample) = (rows[logitRows.count].position, rows[logitRows.count].isSample)
+                let sampling =
+                    isSample ? samplingRow(of: sequence) : sequence.request.scoringRow(position: position + 1)
+                logitRows.append((Int32(first + position - entry.positions.lowerBound), sampling))
+            }
+        }
+    }
+
+    /// How a sequence's next token is drawn; writes its edits into the batch.
+    private func samplingRow(of sequence: SequenceState) -> SamplingRow {
+        let request = sequence.request
+        var row = request.samplingRow(sample: sequence.sampleIndex, position: sequence.tokens.count)
+        guard request.hasLogitEdits else { return row }
+        let (edits, index) = (batch.logitEdits, sequence.tableRow)
+        row.editedSequence = Int32(index)
+        edits.clear(index)
+        if let mask = request.allowedTokens { edits.setMask(mask, of: index) }
+        for word in request.badWords where sequence.endsIn(word.dropLast()) {
+            if let last = word.last { edits.append(TokenBias(token: last, bias: -.infinity), to: index) }
+        }
+        if sequence.answerCount < request.minTokens {
+            for token in request.earlyTokens { edits.append(TokenBias(token: token, bias: -.infinity), to: index) }
+        }
+        for bias in request.biases { edits.append(bias, to: index) }
+        if let history = sequence.history {
+            history.counts.withUnsafeBufferPointer { edits.setCounts($0, of: index) }
+        }
+        return row
+    }
+
+    /// The step's extent, as graphs are chosen by it.
+    func extent(decodeLength: Int) -> BatchDescriptor {
+        let isUniform = (0..<batch.sequenceCount).allSatisfy { batch.rows(of: $0).count == decodeLength }
+        return BatchDescriptor(tokens: batch.tokenCount, sequences: batch.sequenceCount, uniformDecode: isUniform)
+    }
+
+    /// Attention kernels of one layer. A layer's launches are those of its plan; the plans of one step agree in which
+    /// sequences are decodes.
+    var attentionLaunches: Int {
+        (batch.plans[0].prefillCount > 0 ? 1 : 0) + (batch.plans[0].decodeCount > 0 ? 1 : 0)
+    }
+
+    func writeHeadRows() {
+        for (index, row) in logitRows[headRows].enumerated() {
+            batch.logitRows[index] = row.row
+            batch.sampling[index] = row.sampling
+        }
+        batch.logitRowCount = headRows.count
+    }
+
+    /// Adds what the device found for `headRows` to the output's rows.
+    func readSamples(into output: inout StepOutput) {
+        for (index, row) in headRows.enumerated() {
+            output.rows[row].sampled = batch.samples[index]
+            let start = index * batch.capacity.topLogprobs
+            let first = output.topLogprobs.count
+            output.topLogprobs.append(
+                contentsOf: batch.topLogprobs[start..<start + Int(batch.sampling[index].topLogprobs)])
+            output.rows[row].top = first..<output.topLogprobs.count
+        }
+    }
+}
