@@ -11,8 +11,8 @@
 #define COLUMNS MARTLET_PANEL_COLUMNS
 
 // Where a pair's number `index` stands among its 64, and the other way round.
-static int64_t place_of(int64_t index) { return index % 32 / 8 * 16 + index / 32 * 8 + index % 8; }
-static int64_t index_at(int64_t place) { return place % 16 / 8 * 32 + place / 16 * 8 + place % 8; }
+static int64_t position_of(int64_t index) { return index % 32 / 8 * 16 + index / 32 * 8 + index % 8; }
+static int64_t index_at(int64_t position) { return position % 16 / 8 * 32 + position / 16 * 8 + position % 8; }
 
 // The most frequent upper bytes first, as many as a table holds; returns how many numbers of the block have another one.
 static int64_t choose_table(const uint16_t *words, uint8_t *table) {
@@ -46,15 +46,15 @@ static bool pack_block(const uint16_t *words, uint8_t *block) {
     memset(patch, 0xff, MARTLET_TWELVE_BIT_PATCHES * 4);
     for (int64_t first = 0; first < MARTLET_TWELVE_BIT_INPUTS * COLUMNS; first += 128, unit += TWELVE_BIT_UNIT_BYTES)
         for (int64_t pair = 0; pair < 2; pair++)
-            for (int64_t place = 0; place < 64; place++) {
-                const uint16_t index = (uint16_t)(first + pair * 64 + index_at(place)), word = words[index];
+            for (int64_t position = 0; position < 64; position++) {
+                const uint16_t index = (uint16_t)(first + pair * 64 + index_at(position)), word = words[index];
                 uint8_t code = codes[word >> 8];
                 if (code > 15) {
                     memcpy(patch, &index, 2), memcpy(patch + 2, &word, 2);
                     patch += 4, code = 0;
                 }
-                unit[pair * 64 + place] = (uint8_t)word;
-                unit[128 + place] = (uint8_t)(pair == 0 ? code : unit[128 + place] | code << 4);
+                unit[pair * 64 + position] = (uint8_t)word;
+                unit[128 + position] = (uint8_t)(pair == 0 ? code : unit[128 + position] | code << 4);
             }
     return true;
 }
@@ -77,10 +77,10 @@ void martlet_unpack_twelve_bit(const uint8_t *panel, int64_t column, int64_t inp
     for (int64_t k = 0; k < inputs; k++) {
         const uint8_t *block = panel + k / MARTLET_TWELVE_BIT_INPUTS * MARTLET_TWELVE_BIT_BLOCK_BYTES;
         const int64_t input = k % MARTLET_TWELVE_BIT_INPUTS, index = word_index(input, column);
-        const int64_t place = place_of(index % 64), pair = input / 2 % 2;
+        const int64_t position = position_of(index % 64), pair = input / 2 % 2;
         const uint8_t *unit = block + TWELVE_BIT_UNITS + input / 4 * TWELVE_BIT_UNIT_BYTES;
-        const uint8_t code = unit[128 + place] >> (pair * 4) & 15;
-        uint16_t word = (uint16_t)(block[code] << 8 | unit[pair * 64 + place]);
+        const uint8_t code = unit[128 + position] >> (pair * 4) & 15;
+        uint16_t word = (uint16_t)(block[code] << 8 | unit[pair * 64 + position]);
         for (int64_t i = 0; twelve_bit_patch(block, i).index != 0xffff; i++)
             if (twelve_bit_patch(block, i).index == index) word = twelve_bit_patch(block, i).word;
         output[k] = __builtin_bit_cast(float, (uint32_t)word << 16);

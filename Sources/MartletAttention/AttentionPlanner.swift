@@ -110,7 +110,7 @@ public struct AttentionPlanner: Sendable {
         return min(tile.segments.count, (work(of: tile, on: tile.keys) + share - 1) / share)
     }
 
-    /// Of one item: a decode's has all KV heads, a prefill's is run once for each.
+    /// The work of one item: a decode's has all KV heads, a prefill's is run once for each.
     private func work(of tile: Tile, on keys: Range<Int>) -> Int {
         tile.work(on: keys) * (tile.isDecode ? heads.keyValueHeads : 1)
     }

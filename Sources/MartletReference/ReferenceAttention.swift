@@ -29,8 +29,8 @@ extension ReferenceKernels {
         let contextLength = batch.contextLength(of: sequence)
         let slots = (0..<Int(batch.sequenceLengths[sequence])).map { position in
             let table = Int(batch.tableRows[sequence]) * batch.capacity.blocksPerSequence
-            let block = Int(batch.blockTables[table + position / cache.layout.blockSize])
-            return block * cache.layout.blockSize + position % cache.layout.blockSize
+            let block = Int(batch.blockTables[table + position / cache.shape.blockSize])
+            return block * cache.shape.blockSize + position % cache.shape.blockSize
         }
         for shared in 0..<heads.keyValueHeads {
             let keys = slots.flatMap {
@@ -58,7 +58,7 @@ extension ReferenceKernels {
 
     /// A query rounded to the format that the cache asks for.
     private func rounded(_ query: ArraySlice<Double>, _ parameters: AttentionParameters) -> [Double] {
-        let format = parameters.queryFormat(beside: cache.layout.format)
+        let format = parameters.queryFormat(beside: cache.shape.format)
         let scale = format.isEightBit ? parameters.queryScale : 1
         return query.map { Double(format.round(Float($0) / scale)) * Double(scale) }
     }
@@ -68,8 +68,8 @@ extension ReferenceKernels {
     private func read(
         _ codes: UnsafeBufferPointer<Float>, _ parameters: AttentionParameters, scale: Float
     ) -> [Double] {
-        guard cache.layout.format.isEightBit else { return codes.map(Double.init) }
-        let format = parameters.queryFormat(beside: cache.layout.format)
+        guard cache.shape.format.isEightBit else { return codes.map(Double.init) }
+        let format = parameters.queryFormat(beside: cache.shape.format)
         return codes.map { code in
             format.isEightBit ? Double(code) * Double(scale) : Double(format.round(code * scale))
         }

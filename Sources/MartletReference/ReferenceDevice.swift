@@ -18,7 +18,7 @@ public final class ReferenceDevice: ComputeDevice {
     }
 
     /// It can do whatever can be said.
-    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+    public func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
         _ = try ReferenceCache.byteCount(of: cache)
     }
 
@@ -28,8 +28,8 @@ public final class ReferenceDevice: ComputeDevice {
     }
 
     public var defaultCacheFormat: CacheFormat { .float(.float32) }
-    public func byteCount(of layout: CacheLayout) throws -> Int { try ReferenceCache.byteCount(of: layout) }
-    public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try ReferenceCache(layout) }
+    public func byteCount(of shape: CacheShape) throws -> Int { try ReferenceCache.byteCount(of: shape) }
+    public func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try ReferenceCache(shape) }
     public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
         ReferenceWorkspace(capacity: capacity)
     }
@@ -44,7 +44,7 @@ public final class ReferenceDevice: ComputeDevice {
 
     /// Every mode runs kernel by kernel: there is nothing to capture.
     public func compile(
-        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         guard let cache = bindings.cache as? ReferenceCache, let workspace = bindings.workspace as? ReferenceWorkspace
         else { preconditionFailure("caches and workspaces are used on the device that made them") }

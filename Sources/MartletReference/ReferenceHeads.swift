@@ -75,7 +75,7 @@ extension ReferenceKernels {
 
     /// What the cache keeps of a head's numbers; of 8-bit formats the codes' own numbers, without their scale.
     private func kept(_ numbers: [Float], scale: Float, largest: Float) -> [Float] {
-        switch cache.layout.format {
+        switch cache.shape.format {
         case .int16: Int16Head(rounding: numbers, largest: largest).numbers
         case .float(let format) where format.isEightBit: numbers.map { format.round($0 / scale) }
         case .float(let format): numbers.map { format.round($0) }

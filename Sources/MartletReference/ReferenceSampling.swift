@@ -10,8 +10,8 @@ extension ReferenceKernels {
             let numbers = logits[row].map { Float($0) }
             batch.samples[row] = Self.sample(numbers, parameters, batch.logitEdits)
             let top = Self.likeliest(numbers, count: Int(parameters.topLogprobs))
-            for (place, entry) in top.enumerated() where place < batch.capacity.topLogprobs {
-                batch.topLogprobs[row * batch.capacity.topLogprobs + place] = entry
+            for (rank, entry) in top.enumerated() where rank < batch.capacity.topLogprobs {
+                batch.topLogprobs[row * batch.capacity.topLogprobs + rank] = entry
             }
         }
     }

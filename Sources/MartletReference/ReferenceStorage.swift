@@ -28,17 +28,17 @@ final class ReferenceWeight: DeviceWeight {
 ///
 /// Unchecked because one thread at a time uses a device, and its cache with it.
 final class ReferenceCache: KeyValueCache, @unchecked Sendable {
-    let layout: CacheLayout
+    let shape: CacheShape
     private let keys: UnsafeMutablePointer<Float>
     private let values: UnsafeMutablePointer<Float>
 
-    init(_ layout: CacheLayout) throws(DeviceError) {
-        let count = try Self.byteCount(of: layout) / 8
+    init(_ shape: CacheShape) throws(DeviceError) {
+        let count = try Self.byteCount(of: shape) / 8
         // Memory is there as it is written to.
         guard let keys = calloc(max(1, count), 4), let values = calloc(max(1, count), 4) else {
             throw DeviceError(code: .outOfMemory, message: "the KV cache takes \(8 * count) bytes, which are not there")
         }
-        self.layout = layout
+        self.shape = shape
         self.keys = keys.assumingMemoryBound(to: Float.self)
         self.values = values.assumingMemoryBound(to: Float.self)
     }
@@ -48,9 +48,9 @@ final class ReferenceCache: KeyValueCache, @unchecked Sendable {
         free(values)
     }
 
-    static func byteCount(of layout: CacheLayout) throws(DeviceError) -> Int {
+    static func byteCount(of shape: CacheShape) throws(DeviceError) -> Int {
         var bytes = 8
-        for factor in [layout.headSize, layout.keyValueHeads, layout.blockSize, layout.blockCount, layout.layers] {
+        for factor in [shape.headSize, shape.keyValueHeads, shape.blockSize, shape.blockCount, shape.layers] {
             let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
             guard !overflow, product >= 0 else {
                 throw DeviceError(code: .outOfMemory, message: "the KV cache is too large")
@@ -61,24 +61,24 @@ final class ReferenceCache: KeyValueCache, @unchecked Sendable {
     }
 
     private func offset(layer: Int, slot: Int, head: Int) -> Int {
-        let slots = layout.blockCount * layout.blockSize
-        return ((layer * slots + slot) * layout.keyValueHeads + head) * layout.headSize
+        let slots = shape.blockCount * shape.blockSize
+        return ((layer * slots + slot) * shape.keyValueHeads + head) * shape.headSize
     }
 
     func write(key: [Float], value: [Float], layer: Int, slot: Int, head: Int) {
         let start = offset(layer: layer, slot: slot, head: head)
-        for element in 0..<layout.headSize {
+        for element in 0..<shape.headSize {
             keys[start + element] = key[element]
             values[start + element] = value[element]
         }
     }
 
     func key(layer: Int, slot: Int, head: Int) -> UnsafeBufferPointer<Float> {
-        UnsafeBufferPointer(start: keys + offset(layer: layer, slot: slot, head: head), count: layout.headSize)
+        UnsafeBufferPointer(start: keys + offset(layer: layer, slot: slot, head: head), count: shape.headSize)
     }
 
     func value(layer: Int, slot: Int, head: Int) -> UnsafeBufferPointer<Float> {
-        UnsafeBufferPointer(start: values + offset(layer: layer, slot: slot, head: head), count: layout.headSize)
+        UnsafeBufferPointer(start: values + offset(layer: layer, slot: slot, head: head), count: shape.headSize)
     }
 }
 

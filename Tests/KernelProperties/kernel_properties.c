@@ -172,7 +172,7 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
                 sum += x[k] * w.rows[o * inputs + k];
                 bound += fabs(x[k]) * (fabs(w.rows[o * inputs + k]) + 8);
             }
-            const bool pairs = kernels->pairsSums && activations == MartletActivationsInt8;
+            const bool pairs = kernels->storesSumsAsPairs && activations == MartletActivationsInt8;
             for (int64_t b = 0; pairs && format == MartletPanelFormatFourBit && b < inputs / 32; b++)
                 sum += product_moved(w.minimums[o * (inputs / 32) + b], input + r * inputs + b * 32);
             CHECK(fabs(all[r * outputs + o] - sum) <= 2e-6 * bound, "format %d: %g, not %g", format,

@@ -35,11 +35,13 @@ private struct Coverage {
         for merge in plan.merges.prefix(plan.mergeCount) {
             let row = Int(merge.row)
             writes[row] += 1
-            let places = segments[row].sorted { $0.key < $1.key }.map(\.value)
-            if places != (0..<Int(merge.partialCount)).map({ Int(merge.firstPartial) + $0 }) {
+            let written = segments[row].sorted { $0.key < $1.key }.map(\.value)
+            if written != (0..<Int(merge.partialCount)).map({ Int(merge.firstPartial) + $0 }) {
                 problem = "row \(row) merges other partials than its items leave"
             }
-            for case let place? in places where !partials.insert(place).inserted { problem = "a partial is shared" }
+            for case let partial? in written where !partials.insert(partial).inserted {
+                problem = "a partial is shared"
+            }
         }
         if partials.contains(where: { $0 < 0 || $0 >= plan.partialCapacity }) { problem = "a partial has no room" }
         if plan.prefillCount > plan.prefills.count || plan.decodeCount > plan.decodes.count
@@ -55,11 +57,11 @@ private struct Coverage {
         for row in Int(item.firstRow)..<Int(item.firstRow + item.rowCount) {
             if item.firstPartial < 0 { writes[row] += 1 }
             for index in 0..<Int(item.segmentCount) {
-                let place =
+                let partial =
                     item.firstPartial < 0
                     ? nil
                     : Int(item.firstPartial) + (row - Int(item.firstRow)) * Int(item.partialStride) + index
-                if segments[row].updateValue(place, forKey: Int(item.firstSegment) + index) != nil {
+                if segments[row].updateValue(partial, forKey: Int(item.firstSegment) + index) != nil {
                     problem = "a segment is computed twice"
                 }
             }

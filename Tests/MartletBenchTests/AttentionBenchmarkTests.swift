@@ -68,7 +68,7 @@ import Testing
         #expect(device.multiply(.int8, repetitions: 10) == 3 * 10 * 12 * 16 * 8)
         let attention = try IsolatedAttention(
             AttentionParameters(heads: AttentionHeads(queryHeads: 2, keyValueHeads: 2, headSize: 64), scale: 0.125),
-            layout: CacheLayout(layers: 2, keyValueHeads: 2, headSize: 64, blockSize: 16, blockCount: 40),
+            shape: CacheShape(layers: 2, keyValueHeads: 2, headSize: 64, blockSize: 16, blockCount: 40),
             capacity: BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 40, logitRows: 1), on: device)
         attention.prepare([.init(queryLength: 1, length: 600, blockTable: (0..<38).map { Int32($0) })])
         #expect(

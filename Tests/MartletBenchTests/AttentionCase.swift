@@ -51,7 +51,7 @@ struct AttentionCase {
         let heads = parameters.heads
         let attention = try IsolatedAttention(
             parameters,
-            layout: CacheLayout(
+            shape: CacheShape(
                 layers: 1, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize, blockSize: blockSize,
                 blockCount: blockCount, format: format),
             capacity: BatchCapacity(

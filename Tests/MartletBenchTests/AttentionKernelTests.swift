@@ -109,13 +109,13 @@ import Testing
     @Test func refusesWhatItCannotCompute() throws {
         let device = try CPUDevice(threads: 1)
         let heads = AttentionHeads(queryHeads: 2, keyValueHeads: 1, headSize: 64)
-        let layout = CacheLayout(layers: 1, keyValueHeads: 1, headSize: 64, blockSize: 16, blockCount: 1)
+        let shape = CacheShape(layers: 1, keyValueHeads: 1, headSize: 64, blockSize: 16, blockCount: 1)
         func refuses(_ change: (inout AttentionParameters) -> Void) -> Bool {
             var parameters = AttentionParameters(heads: heads, scale: 0.125)
             change(&parameters)
             do {
                 let bindings = ProgramBindings(
-                    weights: [:], cache: try device.allocateCache(layout),
+                    weights: [:], cache: try device.allocateCache(shape),
                     workspace: try device.makeWorkspace(
                         BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1)))
                 let kernel = Kernel.attention(
@@ -125,7 +125,7 @@ import Testing
                         cacheLayer: 0))
                 _ = try device.compile(
                     Program(name: "attention", kernels: [kernel]), bindings: bindings, mode: .full,
-                    extent: BatchDescriptor(tokens: 1, sequences: 1))
+                    extent: GraphExtent(rows: 1, sequences: 1))
                 return false
             } catch { return true }
         }

@@ -54,7 +54,7 @@ import Testing
     private struct CacheOfBlocks {
         let shape: Shape
         let format: FloatFormat
-        let layout: CacheLayout
+        let cacheShape: CacheShape
         let sequences: [IsolatedAttention.Sequence]
         let queries: [Float]
         /// By block: `[blockSize, keyValueHeads, headSize]`.
@@ -66,7 +66,7 @@ import Testing
         ) throws {
             self.shape = shape
             self.format = format
-            layout = CacheLayout(
+            cacheShape = CacheShape(
                 layers: 1, keyValueHeads: shape.keyValueHeads, headSize: shape.headSize, blockSize: 16,
                 blockCount: blockCount, format: .float(format))
             func numbers(_ count: Int) -> [Float] { random.normals(count).map { format.round($0) } }
@@ -98,7 +98,7 @@ import Testing
             var cases = 0
             for partials in [0, 1024] {
                 let attention = try IsolatedAttention(
-                    parameters, layout: layout,
+                    parameters, shape: cacheShape,
                     capacity: BatchCapacity(
                         tokens: 256, sequences: shape.lengths.count,
                         blocksPerSequence: sequences.map(\.blockTable.count).max() ?? 1, logitRows: 1,

@@ -14,10 +14,10 @@ import Testing
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(3)
         let (headSize, blockSize) = (40, 32)
-        let layout = CacheLayout(
+        let shape = CacheShape(
             layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1,
             format: .float(format))
-        let cache = try CPUKeyValueCache(layout)
+        let cache = try CPUKeyValueCache(shape)
         let scale: Float = format.isEightBit ? 0.3 : 1
         for offset in 0..<blockSize {
             // From subnormal to overflow.
@@ -53,7 +53,7 @@ import Testing
         let (blockSize, stride) = (32, headSize + 24)
         func bytes(_ write: (CPUKeyValueCache) -> Void) throws -> [UInt8] {
             let cache = try CPUKeyValueCache(
-                CacheLayout(
+                CacheShape(
                     layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1,
                     format: format))
             return withExtendedLifetime(cache) {
@@ -87,12 +87,12 @@ import Testing
     private func codes(
         _ cache: CPUKeyValueCache, _ format: FloatFormat, offset: Int, element: Int
     ) -> (key: UInt32, value: UInt32) {
-        let layout = cache.layout
-        let (group, lane, padded) = (offset / 16, offset % 16, (layout.headSize + 15) / 16 * 16)
+        let shape = cache.shape
+        let (group, lane, padded) = (offset / 16, offset % 16, (shape.headSize + 15) / 16 * 16)
         let isPaired = format != .float16 && format != .float32
         let key = isPaired ? (element / 2 * 16 + lane) * 2 + element % 2 : element * 16 + lane
         let value = isPaired ? (lane / 2 * padded + element) * 2 + lane % 2 : lane * padded + element
-        func place(_ index: Int) -> Int {
+        func stored(_ index: Int) -> Int {
             guard format.isEightBit else { return index }
             return index / 64 * 64 + index % 32 / 8 * 16 + index / 32 % 2 * 8 + index % 8
         }
@@ -105,9 +105,9 @@ import Testing
             }
         }
         return (
-            code(group * 16 * layout.headSize + place(key)),
+            code(group * 16 * shape.headSize + stored(key)),
             // Two blocks are a chunk.
-            code(2 * layout.blockSize * layout.headSize + group * 16 * padded + place(value))
+            code(2 * shape.blockSize * shape.headSize + group * 16 * padded + stored(value))
         )
     }
 }

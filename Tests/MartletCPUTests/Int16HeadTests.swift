@@ -50,7 +50,7 @@ import Testing
         var random = SeededGenerator(7)
         let (blockSize, padded) = (32, (headSize + 15) / 16 * 16)
         let cache = try CPUKeyValueCache(
-            CacheLayout(
+            CacheShape(
                 layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1, format: .int16))
         let bytes = UnsafeRawPointer(cache.memory.base)
         let (keyGroup, valueGroup) = (16 * headSize * 2 + 64, 16 * padded * 2 + 64)

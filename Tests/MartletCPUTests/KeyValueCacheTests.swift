@@ -10,9 +10,9 @@ import Testing
     /// Two blocks of 64 layers are 384 KB here, in the cache's first huge page. (A smaller cache would start on no page.)
     @Test func memoryIsTouchedByBlocksAndNotByLayers() throws {
         let cache = try CPUKeyValueCache(
-            CacheLayout(layers: 64, keyValueHeads: 1, headSize: 48, blockSize: 16, blockCount: 1024))
+            CacheShape(layers: 64, keyValueHeads: 1, headSize: 48, blockSize: 16, blockCount: 1024))
         for block in 0..<2 {
-            for layer in 0..<cache.layout.layers { cache.pointers(block: block, layer: layer).keys.pointee = 1 }
+            for layer in 0..<cache.shape.layers { cache.pointers(block: block, layer: layer).keys.pointee = 1 }
         }
         #expect(cache.pointers(block: 1, layer: 0).keys == cache.pointer(layer: 0) + cache.headKeyBytes)
         #expect(cache.pointers(block: 4, layer: 0).keys == cache.pointer(layer: 0) + 64 * 4 * cache.layerBlockBytes)
@@ -25,7 +25,7 @@ import Testing
     @Test func memoryIsFoundBehindBlocksBeforeTheyAreWritten() throws {
         let device = try CPUDevice(threads: 2)
         let cache = try CPUKeyValueCache(
-            CacheLayout(layers: 64, keyValueHeads: 1, headSize: 48, blockSize: 16, blockCount: 1024))
+            CacheShape(layers: 64, keyValueHeads: 1, headSize: 48, blockSize: 16, blockCount: 1024))
         cache.pointers(block: 8, layer: 63).values.pointee = 7
         device.populate(cache, blocks: 0..<0)
         device.populate(cache, blocks: 8..<45)

@@ -111,7 +111,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     for (row, result) in zip(rows, found) {
                         let input = seen(row, weight.packed, precision)
                         var expected = ReferenceKernels.linear(input, weight.keptValues)
-                        if kernels.pairsSums, weight.packed.format == .fourBit, precision == .int8 {
+                        if kernels.storesSumsAsPairs, weight.packed.format == .fourBit, precision == .int8 {
                             let sums = ReferenceKernels.blockSums(ReferenceKernels.quantize(row, .int8))
                             for (block, sum) in sums.enumerated() {
                                 let exact = input[block * 32..<block * 32 + 32].reduce(0, +)

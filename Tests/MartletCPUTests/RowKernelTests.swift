@@ -22,31 +22,31 @@ private struct EncodedRow {
     var scaledSums: [Float] = []
     var offsets: [Int32] = []
 
-    init(_ input: MartletLinearInput, row: Int, pairsSums: Bool = false) {
+    init(_ input: MartletLinearInput, row: Int, storesSumsAsPairs: Bool = false) {
         let (records, bytes) = (
             Int(martlet_records(input.format, input.columns)), Int(martlet_record_bytes(input.format))
         )
-        let place = row % 8
+        let rowInGroup = row % 8
         for index in 0..<records {
             let record = UnsafeRawPointer(input.base + (row / 8 * records + index) * bytes)
             if input.format == .bfloat16 {
-                values += (0..<2).map { Int32(record.load(fromByteOffset: place * 4 + $0 * 2, as: UInt16.self)) }
+                values += (0..<2).map { Int32(record.load(fromByteOffset: rowInGroup * 4 + $0 * 2, as: UInt16.self)) }
                 continue
             }
             if input.format == .words {
-                values += (0..<32).map { Int32(record.load(fromByteOffset: place * 64 + $0 * 2, as: Int16.self)) }
-                scales.append(record.load(fromByteOffset: 512 + place * 4, as: Float.self))
+                values += (0..<32).map { Int32(record.load(fromByteOffset: rowInGroup * 64 + $0 * 2, as: Int16.self)) }
+                scales.append(record.load(fromByteOffset: 512 + rowInGroup * 4, as: Float.self))
                 continue
             }
             let isWide = input.format == .int16
             for k in 0..<32 {
-                let high = Int32(record.load(fromByteOffset: place * 32 + k, as: Int8.self))
-                let low = isWide ? Int32(record.load(fromByteOffset: 256 + place * 32 + k, as: Int8.self)) : 0
+                let high = Int32(record.load(fromByteOffset: rowInGroup * 32 + k, as: Int8.self))
+                let low = isWide ? Int32(record.load(fromByteOffset: 256 + rowInGroup * 32 + k, as: Int8.self)) : 0
                 values.append(isWide ? high * 256 + low : high)
             }
-            let words = record + (isWide ? 512 : 256) + place * 4
+            let words = record + (isWide ? 512 : 256) + rowInGroup * 4
             scales.append(words.load(as: Float.self))
-            if pairsSums && !isWide {
+            if storesSumsAsPairs && !isWide {
                 // In the record of the first of two blocks.
                 let pair = words - index % 2 * bytes + 32
                 scaledSums.append(BFloat16.float(pair.load(fromByteOffset: index % 2 * 2, as: UInt16.self)))
@@ -76,10 +76,10 @@ private struct EncodedRow {
             var output = try workspace.linearInput(
                 of: Tensor("x", rows: .tokens, columns: columns), in: precision == .int16 ? .int16 : .int8)
             kernels.encodeRows(row, 0, 1, 1, 0, Int64(columns), &output)
-            let encoded = EncodedRow(output, row: 1, pairsSums: kernels.pairsSums)
+            let encoded = EncodedRow(output, row: 1, storesSumsAsPairs: kernels.storesSumsAsPairs)
             #expect(encoded.values == expected.values)
             #expect(encoded.scales == expected.scales)
-            let pairs = kernels.pairsSums && precision == .int8
+            let pairs = kernels.storesSumsAsPairs && precision == .int8
             #expect(
                 encoded.scaledSums
                     == ReferenceKernels.blockSums(expected).map { pairs ? BFloat16.float(BFloat16.round($0)) : $0 })
@@ -114,9 +114,9 @@ private struct EncodedRow {
     func quantizingKeepsNonFiniteValues(_ instructionSet: InstructionSet, _ format: MartletActivations) throws {
         let kernels = try #require(instructionSet.kernels)
         for value in [Float.nan, -.nan, .infinity, -.infinity] {
-            for place in [0, 15, 16, 31] {
+            for index in [0, 15, 16, 31] {
                 var row = [Float](repeating: 1, count: 32)
-                row[place] = value
+                row[index] = value
                 let workspace = CPUWorkspace(
                     BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1),
                     activations: format == .int16 ? .int16 : .int8)

@@ -25,8 +25,8 @@ import Testing
                 [
                     Self.range(layout.counts), Self.range(layout.tokenIDs), Self.range(layout.positions),
                     Self.range(layout.slotMapping), Self.range(layout.queryStartLocations),
-                    Self.range(layout.sequenceLengths), Self.range(layout.tableRows), Self.range(layout.logitRows),
-                    Self.range(layout.sampling),
+                    Self.range(layout.sequenceLengths), Self.range(layout.tableRows), Self.range(layout.prefixRanges),
+                    Self.range(layout.queryQueryBias), Self.range(layout.logitRows), Self.range(layout.sampling),
                 ]
                 + layout.plans.flatMap { plan in
                     [
@@ -35,9 +35,8 @@ import Testing
                     ]
                 }
             let sequences = [
-                Self.range(layout.blockTables), Self.range(layout.prefixRanges), Self.range(layout.queryQueryBias),
-                Self.range(layout.logitEditExtents), Self.range(layout.biases), Self.range(layout.tokenCounts),
-                Self.range(layout.masks),
+                Self.range(layout.blockTables), Self.range(layout.logitEditExtents), Self.range(layout.biases),
+                Self.range(layout.tokenCounts), Self.range(layout.masks),
             ]
             let results = [Self.range(layout.samples), Self.range(layout.topLogprobs)]
             for (fields, region) in [(step, layout.step), (sequences, layout.sequences), (results, layout.results)] {

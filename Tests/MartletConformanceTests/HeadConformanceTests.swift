@@ -20,14 +20,14 @@ import Testing
         var random = SeededGenerator(6)
         let heads = parameters.heads
         let capacity = BatchCapacity(tokens: 128, sequences: 3, blocksPerSequence: 8, logitRows: 1, partials: 64)
-        let layout = CacheLayout(
+        let shape = CacheShape(
             layers: 2, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize, blockSize: 16, blockCount: 20,
             format: format)
         let workspace = try device.makeWorkspace(capacity)
         var weights: [String: any DeviceWeight] = [:]
         for vector in vectors { weights[vector.name] = try device.pack(vector: random.normals(vector.columns)) }
         let bindings = ProgramBindings(
-            weights: weights, cache: try device.allocateCache(layout), workspace: workspace)
+            weights: weights, cache: try device.allocateCache(shape), workspace: workspace)
         let queryKeyValue = Tensor("qkv", rows: .tokens, columns: heads.queryKeyValueColumns)
         let (angles, output) = (
             Tensor("angles", rows: .tokens, columns: 2 * frequencies),
@@ -48,7 +48,7 @@ import Testing
                         queryKeyValue: queryKeyValue, output: output, parameters: parameters, cacheLayer: 1)),
             ])
         let graph = try device.compile(
-            program, bindings: bindings, mode: .full, extent: BatchDescriptor(tokens: 128, sequences: 3))
+            program, bindings: bindings, mode: .full, extent: GraphExtent(rows: 128, sequences: 3))
         let planner = AttentionPlanner(
             geometry: device.attentionGeometry(for: heads), group: parameters.group, splits: splits)
         let batch = BatchBuffers(capacity: capacity)

@@ -22,7 +22,7 @@ struct KernelRun {
     var matrices: [Matrix] = []
     var vectors: [(weight: Weight, values: [Float])] = []
     var inputs: [(tensor: Tensor, values: [Float])] = []
-    var cache = CacheLayout(
+    var cache = CacheShape(
         layers: 2, keyValueHeads: 1, headSize: 16, blockSize: 16, blockCount: 8, format: .float(.float32))
     /// Sets up the batch beyond its counts.
     var prepare: (BatchBuffers) -> Void = { _ in }
@@ -66,7 +66,7 @@ struct KernelRun {
             weights: weights, cache: try device.allocateCache(cache), workspace: workspace)
         let graph = try device.compile(
             Program(name: "test", kernels: kernels), bindings: bindings, mode: mode,
-            extent: BatchDescriptor(tokens: capacity.tokens, sequences: capacity.sequences))
+            extent: GraphExtent(rows: capacity.tokens, sequences: capacity.sequences))
         for input in inputs { try workspace.write(input.values, to: input.tensor) }
         try device.submit([graph], batch: batch).wait()
         let rows = tensor.rows == .tokens ? tokens : logitRows.count

@@ -29,7 +29,7 @@ final class MutantDevice: ForwardingDevice {
     }
 
     func compile(
-        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         let kernels = program.kernels.map { kernel in
             guard isWrong(kernel), case .prepareHeads(var preparation) = kernel else { return kernel }

@@ -123,14 +123,14 @@ private enum Parallel: ModelFamily {
             tokens: 40, sequences: 2, blocksPerSequence: 4, logitRows: 2, partials: 256,
             attentionPlans: programs.attentionGroups.count)
         let workspace = try device.makeWorkspace(capacity)
-        let cache = CacheLayout(
+        let cache = CacheShape(
             layers: shape.layers.count, keyValueHeads: 2, headSize: 32, blockSize: 16, blockCount: 8,
             format: .float(.float32))
         try device.check(programs, cache: cache)
         let bindings = ProgramBindings(weights: weights, cache: try device.allocateCache(cache), workspace: workspace)
         let graphs = try [(programs.body, 40), (programs.head, 2)].map { program, rows in
             try device.compile(
-                program, bindings: bindings, mode: mode, extent: BatchDescriptor(tokens: rows, sequences: 2))
+                program, bindings: bindings, mode: mode, extent: GraphExtent(rows: rows, sequences: 2))
         }
         let batch = BatchBuffers(capacity: capacity)
         let output = Tensor("last.logits", rows: .logitRows, columns: shape.vocabularySize, precision: .exact)

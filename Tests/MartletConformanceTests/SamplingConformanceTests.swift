@@ -50,8 +50,8 @@ import Testing
                 Conformance.expect(abs(a.targetLogprob - b.targetLogprob) < 1e-4 || a.targetLogprob == b.targetLogprob)
                 if a.token == b.token { Conformance.expect(abs(a.logprob - b.logprob) < 1e-4) }
                 if rows[first + row].temperature == 0 { Conformance.expect(a.token == b.token) }
-                for place in 0..<Int(rows[first + row].topLogprobs) {
-                    let (a, b) = (found.topLogprobs[row * 4 + place], expected.topLogprobs[row * 4 + place])
+                for rank in 0..<Int(rows[first + row].topLogprobs) {
+                    let (a, b) = (found.topLogprobs[row * 4 + rank], expected.topLogprobs[row * 4 + rank])
                     // Of token -1, where fewer logits are finite, there is no logprob.
                     Conformance.expect(a.token == b.token && (a.token < 0 || abs(a.logprob - b.logprob) < 1e-4))
                 }

@@ -11,15 +11,15 @@ public protocol ForwardingDevice: ComputeDevice {
 extension ForwardingDevice {
     public var name: String { device.name }
     public var freeMemory: Int? { device.freeMemory }
-    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+    public func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
         try device.check(programs, cache: cache)
     }
     public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
         try device.pack(tensor, for: use)
     }
     public var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
-    public func byteCount(of layout: CacheLayout) throws -> Int { try device.byteCount(of: layout) }
-    public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try device.allocateCache(layout) }
+    public func byteCount(of shape: CacheShape) throws -> Int { try device.byteCount(of: shape) }
+    public func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try device.allocateCache(shape) }
     public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
     public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
     public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
@@ -29,7 +29,7 @@ extension ForwardingDevice {
     public var capturesBySize: Bool { device.capturesBySize }
 
     public func compile(
-        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         try device.compile(program, bindings: bindings, mode: mode, extent: extent)
     }

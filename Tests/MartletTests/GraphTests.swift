@@ -80,45 +80,45 @@ import Testing
 
     @Test func mixedStepsAreCapturedPastTheNumberOfSequences() {
         let plan = plan(.full)
-        #expect(plan.body.map(\.extent.tokens) == [1, 2, 4, 8, 16, 24, 32, 40])
+        #expect(plan.body.map(\.extent.rows) == [1, 2, 4, 8, 16, 24, 32, 40])
         #expect(plan.body.map(\.extent.sequences) == [1, 2, 4, 8, 12, 12, 12, 12])
-        #expect(plan.body.allSatisfy { $0.mode == .full && !$0.extent.uniformDecode })
-        #expect(plan.head.map(\.extent.tokens) == [1, 2, 4, 8, 10])
-        #expect(self.plan(.piecewise).body.allSatisfy { $0.mode == .piecewise && !$0.extent.uniformDecode })
+        #expect(plan.body.allSatisfy { $0.mode == .full && !$0.extent.isUniformDecode })
+        #expect(plan.head.map(\.extent.rows) == [1, 2, 4, 8, 10])
+        #expect(self.plan(.piecewise).body.allSatisfy { $0.mode == .piecewise && !$0.extent.isUniformDecode })
         #expect(self.plan(.none) == CapturePlan(mode: .none, sizes: [4], capacity: Self.capacity, capturesBySize: true))
         #expect(self.plan(.none).body.isEmpty && self.plan(.none).head.isEmpty)
     }
 
     @Test func decodesAreCapturedApartWhereTheModeSaysSo() {
         let decodes = plan(.fullDecodeOnly).body
-        #expect(decodes.map(\.extent.tokens) == [1, 2, 4, 8, 12])
+        #expect(decodes.map(\.extent.rows) == [1, 2, 4, 8, 12])
         #expect(
             decodes.allSatisfy {
-                $0.mode == .full && $0.extent.uniformDecode && $0.extent.tokens == $0.extent.sequences
+                $0.mode == .full && $0.extent.isUniformDecode && $0.extent.rows == $0.extent.sequences
             })
         let both = plan(.fullAndPiecewise).body
-        #expect(both.filter(\.extent.uniformDecode) == decodes)
-        #expect(both.filter { !$0.extent.uniformDecode } == plan(.piecewise).body)
+        #expect(both.filter(\.extent.isUniformDecode) == decodes)
+        #expect(both.filter { !$0.extent.isUniformDecode } == plan(.piecewise).body)
     }
 
     /// Where k tokens are speculated, a decode brings 1 + k.
     @Test func uniformDecodesAreWhole() {
         let keys = plan(.fullDecodeOnly, decodeLength: 3).body
         // 12 sequences of 3 are 36 tokens; sizes become multiples of 3.
-        #expect(keys.map(\.extent.tokens) == [3, 6, 9, 18, 24, 33, 36])
-        #expect(keys.allSatisfy { $0.extent.sequences * 3 == $0.extent.tokens })
+        #expect(keys.map(\.extent.rows) == [3, 6, 9, 18, 24, 33, 36])
+        #expect(keys.allSatisfy { $0.extent.sequences * 3 == $0.extent.rows })
     }
 
     @Test func askedSizesBoundWhatIsCaptured() {
-        #expect(plan(.full, sizes: [16, 4, 4]).body.map(\.extent.tokens) == [4, 16])
-        #expect(plan(.fullDecodeOnly, sizes: [16, 4]).body.map(\.extent.tokens) == [4, 12])
+        #expect(plan(.full, sizes: [16, 4, 4]).body.map(\.extent.rows) == [4, 16])
+        #expect(plan(.fullDecodeOnly, sizes: [16, 4]).body.map(\.extent.rows) == [4, 12])
         // No step is longer than the capacity.
-        #expect(plan(.full, sizes: [4, 100]).body.map(\.extent.tokens) == [4, 40])
+        #expect(plan(.full, sizes: [4, 100]).body.map(\.extent.rows) == [4, 40])
         // A device whose graphs run any batch needs the largest alone.
-        #expect(plan(.full, bySize: false).body.map(\.extent.tokens) == [40])
-        #expect(plan(.full, sizes: [4, 16], bySize: false).body.map(\.extent.tokens) == [16])
-        #expect(plan(.fullAndPiecewise, bySize: false).body.map(\.extent.tokens) == [12, 40])
-        #expect(plan(.full, bySize: false).head.map(\.extent.tokens) == [10])
+        #expect(plan(.full, bySize: false).body.map(\.extent.rows) == [40])
+        #expect(plan(.full, sizes: [4, 16], bySize: false).body.map(\.extent.rows) == [16])
+        #expect(plan(.fullAndPiecewise, bySize: false).body.map(\.extent.rows) == [12, 40])
+        #expect(plan(.full, bySize: false).head.map(\.extent.rows) == [10])
     }
 }
 
@@ -130,9 +130,9 @@ import Testing
         log: Log = Log()
     ) throws -> (GraphDispatcher, RecordingDevice) {
         let device = try RecordingDevice(traits)
-        let layout = CacheLayout(layers: 1, keyValueHeads: 1, headSize: 16, blockSize: 16, blockCount: 1)
+        let shape = CacheShape(layers: 1, keyValueHeads: 1, headSize: 16, blockSize: 16, blockCount: 1)
         let bindings = ProgramBindings(
-            weights: [:], cache: try device.allocateCache(layout),
+            weights: [:], cache: try device.allocateCache(shape),
             workspace: try device.makeWorkspace(Self.capacity))
         let plan = CapturePlan(
             mode: mode, sizes: sizes, capacity: Self.capacity, capturesBySize: device.capturesBySize,
@@ -147,7 +147,7 @@ import Testing
         -> String
     {
         let dispatch = dispatcher.dispatch(
-            body: BatchDescriptor(tokens: tokens, sequences: sequences, uniformDecode: uniform))
+            body: GraphExtent(rows: tokens, sequences: sequences, isUniformDecode: uniform))
         return dispatch.mode.rawValue + (dispatch.paddedRows.map { " \($0)" } ?? "")
     }
 
@@ -157,7 +157,7 @@ import Testing
         #expect(picked(full, 9, 2) == "FULL 16" && picked(full, 33, 12) == "FULL 40")
         // Largest first, so that memory can be shared.
         #expect(
-            device.record.captured.filter { $0.program == "body" }.map(\.key.extent.tokens) == [
+            device.record.captured.filter { $0.program == "body" }.map(\.key.extent.rows) == [
                 40, 32, 24, 16, 8, 4, 2, 1,
             ])
         #expect(full.dispatch(head: 3, beside: .full).paddedRows == 4)
@@ -189,14 +189,14 @@ import Testing
         let (some, _) = try dispatcher(
             .full,
             traits: .init(refuses: { key, program in
-                key.mode == .full && program == "body" && [4, 8, 40].contains(key.extent.tokens)
+                key.mode == .full && program == "body" && [4, 8, 40].contains(key.extent.rows)
             }), log: log)
         #expect(picked(some, 2, 2) == "FULL 2" && picked(some, 3, 3) == "FULL 16" && picked(some, 33, 12) == "NONE")
         #expect(log.all.count == 3)
         #expect(log.all.allSatisfy { $0.hasPrefix("warning: the body's FULL graph of ") && $0.contains("no memory") })
 
         let (noDecodes, _) = try dispatcher(
-            .fullAndPiecewise, traits: .init(refuses: { key, _ in key.extent.uniformDecode }))
+            .fullAndPiecewise, traits: .init(refuses: { key, _ in key.extent.isUniformDecode }))
         #expect(picked(noDecodes, 3, 3, true) == "PIECEWISE 4")
 
         // Without an eager program there is nothing to fall back to.
@@ -252,12 +252,12 @@ import Testing
             #expect(captured.count == (run.key.mode == .none ? 0 : 1))
             guard run.key.mode != .none else { continue }
             let fitting = record.captured.filter {
-                $0.program == run.program && $0.key.extent.uniformDecode == run.key.extent.uniformDecode
-                    && $0.key.extent.tokens >= run.rows
+                $0.program == run.program && $0.key.extent.isUniformDecode == run.key.extent.isUniformDecode
+                    && $0.key.extent.rows >= run.rows
             }
-            #expect(run.key.extent.tokens == fitting.map(\.key.extent.tokens).min())
+            #expect(run.key.extent.rows == fitting.map(\.key.extent.rows).min())
         }
-        let padded = runs.count { $0.key.mode != .none && $0.rows < $0.key.extent.tokens }
+        let padded = runs.count { $0.key.mode != .none && $0.rows < $0.key.extent.rows }
         #expect((padded > 0) == (mode != .none))
         // Body and head of a step go together.
         #expect(record.runs.contains { $0.map(\.program) == ["body", "head"] })
@@ -286,7 +286,7 @@ import Testing
         }
         let device = try RecordingDevice()
         let right = try outcomes(device)
-        let runs = device.record.runs.joined().filter { $0.program == "body" && $0.key.extent.tokens == 4 }
+        let runs = device.record.runs.joined().filter { $0.program == "body" && $0.key.extent.rows == 4 }
         #expect(runs.contains { $0.decodes == 4 && $0.prefills == 0 })
         #expect(runs.contains { $0.decodes == 1 && $0.prefills == 1 && $0.rows == 4 })
         let unpadded = try outcomes(RecordingDevice(RecordingDevice.Traits(capturesBySize: false)))

@@ -15,7 +15,7 @@ private final class PickyDevice: ForwardingDevice {
 
     init() { device = ReferenceDevice() }
 
-    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+    func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
         throw DeviceError(code: .unsupported, message: "head size \(cache.headSize) is not supported")
     }
 

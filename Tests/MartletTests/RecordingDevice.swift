@@ -66,7 +66,7 @@ final class RecordingDevice: ForwardingDevice {
     var capturesBySize: Bool { traits.capturesBySize }
 
     func compile(
-        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         let key = GraphKey(mode: mode, extent: extent)
         if traits.refuses(key, program.name) { throw DeviceError(code: .outOfMemory, message: "no memory") }
@@ -83,9 +83,9 @@ final class RecordingDevice: ForwardingDevice {
         for graph in graphs {
             if traits.capturesBySize, graph.key.mode != .none {
                 if graph.program == "head" {
-                    batch.logitRowCount = graph.key.extent.tokens
+                    batch.logitRowCount = graph.key.extent.rows
                 } else {
-                    batch.tokenCount = graph.key.extent.tokens
+                    batch.tokenCount = graph.key.extent.rows
                 }
             }
             if traits.freezesLaunches, graph.program == "body", graph.key.mode == .full {
@@ -106,12 +106,12 @@ final class RecordingDevice: ForwardingDevice {
         let rows = isHead ? batch.logitRowCount : batch.tokenCount
         var isPadded = true
         if traits.capturesBySize, graph.key.mode != .none {
-            let padding = rows..<max(rows, graph.key.extent.tokens)
+            let padding = rows..<max(rows, graph.key.extent.rows)
             isPadded =
                 isHead
-                ? batch.paddedLogitRowCount == graph.key.extent.tokens
+                ? batch.paddedLogitRowCount == graph.key.extent.rows
                     && padding.allSatisfy { batch.logitRows[$0] == 0 }
-                : batch.paddedTokenCount == graph.key.extent.tokens
+                : batch.paddedTokenCount == graph.key.extent.rows
                     && Int(batch.queryStartLocations[batch.sequenceCount]) == rows
                     && padding.allSatisfy {
                         batch.tokenIDs[$0] == 0 && batch.positions[$0] == 0 && batch.slotMapping[$0] == -1

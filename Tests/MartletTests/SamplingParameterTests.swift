@@ -121,15 +121,15 @@ import Testing
             let answer = try await answer(40, seed: seed) {
                 ($0.presencePenalty, $0.frequencyPenalty, $0.logprobs) = (1.5, 0.7, 20)
             }
-            for (place, top) in answer.topLogprobs.enumerated() {
+            for (index, top) in answer.topLogprobs.enumerated() {
                 func adjusted(_ entry: TokenLogprob) -> Float {
-                    let count = answer.tokens[..<place].count { $0 == entry.token }
+                    let count = answer.tokens[..<index].count { $0 == entry.token }
                     return entry.logprob - (count > 0 ? 1.5 + 0.7 * Float(count) : 0)
                 }
                 let best = try #require(top.max { adjusted($0) < adjusted($1) })
                 // Unless something behind the twenty could have come up.
                 guard let last = top.last, adjusted(best) > last.logprob else { continue }
-                #expect(answer.tokens[place] == best.token)
+                #expect(answer.tokens[index] == best.token)
                 if best.token != top[0].token { changed += 1 }
             }
         }

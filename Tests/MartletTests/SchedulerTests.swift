@@ -23,7 +23,7 @@ import Testing
         _ id: UInt64, prompt: Int, answer: Int = 50, priority: Int = 0, to scheduler: inout Scheduler
     ) throws {
         let salt = Int(id)
-        let tokens = (0..<prompt).map { place -> Int32 in Int32((salt * 7 + place * place * salt) % 9) + 1 }
+        let tokens = (0..<prompt).map { index -> Int32 in Int32((salt * 7 + index * index * salt) % 9) + 1 }
         var request = GenerationRequest(promptTokens: tokens)
         request.sampling.maxTokens = answer
         request.priority = priority

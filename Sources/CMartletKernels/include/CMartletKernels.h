@@ -42,6 +42,8 @@ extern "C" {
 /// Tokens in a group of the KV cache as the kernels lay it out, and in a tile of the softmax.
 #define MARTLET_CACHE_GROUP 16
 #define MARTLET_ATTENTION_TILE 64
+/// Rows of an attention item at most, (token, head) pairs: their accumulators stay in the first cache.
+#define MARTLET_ATTENTION_ROWS 48
 #define MARTLET_MAX_HEAD_SIZE 256
 /// The largest whole numbers that a cache of int16 keeps. What a key is multiplied with adds up to 2^18 at most, what 64
 /// values are to 2^15, so that sums of products fit into 32 bits.
@@ -62,7 +64,7 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 /// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
 /// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
 ///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs, and a
-///   centered 4-bit one's of 8 a sixteenth of it). Of one plane and a table that `pairsSums` the second is bf16 `[8][2]` of
+///   centered 4-bit one's of 8 a sixteenth of it). Of one plane and a table that `storesSumsAsPairs` the second is bf16 `[8][2]` of
 ///   two blocks in the first one's record, and nothing in the second one's;
 /// - of a block of words: `[8][32]` int16, then f32 scale[8]; inputs beyond the last are 0;
 /// - of a pair of bf16 inputs: `[8][2]`.
@@ -218,7 +220,7 @@ typedef struct {
     /// Whether records of one plane keep scale * sum(q) as bf16, two blocks' together, because a product of two pairs of
     /// those takes no longer than one of f32. 4-bit minimums then meet int8 as bf16, too, of two equally near ones the
     /// larger in magnitude.
-    bool pairsSums;
+    bool storesSumsAsPairs;
     /// What a cache of 16 bits a number best keeps: bf16 or int16, whichever is multiplied faster.
     MartletFormat cacheFormat;
     /// Rounds columns `first ..< first + count` of rows `row ..< row + rows`, which `input` holds `stride` floats apart, to

@@ -40,7 +40,7 @@ public struct GenerationSummary: Equatable, Sendable {
     public var finishReason: FinishReason
     public var stopReason: StopReason?
     public var promptTokens: Int
-    /// Of those, found in the prefix cache.
+    /// Those of them that were found in the prefix cache.
     public var cachedTokens: Int
     public var completionTokens: Int
     /// From the request to the first step that computed of it.
@@ -73,7 +73,8 @@ public struct GeneratedAnswer: Equatable, Sendable {
     public var tokens: [Int32] = []
     public var logprobs: [Float] = []
     public var topLogprobs: [[TokenLogprob]] = []
-    /// Of the prompt, if its logprobs were asked for: the first is the second token's. Only the first sample has them.
+    /// The prompt's scores, if its logprobs were asked for: the first is the second token's. Only the first sample has
+    /// them.
     public var promptScores: [TokenScore] = []
     /// nil where it was cancelled before its end.
     public var summary: GenerationSummary?

@@ -31,7 +31,7 @@ package struct PrefixCache {
         /// The block before it, or none.
         var parent = PrefixCache.none
         var isRegistered = false
-        /// Of first blocks only.
+        /// A first block's; empty for the others, whose parents tell them apart.
         var salt = ""
     }
 

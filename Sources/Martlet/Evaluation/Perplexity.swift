@@ -17,7 +17,7 @@ public struct Perplexity: Sendable {
 
     public struct Result: Equatable, Sendable {
         public var perplexity: Double
-        /// Of the perplexity.
+        /// The perplexity's standard error.
         public var standardError: Double
         public var scoredTokens: Int
         public var windows: Int

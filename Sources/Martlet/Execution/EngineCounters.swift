@@ -45,8 +45,8 @@ final class EngineCounters: Sendable {
         }
         computedTokens.wrappingAdd(plan.tokenCount, ordering: .relaxed)
         let bounds = EngineStatistics.stepTokenBounds
-        let place = bounds.firstIndex { plan.tokenCount <= $0 } ?? bounds.count
-        stepsByTokens[place].wrappingAdd(1, ordering: .relaxed)
+        let bucket = bounds.firstIndex { plan.tokenCount <= $0 } ?? bounds.count
+        stepsByTokens[bucket].wrappingAdd(1, ordering: .relaxed)
         attendedPairs.wrappingAdd(pairs, ordering: .relaxed)
         readTokens.wrappingAdd(read, ordering: .relaxed)
         logitRows.wrappingAdd(rows, ordering: .relaxed)

@@ -49,7 +49,7 @@ final class ModelRunner: StepRunner {
         precondition(plan.entries.count <= capacity.sequences, "too many sequences in a step")
         precondition(plan.tokenCount <= capacity.tokens, "too many tokens in a step")
         trace.span(\.prepare) {
-            prepared.write(plan, blockSize: cache.layout.blockSize)
+            prepared.write(plan, blockSize: cache.shape.blockSize)
             if preparesAhead { submitted.miss(plan) }
         }
         trace.span(\.plan) { for planner in planners { planner.plan(prepared.batch) } }

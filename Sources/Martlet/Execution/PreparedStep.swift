@@ -118,9 +118,9 @@ final class PreparedStep {
     }
 
     /// The step's extent, as graphs are chosen by it.
-    func extent(decodeLength: Int) -> BatchDescriptor {
+    func extent(decodeLength: Int) -> GraphExtent {
         let isUniform = (0..<batch.sequenceCount).allSatisfy { batch.rows(of: $0).count == decodeLength }
-        return BatchDescriptor(tokens: batch.tokenCount, sequences: batch.sequenceCount, uniformDecode: isUniform)
+        return GraphExtent(rows: batch.tokenCount, sequences: batch.sequenceCount, isUniformDecode: isUniform)
     }
 
     /// Attention kernels of one layer. A layer's launches are those of its plan; the plans of one step agree in which

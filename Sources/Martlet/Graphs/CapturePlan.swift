@@ -5,12 +5,12 @@ import MartletCompute
 /// A graph as it is asked for: how it runs, and the largest batch it runs.
 struct GraphKey: Hashable {
     let mode: GraphRuntimeMode
-    let extent: BatchDescriptor
+    let extent: GraphExtent
 }
 
 /// Which graphs an engine captures.
 struct CapturePlan: Equatable {
-    /// Of the body: those for uniform decodes only where the mode treats them apart.
+    /// The body's graphs: those for uniform decodes only where the mode treats them apart.
     private(set) var body: [GraphKey] = []
     private(set) var head: [GraphKey] = []
 
@@ -44,14 +44,14 @@ struct CapturePlan: Equatable {
             let whole = sizes.map { ($0 + decodeLength - 1) / decodeLength * decodeLength }
             let largest = min(most, sizes.max() ?? 0) / decodeLength * decodeLength
             body += kept(whole.filter { $0 <= most } + (largest > 0 ? [largest] : [])).map { tokens in
-                let extent = BatchDescriptor(
-                    tokens: tokens, sequences: tokens / decodeLength, uniformDecode: true)
+                let extent = GraphExtent(
+                    rows: tokens, sequences: tokens / decodeLength, isUniformDecode: true)
                 return GraphKey(mode: mode.uniformDecode, extent: extent)
             }
         }
         if mode.mixed != .none {
             body += kept(sizes).map { tokens in
-                let extent = BatchDescriptor(tokens: tokens, sequences: min(tokens, capacity.sequences))
+                let extent = GraphExtent(rows: tokens, sequences: min(tokens, capacity.sequences))
                 return GraphKey(mode: mode.mixed, extent: extent)
             }
         }
@@ -59,7 +59,7 @@ struct CapturePlan: Equatable {
         // The head holds no attention, so that one piece is all of it, and rows are all that counts.
         let rows = Self.standardSizes(upTo: capacity.logitRows)
         head = kept(rows).map {
-            GraphKey(mode: .full, extent: BatchDescriptor(tokens: $0, sequences: min($0, capacity.sequences)))
+            GraphKey(mode: .full, extent: GraphExtent(rows: $0, sequences: min($0, capacity.sequences)))
         }
     }
 }

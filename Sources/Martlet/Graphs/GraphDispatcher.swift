@@ -40,51 +40,51 @@ final class GraphDispatcher {
         func eager(_ program: Program, rows: Int) throws -> any ExecutionGraph {
             try device.compile(
                 program, bindings: bindings, mode: .none,
-                extent: BatchDescriptor(tokens: rows, sequences: capacity.sequences))
+                extent: GraphExtent(rows: rows, sequences: capacity.sequences))
         }
         eagerBody = try eager(programs.body, rows: capacity.tokens)
         eagerHead = try eager(programs.head, rows: capacity.logitRows)
         // Largest first, so that smaller ones can use the memory of larger ones.
         func capture(_ keys: [GraphKey], _ program: Program) -> [Captured] {
             var captured: [Captured] = []
-            for key in keys.sorted(by: { $0.extent.tokens > $1.extent.tokens }) {
+            for key in keys.sorted(by: { $0.extent.rows > $1.extent.rows }) {
                 do {
                     let graph = try device.compile(program, bindings: bindings, mode: key.mode, extent: key.extent)
                     captured.append(Captured(key: key, graph: graph))
                 } catch {
                     logger.warning(
                         """
-                        the \(program.name)'s \(key.mode.rawValue) graph of \(key.extent.tokens) rows can't be \
+                        the \(program.name)'s \(key.mode.rawValue) graph of \(key.extent.rows) rows can't be \
                         captured: \(error); such steps run in another graph, or kernel by kernel
                         """)
                 }
             }
             return captured.reversed()
         }
-        uniformDecodes = capture(plan.body.filter(\.extent.uniformDecode), programs.body)
-        mixed = capture(plan.body.filter { !$0.extent.uniformDecode }, programs.body)
+        uniformDecodes = capture(plan.body.filter(\.extent.isUniformDecode), programs.body)
+        mixed = capture(plan.body.filter { !$0.extent.isUniformDecode }, programs.body)
         heads = capture(plan.head, programs.head)
     }
 
     /// - Complexity: O(graphs); allocates nothing.
-    func dispatch(body batch: BatchDescriptor) -> Dispatch {
-        if batch.uniformDecode, let found = smallest(uniformDecodes, holding: batch) { return found }
+    func dispatch(body batch: GraphExtent) -> Dispatch {
+        if batch.isUniformDecode, let found = smallest(uniformDecodes, holding: batch) { return found }
         return smallest(mixed, holding: batch) ?? Dispatch(mode: .none, graph: eagerBody, paddedRows: nil)
     }
 
     /// - Parameter mode: how the body runs: beside an eager body the head is eager too.
     func dispatch(head rows: Int, beside mode: GraphRuntimeMode) -> Dispatch {
-        let batch = BatchDescriptor(tokens: rows, sequences: 0)
+        let batch = GraphExtent(rows: rows, sequences: 0)
         let found = mode == .none ? nil : smallest(heads, holding: batch)
         return found ?? Dispatch(mode: .none, graph: eagerHead, paddedRows: nil)
     }
 
-    private func smallest(_ graphs: [Captured], holding batch: BatchDescriptor) -> Dispatch? {
+    private func smallest(_ graphs: [Captured], holding batch: GraphExtent) -> Dispatch? {
         for captured in graphs
-        where captured.key.extent.tokens >= batch.tokens && captured.key.extent.sequences >= batch.sequences {
+        where captured.key.extent.rows >= batch.rows && captured.key.extent.sequences >= batch.sequences {
             return Dispatch(
                 mode: captured.key.mode, graph: captured.graph,
-                paddedRows: capturesBySize ? captured.key.extent.tokens : nil)
+                paddedRows: capturesBySize ? captured.key.extent.rows : nil)
         }
         return nil
     }

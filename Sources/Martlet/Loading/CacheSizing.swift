@@ -15,7 +15,7 @@ struct CacheSizing {
     private static let leastLength = 128
 
     struct Sizes {
-        let layout: CacheLayout
+        let cacheShape: CacheShape
         /// Blocks that sequences may hold: all but block 0.
         let usableBlocks: Int
         /// Tokens of the longest sequence.
@@ -25,8 +25,8 @@ struct CacheSizing {
     func sizes(on device: any ComputeDevice) throws -> Sizes {
         let length = options.maxModelLength ?? shape.contextLength
         let count = try blockCount(length: length, on: device)
-        let layout = layout(blockCount: count + 1, on: device)
-        let bytes = try device.byteCount(of: layout)
+        let cacheShape = cacheShape(blockCount: count + 1, on: device)
+        let bytes = try device.byteCount(of: cacheShape)
         if let free = device.freeMemory, bytes > free {
             throw error("the KV cache would take \(bytes) bytes; \(free) are free", field: "kv_cache_memory_bytes")
         }
@@ -37,16 +37,16 @@ struct CacheSizing {
                     + (options.numBlocksOverride == nil ? "kv_cache_memory_bytes" : "num_gpu_blocks_override")
                     + " or lower max_model_len", field: "max_model_len")
         }
-        return Sizes(layout: layout, usableBlocks: count, maxModelLength: min(length, tokens))
+        return Sizes(cacheShape: cacheShape, usableBlocks: count, maxModelLength: min(length, tokens))
     }
 
     private func error(_ message: String, field: String) -> EngineError {
         EngineError(.invalidOptions, message, field: field)
     }
 
-    /// The layout of a cache of `blockCount` blocks, in the format and block size that the options ask for.
-    func layout(blockCount: Int, on device: any ComputeDevice) -> CacheLayout {
-        CacheLayout(
+    /// The shape of a cache of `blockCount` blocks, in the format and block size that the options ask for.
+    func cacheShape(blockCount: Int, on device: any ComputeDevice) -> CacheShape {
+        CacheShape(
             layers: shape.layers.count, keyValueHeads: shape.cacheHeads.keyValueHeads,
             headSize: shape.cacheHeads.headSize, blockSize: options.blockSize, blockCount: blockCount,
             format: options.kvCacheDtype ?? device.defaultCacheFormat)
@@ -63,7 +63,7 @@ struct CacheSizing {
             }
             return blocks
         }
-        let blockBytes = try device.byteCount(of: layout(blockCount: 1, on: device))
+        let blockBytes = try device.byteCount(of: cacheShape(blockCount: 1, on: device))
         if let bytes = options.kvCacheMemoryBytes {
             guard bytes / 2 >= blockBytes else {
                 throw error(

@@ -24,7 +24,7 @@ struct ModelLoader {
         try options.validate(contextLength: source.shape.contextLength)
         let text = try readText(of: source)
         let sizing = CacheSizing(options: options, shape: source.shape)
-        try device.check(source.programs, cache: sizing.layout(blockCount: 1, on: device))
+        try device.check(source.programs, cache: sizing.cacheShape(blockCount: 1, on: device))
 
         let weights = try source.packWeights(on: device, progress: progress)
         let cache = try sizing.sizes(on: device)
@@ -42,9 +42,9 @@ struct ModelLoader {
             maxModelLength: cache.maxModelLength, graphMode: graphMode, deviceName: device.name,
             weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
             linearBytes: source.programs.linearWeights.reduce(0) { $0 + (weights[$1.name]?.byteCount ?? 0) },
-            cacheBytes: try device.byteCount(of: sizing.layout(blockCount: cache.usableBlocks, on: device)),
-            cacheBlocks: cache.usableBlocks, cacheFormat: cache.layout.format,
-            cacheTokens: cache.usableBlocks * cache.layout.blockSize,
+            cacheBytes: try device.byteCount(of: sizing.cacheShape(blockCount: cache.usableBlocks, on: device)),
+            cacheBlocks: cache.usableBlocks, cacheFormat: cache.cacheShape.format,
+            cacheTokens: cache.usableBlocks * cache.cacheShape.blockSize,
             maxNumBatchedTokens: steps.maxNumBatchedTokens, maxNumSeqs: steps.maxNumSeqs,
             loadSeconds: (ContinuousClock.now - start) / .seconds(1))
         return LoadedEngine(
@@ -80,7 +80,7 @@ struct ModelLoader {
     ) throws -> ModelRunner {
         try requireMemory(for: capacity, on: device)
         let bindings = ProgramBindings(
-            weights: weights, cache: try device.allocateCache(cache.layout),
+            weights: weights, cache: try device.allocateCache(cache.cacheShape),
             workspace: try device.makeWorkspace(capacity))
         let captures = CapturePlan(
             mode: graphMode, sizes: options.graphCaptureSizes, capacity: capacity,

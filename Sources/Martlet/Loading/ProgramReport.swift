@@ -27,7 +27,7 @@ public struct ProgramReport: Sendable {
         let bindings = ProgramBindings(
             weights: try source.packWeights(on: device),
             cache: try device.allocateCache(
-                CacheSizing(options: options, shape: source.shape).layout(blockCount: 1, on: device)),
+                CacheSizing(options: options, shape: source.shape).cacheShape(blockCount: 1, on: device)),
             workspace: try device.makeWorkspace(
                 BatchCapacity(tokens: 1, sequences: 1, blocksPerSequence: 1, logitRows: 1)))
         let programs = [source.programs.body, source.programs.head]

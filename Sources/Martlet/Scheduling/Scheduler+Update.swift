@@ -92,9 +92,9 @@ extension Scheduler {
     mutating func remove(_ sequence: SequenceState) {
         if sequence.isRunning { release(sequence) } else { waiting.remove(sequence) }
         guard var samples = requests[sequence.requestID],
-            let place = samples.firstIndex(where: { $0 === sequence })
+            let index = samples.firstIndex(where: { $0 === sequence })
         else { return }
-        samples.remove(at: place)
+        samples.remove(at: index)
         requests[sequence.requestID] = samples.isEmpty ? nil : samples
     }
 }

@@ -90,14 +90,14 @@ package struct Scheduler {
     }
 
     private mutating func scheduleRunning(_ step: inout Step, decodes: Bool) {
-        var place = 0
-        while place < running.count, step.budget > 0 {
-            let sequence = running[place]
-            place += 1
+        var index = 0
+        while index < running.count, step.budget > 0 {
+            let sequence = running[index]
+            index += 1
             guard (sequence.remainingCount == 1) == decodes else { continue }
             let count = decodes ? 1 : chunk(of: sequence, step)
             guard count > 0 else { continue }
-            // Those that are preempted come after this one, so the places before it stay as they are.
+            // Those that are preempted come after this one, so the indices before it stay as they are.
             guard allocate(for: sequence, count: count, &step) else { continue }
             append(sequence, count, isDecode: decodes && sequence.plannedAnswerCount > 0, &step)
         }
@@ -149,27 +149,27 @@ package struct Scheduler {
         waiting.insert(sequence)
     }
 
-    /// Takes a running sequence's blocks and its place.
+    /// Takes a running sequence's blocks and its row of the block tables.
     mutating func release(_ sequence: SequenceState) {
-        if let place = running.firstIndex(where: { $0 === sequence }) { running.remove(at: place) }
+        if let index = running.firstIndex(where: { $0 === sequence }) { running.remove(at: index) }
         pool.release(sequence.blockTable)
         freeTableRows.append(sequence.tableRow)
         sequence.forgetComputation()
     }
 
     private mutating func admitWaiting(_ step: inout Step) {
-        var place = 0
-        while place < waiting.count, running.count < configuration.maxNumSeqs, step.budget > 0, step.prefillWork > 0 {
-            let sequence = waiting[place]
+        var index = 0
+        while index < waiting.count, running.count < configuration.maxNumSeqs, step.budget > 0, step.prefillWork > 0 {
+            let sequence = waiting[index]
             let leader = leader(of: sequence)
             if let leader, leader.computedCount < shareableBlocks(of: sequence) * pool.blockSize {
                 // Its sibling is about to compute the prompt for it.
-                place += 1
+                index += 1
                 continue
             }
             // As a whole or not at all: a prompt that is read to its middle only to be preempted was read in vain.
             guard blocksNeeded(by: sequence, leader: leader) + promisedBlocks <= pool.freeCount else { return }
-            waiting.remove(at: place)
+            waiting.remove(at: index)
             sequence.isRunning = true
             // As many rows as sequences may run.
             sequence.tableRow = freeTableRows.removeLast()
@@ -245,7 +245,7 @@ package struct SchedulerStatistics: Equatable, Sendable {
     /// Prompt tokens looked for in the prefix cache.
     package var prefixCacheQueries = 0
     package var prefixCacheHits = 0
-    /// Of prompts that were read, cached ones included.
+    /// Tokens of prompts that were read, cached ones included.
     package var promptTokens = 0
     package var generatedTokens = 0
 }

@@ -24,7 +24,7 @@ package final class SequenceState {
     package let requestID: RequestID
     package let sampleIndex: Int
     package let order: SchedulingOrder
-    /// Of prompt and answer.
+    /// The prompt's and the answer's.
     package private(set) var tokens: [Int32]
     /// Tokens whose K and V are in the blocks once all planned steps have run.
     package internal(set) var computedCount = 0

@@ -21,7 +21,7 @@ package struct ScheduledSequence {
     /// Whether the sequence has run on since the step was planned. The step computes it in vain otherwise.
     package var isCurrent: Bool { sequence.isRunning && sequence.withdrawals == withdrawals }
 
-    /// Of the next `count` tokens of a sequence.
+    /// A share of the next `count` tokens of a sequence.
     init(_ sequence: SequenceState, count: Int, isDecode: Bool) {
         self.sequence = sequence
         self.isDecode = isDecode

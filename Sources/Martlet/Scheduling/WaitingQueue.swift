@@ -8,21 +8,23 @@ struct WaitingQueue {
 
     var count: Int { entries.count }
 
-    /// The sequence at a place.
-    subscript(_ place: Int) -> SequenceState { entries[place] }
+    /// The sequence at an index.
+    subscript(_ index: Int) -> SequenceState { entries[index] }
 
     /// - Complexity: O(log n) comparisons, O(n) to make room; O(1) for the last to come.
-    mutating func insert(_ sequence: SequenceState) { entries.insert(sequence, at: place(of: sequence.order)) }
-
-    mutating func remove(at place: Int) { entries.remove(at: place) }
-
-    mutating func remove(_ sequence: SequenceState) {
-        let place = place(of: sequence.order)
-        if place < entries.count, entries[place] === sequence { entries.remove(at: place) }
+    mutating func insert(_ sequence: SequenceState) {
+        entries.insert(sequence, at: firstIndex(notBefore: sequence.order))
     }
 
-    /// Where the first entry stands that doesn't come before `order`.
-    private func place(of order: SchedulingOrder) -> Int {
+    mutating func remove(at index: Int) { entries.remove(at: index) }
+
+    mutating func remove(_ sequence: SequenceState) {
+        let index = firstIndex(notBefore: sequence.order)
+        if index < entries.count, entries[index] === sequence { entries.remove(at: index) }
+    }
+
+    /// The index of the first entry that doesn't come before `order`.
+    private func firstIndex(notBefore order: SchedulingOrder) -> Int {
         var (low, high) = (0, entries.count)
         while low < high {
             let middle = (low + high) / 2

@@ -9,7 +9,7 @@ import MartletCompute
 public final class AttentionBenchmark {
     /// What one launch took.
     public struct Result: Sendable {
-        /// Of one layer.
+        /// The time of one layer.
         public let timings: Timings
         /// K and V seen a second.
         public let bytesPerSecond: Double
@@ -54,15 +54,15 @@ public final class AttentionBenchmark {
         self.device = device
         self.workload = workload
         let heads = workload.parameters.heads
-        func layout(layers: Int) -> CacheLayout {
-            CacheLayout(
+        func shape(layers: Int) -> CacheShape {
+            CacheShape(
                 layers: layers, keyValueHeads: heads.keyValueHeads, headSize: heads.headSize,
                 blockSize: workload.blockSize, blockCount: workload.blockCount, format: workload.format)
         }
-        layers = (bytes - 1) / max(1, try device.byteCount(of: layout(layers: 1))) + 1
+        layers = (bytes - 1) / max(1, try device.byteCount(of: shape(layers: 1))) + 1
         // Activations in the workspace, and twice more while they are made and copied there.
         let activations = workload.tokens * (heads.queryKeyValueColumns + heads.outputColumns) * 4 * 3
-        let (cache, available) = (try device.byteCount(of: layout(layers: layers)), Self.memoryBytes)
+        let (cache, available) = (try device.byteCount(of: shape(layers: layers)), Self.memoryBytes)
         guard cache < available, activations < available - cache else {
             throw DeviceError(
                 code: .outOfMemory,
@@ -73,7 +73,7 @@ public final class AttentionBenchmark {
         }
         layersPerRun = min(layers, max(1, Self.operationsPerRun / max(1, workload.operations)))
         attention = try IsolatedAttention(
-            workload.parameters, layout: layout(layers: layers),
+            workload.parameters, shape: shape(layers: layers),
             capacity: BatchCapacity(
                 tokens: max(workload.tokens, 256), sequences: workload.sequenceCount,
                 blocksPerSequence: workload.blocksPerSequence, logitRows: 1),
@@ -162,6 +162,6 @@ public final class AttentionBenchmark {
                 blockRead: Double(blockBytes) / blockRead.median,
                 sequentialRead: Double(sequentialBytes) / sequentialRead.median,
                 multiply: Double(operations) / multiply.median),
-            layers: layers, rotatedBytes: try device.byteCount(of: attention.cache.layout))
+            layers: layers, rotatedBytes: try device.byteCount(of: attention.cache.shape))
     }
 }

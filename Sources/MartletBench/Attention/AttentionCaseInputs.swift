@@ -7,7 +7,7 @@ import MartletCompute
 struct AttentionCaseInputs {
     let parameters: AttentionParameters
     let outputFormat: FloatFormat
-    let layout: CacheLayout
+    let cacheShape: CacheShape
     let sinks: [Float]?
     let bias: [[Float]]
     let sequences: [IsolatedAttention.Sequence]
@@ -44,11 +44,11 @@ struct AttentionCaseInputs {
         let heads = AttentionHeads(queryHeads: q[1], keyValueHeads: k[2], headSize: q[2])
         let (queryFormat, cacheFormat) = (try type("q"), try type("k"))
         try require(try type("v") == cacheFormat, "k and v differ in type")
-        layout = CacheLayout(
+        cacheShape = CacheShape(
             layers: 1, keyValueHeads: k[2], headSize: k[3], blockSize: k[1], blockCount: k[0],
             format: format ?? .float(cacheFormat))
         // Refuses sizes that can't be addressed before anything is reckoned with them.
-        _ = try device.byteCount(of: layout)
+        _ = try device.byteCount(of: cacheShape)
         outputFormat = try Self.outputFormat(description.outputType, name) ?? queryFormat
 
         var parameters = AttentionParameters(heads: heads, scale: description.scale)
@@ -68,7 +68,7 @@ struct AttentionCaseInputs {
         try require(sinks.map { $0.count == heads.queryHeads } ?? true, "there is not one sink for each query head")
         self.parameters = parameters
 
-        sequences = try Self.sequences(file, tokens: q[0], layout: layout, name)
+        sequences = try Self.sequences(file, tokens: q[0], cacheShape: cacheShape, name)
         bias = try Self.bias(file, longest: sequences.map(\.queryLength).max() ?? 0, name)
         exact = try file.doubles("ref64")
         try require(try file.required("ref64").shape == q, "ref64 and q differ in shape")
@@ -83,13 +83,13 @@ struct AttentionCaseInputs {
     /// An attention layer whose cache holds the case's K and V, ready for its queries.
     func makeAttention(on device: any ComputeDevice) throws -> IsolatedAttention {
         let attention = try IsolatedAttention(
-            parameters, layout: layout,
+            parameters, shape: cacheShape,
             capacity: BatchCapacity(
                 tokens: max(1, sequences.reduce(0) { $0 + $1.queryLength }), sequences: max(1, sequences.count),
                 blocksPerSequence: max(1, sequences.map(\.blockTable.count).max() ?? 1), logitRows: 1,
                 prefixRanges: sequences.map(\.prefixRanges.count).max() ?? 0, queryQueryBias: bias.count),
             sinks: sinks, on: device)
-        let slots = layout.blockCount * layout.blockSize
+        let slots = cacheShape.blockCount * cacheShape.blockSize
         try attention.store(keys: keys, values: values, slots: (0..<slots).map(Int64.init))
         attention.prepare(sequences)
         attention.setQueryQueryBias(bias)
@@ -129,7 +129,7 @@ struct AttentionCaseInputs {
     }
 
     private static func sequences(
-        _ file: SafetensorsFile, tokens: Int, layout: CacheLayout, _ name: String
+        _ file: SafetensorsFile, tokens: Int, cacheShape: CacheShape, _ name: String
     ) throws -> [IsolatedAttention.Sequence] {
         func invalid(_ message: String) -> CheckpointError {
             CheckpointError(.invalidMetadata, "case \(name): \(message)")
@@ -142,7 +142,7 @@ struct AttentionCaseInputs {
         let shape = try file.required("block_table").shape
         guard shape.count == 2, shape[0] == lengths.count, lengths.count + 1 == starts.count, starts.first == 0,
             starts.last == tokens, (lengths + starts + [shape[1]]).allSatisfy(range.contains),
-            range.contains(layout.blockCount), shape[1] <= range.upperBound / layout.blockSize
+            range.contains(cacheShape.blockCount), shape[1] <= range.upperBound / cacheShape.blockSize
         else { throw invalid("seq_lens, cu_seqlens_q and block_table don't fit each other") }
         let columns = shape[1]
         let ranges = file.tensors["mm_prefix_range"] == nil ? [] : try file.integers("mm_prefix_range")
@@ -152,12 +152,12 @@ struct AttentionCaseInputs {
         }
         return try lengths.indices.map { index in
             let (queryLength, length) = (starts[index + 1] - starts[index], lengths[index])
-            guard queryLength >= 0, queryLength <= length, length <= columns * layout.blockSize else {
+            guard queryLength >= 0, queryLength <= length, length <= columns * cacheShape.blockSize else {
                 throw invalid("sequence \(index) has \(length) keys and \(queryLength) query tokens")
             }
-            let used = (length + layout.blockSize - 1) / layout.blockSize
+            let used = (length + cacheShape.blockSize - 1) / cacheShape.blockSize
             let blocks = table[index * columns..<index * columns + used]
-            guard blocks.allSatisfy({ (0..<layout.blockCount).contains($0) }) else {
+            guard blocks.allSatisfy({ (0..<cacheShape.blockCount).contains($0) }) else {
                 throw invalid("sequence \(index) names a block that isn't there")
             }
             return IsolatedAttention.Sequence(

@@ -33,7 +33,7 @@ public final class IsolatedAttention {
 
     /// - Parameter sinks: `[queryHeads]`
     public init(
-        _ parameters: AttentionParameters, layout: CacheLayout, capacity: BatchCapacity, sinks: [Float]? = nil,
+        _ parameters: AttentionParameters, shape: CacheShape, capacity: BatchCapacity, sinks: [Float]? = nil,
         on device: any ComputeDevice
     ) throws {
         var parameters = parameters
@@ -44,14 +44,14 @@ public final class IsolatedAttention {
         }
         self.parameters = parameters
         self.device = device
-        cache = try device.allocateCache(layout)
+        cache = try device.allocateCache(shape)
         workspace = try device.makeWorkspace(capacity)
         batch = BatchBuffers(capacity: capacity)
         bindings = ProgramBindings(weights: weights, cache: cache, workspace: workspace)
         let heads = parameters.heads
         queryKeyValue = Tensor("queryKeyValue", rows: .tokens, columns: heads.queryKeyValueColumns)
         output = Tensor("attended", rows: .tokens, columns: heads.outputColumns)
-        try compile(layers: 0..<layout.layers)
+        try compile(layers: 0..<shape.layers)
     }
 
     /// A planner for this device and these heads.
@@ -104,14 +104,14 @@ public final class IsolatedAttention {
                 batch.positions[row] = Int32(sequence.length - sequence.queryLength + offset)
                 row += 1
             }
-            for place in 0..<capacity.blocksPerSequence {
-                let block = place < sequence.blockTable.count ? sequence.blockTable[place] : -1
-                batch.blockTables[index * capacity.blocksPerSequence + place] = block
+            for position in 0..<capacity.blocksPerSequence {
+                let block = position < sequence.blockTable.count ? sequence.blockTable[position] : -1
+                batch.blockTables[index * capacity.blocksPerSequence + position] = block
             }
-            for place in 0..<capacity.prefixRanges {
+            for range in 0..<capacity.prefixRanges {
                 let none = PrefixRange(first: 0, last: 0)
-                batch.prefixRanges[index * capacity.prefixRanges + place] =
-                    place < sequence.prefixRanges.count ? sequence.prefixRanges[place] : none
+                batch.prefixRanges[index * capacity.prefixRanges + range] =
+                    range < sequence.prefixRanges.count ? sequence.prefixRanges[range] : none
             }
         }
         batch.queryStartLocations[sequences.count] = Int32(row)
@@ -147,7 +147,7 @@ public final class IsolatedAttention {
     /// Plans the prepared step and runs it once.
     public func run(_ planner: AttentionPlanner) throws {
         planner.plan(batch)
-        try runPlanned(layers: 0..<cache.layout.layers)
+        try runPlanned(layers: 0..<cache.shape.layers)
     }
 
     /// Runs the planned step through some of the layers.
@@ -174,7 +174,7 @@ public final class IsolatedAttention {
         let capacity = batch.capacity
         return try device.compile(
             program, bindings: bindings, mode: .full,
-            extent: BatchDescriptor(tokens: capacity.tokens, sequences: capacity.sequences))
+            extent: GraphExtent(rows: capacity.tokens, sequences: capacity.sequences))
     }
 
     /// The last layer's output, `[tokens, queryHeads, headSize]`.

@@ -126,7 +126,7 @@ public struct LinePlot: Sendable {
         let highY = ticks.last ?? 1
         let plotWidth = Self.panelWidth - Self.left - Self.right
         let (plotHeight, top, height) = (Self.plotHeight, top, height)
-        func place(_ x: Double, _ y: Double) -> (Double, Double) {
+        func position(_ x: Double, _ y: Double) -> (Double, Double) {
             (
                 Self.left + (x - lowX) / (highX - lowX) * plotWidth,
                 height - Self.bottom - y / highY * plotHeight
@@ -134,19 +134,19 @@ public struct LinePlot: Sendable {
         }
         var result = ""
         for tick in ticks {
-            let (x, y) = place(lowX, tick)
+            let (x, y) = position(lowX, tick)
             result += Self.line((x, y), (x + plotWidth, y), "#dddddd", width: 1)
             result += Self.text(Self.label(tick), at: (x - 6, y + 4), size: 11, anchor: "end")
         }
         var lastLabel = -Double.infinity
         for x in Set(points.map(\.x)).sorted() {
-            let at = place(x, 0)
+            let at = position(x, 0)
             result += Self.line(at, (at.0, at.1 + 4), "#444444", width: 1)
             guard at.0 - lastLabel >= 34 else { continue }
             result += Self.text(Self.lengthLabel(x), at: (at.0, at.1 + 17), size: 11, anchor: "middle")
             lastLabel = at.0
         }
-        result += Self.line(place(lowX, 0), place(highX, 0), "#444444", width: 1)
+        result += Self.line(position(lowX, 0), position(highX, 0), "#444444", width: 1)
         let middle = Self.left + plotWidth / 2
         result += Self.text(panel.title, at: (middle, top - 12), size: 13, anchor: "middle")
         result += Self.text(xLabel, at: (middle, height - 12), size: 12, anchor: "middle")
@@ -157,15 +157,16 @@ public struct LinePlot: Sendable {
             let index = names.firstIndex(of: series.name) ?? 0
             let colour = Self.colours[index % Self.colours.count]
             let path = series.points.map { point in
-                let (x, y) = place(point.x, point.y)
+                let (x, y) = position(point.x, point.y)
                 return "\(Self.number(x)),\(Self.number(y))"
             }
             result += #"<polyline points="\#(path.joined(separator: " "))" fill="none" stroke="\#(colour)" "#
             result += "stroke-width=\"2\"/>\n"
             for point in series.points {
                 result += Self.line(
-                    place(point.x, point.range.lowerBound), place(point.x, point.range.upperBound), colour, width: 1)
-                result += Self.mark(index, at: place(point.x, point.y))
+                    position(point.x, point.range.lowerBound), position(point.x, point.range.upperBound), colour,
+                    width: 1)
+                result += Self.mark(index, at: position(point.x, point.y))
             }
         }
         return result
@@ -181,8 +182,8 @@ public struct LinePlot: Sendable {
         return (0...Int((most / step).rounded(.up))).map { Double($0) * step }
     }
 
-    private static func mark(_ index: Int, at place: (Double, Double)) -> String {
-        let (x, y) = place
+    private static func mark(_ index: Int, at position: (Double, Double)) -> String {
+        let (x, y) = position
         let shape =
             switch index % 4 {
             case 0: #"<circle cx="\#(number(x))" cy="\#(number(y))" r="4""#
@@ -206,7 +207,7 @@ public struct LinePlot: Sendable {
     }
 
     private static func text(
-        _ text: String, at place: (Double, Double), size: Double, anchor: String = "start", weight: String = "normal"
+        _ text: String, at position: (Double, Double), size: Double, anchor: String = "start", weight: String = "normal"
     ) -> String {
         let escaped = text.reduce(into: "") { result, character in
             switch character {
@@ -216,7 +217,7 @@ public struct LinePlot: Sendable {
             default: result.append(character)
             }
         }
-        return #"<text x="\#(number(place.0))" y="\#(number(place.1))" font-size="\#(number(size))" "#
+        return #"<text x="\#(number(position.0))" y="\#(number(position.1))" font-size="\#(number(size))" "#
             + "text-anchor=\"\(anchor)\" font-weight=\"\(weight)\" fill=\"#222222\">\(escaped)</text>\n"
     }
 

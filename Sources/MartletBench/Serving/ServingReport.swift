@@ -41,7 +41,7 @@ public struct ServingReport: Sendable {
     public var inputTokens: Int { completed.reduce(0) { $0 + $1.inputTokens } }
     public var outputTokens: Int { completed.reduce(0) { $0 + $1.outputTokens } }
 
-    /// Of all requests that were answered; milliseconds.
+    /// Over all requests that were answered, in milliseconds.
     public func timings(_ measure: Measure) -> Timings {
         var timings = Timings()
         for outcome in completed {

@@ -223,9 +223,9 @@ struct SchedulerHistory {
             guard let expectation = expected[sequence.requestID], !expectation.finished[sample] else {
                 return "a token after the end"
             }
-            let place = expectation.received[sample]
-            guard place < expectation.answers[sample].count, expectation.answers[sample][place] == row.sampled.token
-            else { return "request \(sequence.requestID.number) is answered another token at \(place)" }
+            let index = expectation.received[sample]
+            guard index < expectation.answers[sample].count, expectation.answers[sample][index] == row.sampled.token
+            else { return "request \(sequence.requestID.number) is answered another token at \(index)" }
             expected[sequence.requestID]?.received[sample] += 1
             summary.tokens += 1
         case .finished(let sequence, let finish):

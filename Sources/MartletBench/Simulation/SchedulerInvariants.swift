@@ -8,17 +8,17 @@ struct SchedulerInvariants {
     static func violation(_ scheduler: borrowing Scheduler) -> String? {
         let pool = scheduler.pool
         var holders = [Int](repeating: 0, count: pool.blockCount + 1)
-        var first: [Int32: (sequence: SequenceState, place: Int)] = [:]
+        var first: [Int32: (sequence: SequenceState, index: Int)] = [:]
         for sequence in scheduler.running {
             if sequence.blockTable.count * pool.blockSize < sequence.computedCount { return "blocks are missing" }
-            for (place, block) in sequence.blockTable.enumerated() {
+            for (index, block) in sequence.blockTable.enumerated() {
                 holders[Int(block)] += 1
                 guard let other = first[block] else {
-                    first[block] = (sequence, place)
+                    first[block] = (sequence, index)
                     continue
                 }
-                let range = 0..<(place + 1) * pool.blockSize
-                guard other.place == place, other.sequence !== sequence,
+                let range = 0..<(index + 1) * pool.blockSize
+                guard other.index == index, other.sequence !== sequence,
                     min(sequence.computedCount, other.sequence.computedCount) >= range.upperBound,
                     min(sequence.tokens.count, other.sequence.tokens.count) >= range.upperBound,
                     sequence.tokens[range] == other.sequence.tokens[range]
@@ -58,7 +58,7 @@ struct SchedulerInvariants {
         return nil
     }
 
-    /// Of a plan that was just made.
+    /// The first that doesn't hold of a plan that was just made.
     ///
     /// - Parameters:
     ///   - running: the sequences that ran before it was made.

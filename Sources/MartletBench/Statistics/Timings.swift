@@ -31,15 +31,15 @@ public struct Timings: Sendable {
     public func quantile(_ fraction: Double) -> Double {
         let sorted = seconds.sorted()
         guard let last = sorted.indices.last else { return .nan }
-        let place = fraction * Double(last)
-        let lower = min(max(Int(place), 0), last)
+        let rank = fraction * Double(last)
+        let lower = min(max(Int(rank), 0), last)
         let upper = min(lower + 1, last)
-        return sorted[lower] + (sorted[upper] - sorted[lower]) * (place - Double(lower))
+        return sorted[lower] + (sorted[upper] - sorted[lower]) * (rank - Double(lower))
     }
 
     public var mean: Double { seconds.isEmpty ? .nan : seconds.reduce(0, +) / Double(seconds.count) }
 
-    /// Of all of them, not of a sample.
+    /// That of the whole population, not of a sample.
     public var standardDeviation: Double {
         let mean = mean
         return (seconds.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(seconds.count)).squareRoot()

@@ -114,7 +114,7 @@ public struct ThroughputReport: Encodable, Sendable {
     public var numRequests: Int
     public var totalNumTokens: Int
     public var requestsPerSecond: Double
-    /// Of prompts and answers.
+    /// Tokens of prompts and answers.
     public var tokensPerSecond: Double
     public var totalInputTokens: Int
     public var totalOutputTokens: Int

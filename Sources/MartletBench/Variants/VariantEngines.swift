@@ -29,8 +29,8 @@ public struct VariantEngines: Sendable {
         var runs = engines.map { Run(variant: $0.variant) }
         let count = (warmup + iterations) * engines.count
         for iteration in 0..<warmup + iterations {
-            for place in engines.indices {
-                let index = (place + iteration) % engines.count
+            for turn in engines.indices {
+                let index = (turn + iteration) % engines.count
                 await settle()
                 let report = try await body(engines[index].engine, iteration)
                 if iteration >= warmup {
@@ -41,7 +41,7 @@ public struct VariantEngines: Sendable {
                         limits.sample()
                     }
                 }
-                progress(Double(iteration * engines.count + place + 1) / Double(count))
+                progress(Double(iteration * engines.count + turn + 1) / Double(count))
             }
         }
         guard let limits else { return runs }

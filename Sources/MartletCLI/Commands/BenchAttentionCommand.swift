@@ -74,11 +74,11 @@ struct BenchAttentionCommand: ParsableCommand {
         try require("--num-iters", numIters, in: 1...1000)
         try require("--num-iters-warmup", numItersWarmup, in: 0...1000)
         try require("--window", window, in: 1...Int(Int32.max))
-        guard headSize % 8 == 0, (8...256).contains(headSize) else {
-            throw ValidationError("--head-size is \(headSize); it must be a multiple of 8 up to 256")
+        guard CPUDevice.allows(headSize: headSize) else {
+            throw ValidationError("--head-size is \(headSize); it must be \(CPUDevice.headSizeRule)")
         }
-        guard blockSize % 16 == 0, (16...1024).contains(blockSize) else {
-            throw ValidationError("--block-size is \(blockSize); it must be a multiple of 16 up to 1024")
+        guard CacheShape.allows(blockSize: blockSize) else {
+            throw ValidationError("--block-size is \(blockSize); it must be \(CacheShape.blockSizeRule)")
         }
         guard (queryLen.values.max() ?? 1) * (batchSize.values.max() ?? 1) + (beside?.query ?? 0) <= 1 << 16,
             (batchSize.values.max() ?? 1) <= 4096

@@ -17,8 +17,8 @@ final class AttentionLayer {
         _ parameters: AttentionParameters, kernels: MartletKernelTable, cache: CPUKeyValueCache, layer: Int,
         segmentLength: Int, sinks: UnsafePointer<Float>?
     ) throws(DeviceError) {
-        try Self.check(parameters, cache.layout)
-        let (queryFormat, cacheFormat) = (parameters.queryFormat(beside: cache.layout.format), cache.layout.format)
+        try Self.check(parameters, cache.shape)
+        let (queryFormat, cacheFormat) = (parameters.queryFormat(beside: cache.shape.format), cache.shape.format)
         let product = parameters.product(beside: cacheFormat)
         // Beside 8-bit queries the cache's codes are multiplied as they are; its scales go to scores and output.
         let isRaw = queryFormat.isEightBit && cacheFormat.isEightBit
@@ -46,7 +46,7 @@ final class AttentionLayer {
             product: MartletProduct(product), keyTable: keyTable.map { UnsafeRawPointer($0.base) },
             valueTable: valueTable.map { UnsafeRawPointer($0.base) },
             keyValueHeads: Int64(parameters.heads.keyValueHeads), groupSize: Int64(parameters.heads.groupSize),
-            headSize: Int64(parameters.heads.headSize), blockSize: Int64(cache.layout.blockSize),
+            headSize: Int64(parameters.heads.headSize), blockSize: Int64(cache.shape.blockSize),
             segmentLength: Int64(segmentLength), queryScale: parameters.queryScale, scale: scale,
             outputFactor: (isRaw ? parameters.valueScale : 1) / parameters.outputScale,
             softcap: parameters.softcap ?? 0, causal: parameters.visibility.isCausal, window: Int64(window),
@@ -115,14 +115,14 @@ final class AttentionLayer {
         return table
     }
 
-    static func check(_ parameters: AttentionParameters, _ layout: CacheLayout) throws(DeviceError) {
+    static func check(_ parameters: AttentionParameters, _ shape: CacheShape) throws(DeviceError) {
         func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(DeviceError) {
             guard condition else { throw DeviceError(code: .unsupported, message: message()) }
         }
         func isScale(_ value: Float) -> Bool { value > 0 && value.isFinite }
         let heads = parameters.heads
         try require(
-            heads.headSize == layout.headSize && heads.keyValueHeads == layout.keyValueHeads,
+            heads.headSize == shape.headSize && heads.keyValueHeads == shape.keyValueHeads,
             "attention and cache differ in their heads")
         try require(isScale(parameters.scale), "the attention scale is \(parameters.scale); it must be positive")
         try require(

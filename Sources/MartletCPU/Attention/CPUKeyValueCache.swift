@@ -9,7 +9,7 @@ import MartletCompute
 /// reads long runs. A chunk's layers lie together, so that a sequence touches memory for its own tokens: with layers
 /// outermost the first token would touch a huge page in each.
 final class CPUKeyValueCache: KeyValueCache {
-    let layout: CacheLayout
+    let shape: CacheShape
     let memory: AlignedMemory
     /// Bytes of one head's K in one block, and of its V.
     let headKeyBytes: Int
@@ -17,32 +17,33 @@ final class CPUKeyValueCache: KeyValueCache {
     /// Blocks in a chunk.
     let chunkBlocks: Int
 
-    init(_ layout: CacheLayout) throws(DeviceError) {
-        _ = try Self.byteCount(of: layout)
-        self.layout = layout
-        (headKeyBytes, headValueBytes) = Self.headBytes(layout)
-        chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / layout.blockSize)
+    init(_ shape: CacheShape) throws(DeviceError) {
+        _ = try Self.byteCount(of: shape)
+        self.shape = shape
+        (headKeyBytes, headValueBytes) = Self.headBytes(shape)
+        chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / shape.blockSize)
         // Blocks that only fill the last chunk up are never written to.
-        let wholeChunks = CacheLayout(
-            layers: layout.layers, keyValueHeads: layout.keyValueHeads, headSize: layout.headSize,
-            blockSize: layout.blockSize,
-            blockCount: (layout.blockCount + chunkBlocks - 1) / chunkBlocks * chunkBlocks, format: layout.format)
+        let wholeChunks = CacheShape(
+            layers: shape.layers, keyValueHeads: shape.keyValueHeads, headSize: shape.headSize,
+            blockSize: shape.blockSize,
+            blockCount: (shape.blockCount + chunkBlocks - 1) / chunkBlocks * chunkBlocks, format: shape.format)
         memory = try AlignedMemory(byteCount: Self.byteCount(of: wholeChunks))
     }
 
-    static func byteCount(of layout: CacheLayout) throws(DeviceError) -> Int {
-        guard layout.headSize % 8 == 0, (8...Int(MARTLET_MAX_HEAD_SIZE)).contains(layout.headSize) else {
+    static func byteCount(of shape: CacheShape) throws(DeviceError) -> Int {
+        guard CPUDevice.allows(headSize: shape.headSize) else {
             throw DeviceError(
                 code: .unsupported,
-                message: "head size \(layout.headSize) is not supported; it must be a multiple of 8 up to 256")
+                message: "head size \(shape.headSize) is not supported; it must be \(CPUDevice.headSizeRule)")
         }
-        guard (1...(1 << 16)).contains(layout.blockSize), layout.blockSize % Int(MARTLET_CACHE_GROUP) == 0 else {
+        guard CacheShape.allows(blockSize: shape.blockSize) else {
             throw DeviceError(
-                code: .unsupported, message: "block size \(layout.blockSize) is not a positive multiple of 16")
+                code: .unsupported,
+                message: "block size \(shape.blockSize) is not supported; it must be \(CacheShape.blockSizeRule)")
         }
-        let head = headBytes(layout)
+        let head = headBytes(shape)
         var bytes = head.keys + head.values
-        for factor in [layout.keyValueHeads, layout.blockCount, layout.layers] {
+        for factor in [shape.keyValueHeads, shape.blockCount, shape.layers] {
             let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
             guard !overflow, product >= 0 else {
                 throw DeviceError(code: .outOfMemory, message: "the KV cache is too large")
@@ -52,9 +53,9 @@ final class CPUKeyValueCache: KeyValueCache {
         return bytes
     }
 
-    private static func headBytes(_ layout: CacheLayout) -> (keys: Int, values: Int) {
+    private static func headBytes(_ shape: CacheShape) -> (keys: Int, values: Int) {
         let (format, headSize, blockSize) = (
-            MartletFormat(layout.format), Int64(layout.headSize), Int64(layout.blockSize)
+            MartletFormat(shape.format), Int64(shape.headSize), Int64(shape.blockSize)
         )
         return (
             Int(martlet_cache_key_bytes(format, headSize, blockSize)),
@@ -63,10 +64,10 @@ final class CPUKeyValueCache: KeyValueCache {
     }
 
     /// Bytes of a block of one layer: all heads, K and V.
-    var layerBlockBytes: Int { layout.keyValueHeads * (headKeyBytes + headValueBytes) }
+    var layerBlockBytes: Int { shape.keyValueHeads * (headKeyBytes + headValueBytes) }
 
     /// Bytes from a chunk to the next.
-    var chunkBytes: Int { chunkBlocks * layout.layers * layerBlockBytes }
+    var chunkBytes: Int { chunkBlocks * shape.layers * layerBlockBytes }
 
     /// Where some blocks lie, and all others of their chunks.
     func bytes(of blocks: Range<Int>) -> Range<Int> {
@@ -85,9 +86,9 @@ final class CPUKeyValueCache: KeyValueCache {
     ) -> (keys: UnsafeMutablePointer<UInt8>, values: UnsafeMutablePointer<UInt8>) {
         let (chunk, within) = block.quotientAndRemainder(dividingBy: chunkBlocks)
         let keys = pointer(layer: layer) + chunk * chunkBytes
-        let values = keys + chunkBlocks * layout.keyValueHeads * headKeyBytes
-        let place = within * layout.keyValueHeads + head
-        return (keys + place * headKeyBytes, values + place * headValueBytes)
+        let values = keys + chunkBlocks * shape.keyValueHeads * headKeyBytes
+        let index = within * shape.keyValueHeads + head
+        return (keys + index * headKeyBytes, values + index * headValueBytes)
     }
 }
 

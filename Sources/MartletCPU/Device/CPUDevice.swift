@@ -50,11 +50,25 @@ public final class CPUDevice: ComputeDevice {
 
     public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }
 
+    /// Whether the kernels compute attention with heads of a size.
+    public static func allows(headSize: Int) -> Bool {
+        (8...Int(MARTLET_MAX_HEAD_SIZE)).contains(headSize) && headSize % 8 == 0
+    }
+
+    /// What `allows(headSize:)` demands, for people.
+    public static let headSizeRule = "a multiple of 8 up to \(MARTLET_MAX_HEAD_SIZE)"
+
     public var freeMemory: Int? { FreeMemory.byteCount }
 
-    public func check(_ programs: DecoderPrograms, cache: CacheLayout) throws {
+    public func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
         _ = try CPUKeyValueCache.byteCount(of: cache)
-        for case .attention(let attention) in programs.kernels { try AttentionLayer.check(attention.parameters, cache) }
+        for kernel in programs.kernels {
+            switch kernel {
+            case .attention(let attention): try AttentionLayer.check(attention.parameters, cache)
+            case .rotaryAngles(let inverseFrequencies, _, _): try RotaryAngleRows.check(inverseFrequencies)
+            default: break
+            }
+        }
     }
 
     public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
@@ -64,9 +78,9 @@ public final class CPUDevice: ComputeDevice {
 
     public var defaultCacheFormat: CacheFormat { instructionSet.defaultCacheFormat }
 
-    public func byteCount(of layout: CacheLayout) throws -> Int { try CPUKeyValueCache.byteCount(of: layout) }
+    public func byteCount(of shape: CacheShape) throws -> Int { try CPUKeyValueCache.byteCount(of: shape) }
 
-    public func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache { try CPUKeyValueCache(layout) }
+    public func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try CPUKeyValueCache(shape) }
 
     public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {
         guard let cache = cache as? CPUKeyValueCache else {
@@ -79,10 +93,10 @@ public final class CPUDevice: ComputeDevice {
         CPUWorkspace(capacity, activations: activations)
     }
 
-    /// About 48 rows a tile, tokens times the heads that share their keys: as many as the first cache holds.
+    /// A tile's rows are tokens times the heads that share their keys.
     public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
         AttentionGeometry(
-            segmentLength: attentionSegmentLength, tokensPerTile: max(1, 48 / heads.groupSize),
+            segmentLength: attentionSegmentLength, tokensPerTile: max(1, Int(MARTLET_ATTENTION_ROWS) / heads.groupSize),
             parallelism: threadCount, affinity: RowBanding(threadCount: threadCount))
     }
 
@@ -93,7 +107,7 @@ public final class CPUDevice: ComputeDevice {
     public var capturesBySize: Bool { false }
 
     public func compile(
-        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         try CPUGraph(program, mode: mode, environment: environment(bindings))
     }

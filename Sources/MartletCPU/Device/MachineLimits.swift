@@ -15,9 +15,9 @@ extension CPUDevice {
     /// prefetches. Returns the bytes read.
     public func readBlocks(of batch: BatchBuffers, cache: any KeyValueCache, layers: Range<Int>) throws -> Int {
         guard let cache = cache as? CPUKeyValueCache else { preconditionFailure("the cache is another device's") }
-        let layout = cache.layout
+        let shape = cache.shape
         let heads = AttentionHeads(
-            queryHeads: layout.keyValueHeads, keyValueHeads: layout.keyValueHeads, headSize: layout.headSize)
+            queryHeads: shape.keyValueHeads, keyValueHeads: shape.keyValueHeads, headSize: shape.headSize)
         let attention = try layers.map { layer in
             try AttentionLayer(
                 AttentionParameters(heads: heads, scale: 1), kernels: kernels, cache: cache, layer: layer,
@@ -28,7 +28,7 @@ extension CPUDevice {
         let tokens = (0..<batch.sequenceCount).reduce(0) { sum, sequence in
             sum + (Int(batch.sequenceLengths[sequence]) + 15) / 16 * 16
         }
-        return tokens * cache.layerBlockBytes / layout.blockSize * layers.count
+        return tokens * cache.layerBlockBytes / shape.blockSize * layers.count
     }
 
     /// Reads a cache from its first byte to its last. Returns the bytes read.

@@ -93,7 +93,7 @@ struct HeadRows: RowOperation {
             var end = first + 1
             // Rows that follow each other in a block are written together.
             while slot >= 0, end < rows.upperBound, Int(batch.slotMapping[end]) == slot + end - first,
-                (slot + end - first) % cache.layout.blockSize != 0
+                (slot + end - first) % cache.shape.blockSize != 0
             {
                 end += 1
             }
@@ -103,11 +103,11 @@ struct HeadRows: RowOperation {
     }
 
     private func write(_ head: Int, of rows: Range<Int>, at slot: Int) {
-        let layout = cache.layout
+        let shape = cache.shape
         let number = (head - heads.queryHeads) % heads.keyValueHeads
-        let block = cache.pointers(block: slot / layout.blockSize, layer: preparation.cacheLayer, head: number)
+        let block = cache.pointers(block: slot / shape.blockSize, layer: preparation.cacheLayer, head: number)
         let (input, stride) = (queryKeyValue.row(rows.lowerBound) + head * heads.headSize, Int64(queryKeyValue.columns))
-        let (offset, format) = (Int64(slot % layout.blockSize), MartletFormat(layout.format))
+        let (offset, format) = (Int64(slot % shape.blockSize), MartletFormat(shape.format))
         if head < keyHeads.upperBound {
             kernels.writeKeys(
                 input, stride, Int64(rows.count), block.keys, offset, Int64(heads.headSize), format,

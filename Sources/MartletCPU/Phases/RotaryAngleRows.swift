@@ -11,6 +11,7 @@ import MartletCompute
 struct RotaryAngleRows: RowOperation {
     typealias Angle = (cosine: Double, sine: Double)
     private static let nearCount = 64
+    private static let largestCount = Int(MARTLET_MAX_HEAD_SIZE) / 2
     /// Room for the largest head's.
     private typealias PairAngles = InlineArray<128, Angle>
 
@@ -22,12 +23,20 @@ struct RotaryAngleRows: RowOperation {
 
     /// - Parameter near: `nearAngles` of the same frequencies.
     init(inverseFrequencies: [Double], magnitude: Double, near: [Angle], output: TensorRows) {
-        precondition(inverseFrequencies.count <= Int(MARTLET_MAX_HEAD_SIZE) / 2, "a head is larger than the largest")
+        precondition(inverseFrequencies.count <= Self.largestCount, "a head is larger than the largest")
         precondition(near.count == Self.nearCount * inverseFrequencies.count, "angles of other frequencies")
         self.inverseFrequencies = inverseFrequencies
         self.magnitude = magnitude
         self.near = near
         self.output = output
+    }
+
+    static func check(_ inverseFrequencies: [Double]) throws(DeviceError) {
+        guard inverseFrequencies.count <= largestCount else {
+            throw DeviceError(
+                code: .unsupported,
+                message: "\(2 * inverseFrequencies.count) rotary dimensions; \(2 * largestCount) are the most")
+        }
     }
 
     /// cos and sin of the first positions' angles, `[nearCount][pairs]`.

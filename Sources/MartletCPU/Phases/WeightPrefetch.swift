@@ -8,7 +8,7 @@ enum WeightPrefetch {
     /// Less than the second cache of any core holds.
     private static let maximumBytes = 64 << 10
 
-    /// Of many rows each weight is used so often that the memory keeps up by itself.
+    /// With many rows each weight is used so often that the memory keeps up by itself.
     static func isWorthwhile(rows: Int) -> Bool { rows <= 32 }
 
     /// Asks for a piece of some panels; false behind the last.

@@ -45,7 +45,7 @@ enum ReferenceKernels {
         }
     }
 
-    /// Of each block scale times the sum of its integers: what a 4-bit block's minimum is multiplied with.
+    /// Each block's scale times the sum of its integers: a 4-bit block's minimum is multiplied with it.
     static func blockSums(_ row: QuantizedRow) -> [Float] {
         row.scales.enumerated().map { block, scale in
             scale * Float(row.values[block * 32..<block * 32 + 32].reduce(0, +))

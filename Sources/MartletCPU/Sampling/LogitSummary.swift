@@ -13,7 +13,7 @@ struct LogitSummary {
     private(set) var maximum: Float
     /// Where it is, of equals the first; negative where none is finite.
     private(set) var likeliest: Int
-    /// Of `e^(logit - maximum)`.
+    /// The sum of `e^(logit - maximum)`.
     private var sum: Double
 
     /// The log of the sum of `e^(logit - maximum)`.
@@ -25,10 +25,10 @@ struct LogitSummary {
         let start = slice * Self.sliceLength
         let count = Int64(min(Self.sliceLength, vocabularySize - start))
         var maximum: Float = 0
-        let place = kernels.argumentOfMaximum(logits + start, count, &maximum)
+        let index = kernels.argumentOfMaximum(logits + start, count, &maximum)
         self.maximum = maximum
-        likeliest = place < 0 ? -1 : start + Int(place)
-        sum = place < 0 ? 0 : kernels.sumOfExponentials(logits + start, count, maximum, 1, nil)
+        likeliest = index < 0 ? -1 : start + Int(index)
+        sum = index < 0 ? 0 : kernels.sumOfExponentials(logits + start, count, maximum, 1, nil)
     }
 
     /// A row's, of its slices' in order.

@@ -57,7 +57,7 @@ struct Sampler {
         if row.target >= 0 { result.targetLogprob = logprob(Int(row.target)) }
         if let top, row.topLogprobs > 0 {
             let found = selectLargest(Int(row.topLogprobs), of: logits, into: top)
-            for place in 0..<found { top[place].logprob = logprob(Int(top[place].token)) }
+            for rank in 0..<found { top[rank].logprob = logprob(Int(top[rank].token)) }
         }
         return result
     }
@@ -93,15 +93,15 @@ struct Sampler {
         var count = 0
         for token in 0..<vocabularySize where count < limit || logits[token] > top[count - 1].logprob {
             guard logits[token].isFinite else { continue }
-            var place = min(count, limit - 1)
-            while place > 0, logits[token] > top[place - 1].logprob {
-                top[place] = top[place - 1]
-                place -= 1
+            var rank = min(count, limit - 1)
+            while rank > 0, logits[token] > top[rank - 1].logprob {
+                top[rank] = top[rank - 1]
+                rank -= 1
             }
-            top[place] = TokenLogprob(token: Int32(token), logprob: logits[token])
+            top[rank] = TokenLogprob(token: Int32(token), logprob: logits[token])
             count = min(count + 1, limit)
         }
-        for place in count..<limit { top[place] = TokenLogprob(token: -1, logprob: -.infinity) }
+        for rank in count..<limit { top[rank] = TokenLogprob(token: -1, logprob: -.infinity) }
         return count
     }
 
@@ -116,7 +116,7 @@ struct Sampler {
     }
 
     private func drawFromLikeliest(_ row: SamplingRow, least: Float, uniform: Double) -> Int {
-        // Of everything that isn't cut off; where top-k cuts too, of the k likeliest.
+        // The sum over every token that isn't cut off; over the k likeliest where top-k cuts too.
         var needed = row.topK == 0 ? Double(row.topP) * sumOfWeights(least: least) : .infinity
         var sorted = likeliest(row, least: least, needed: needed)
         func weight(_ candidate: UInt64) -> Double {
@@ -169,7 +169,7 @@ struct Sampler {
 
     private var blockCount: Int { (vocabularySize + Self.blockLength - 1) / Self.blockLength }
 
-    /// Of those that aren't cut off. Leaves the sums of the blocks in the candidates' place.
+    /// The sum over the tokens that aren't cut off. Overwrites the candidates with the sums of the blocks.
     private func sumOfWeights(least: Float) -> Double {
         let weights = weights.pointer(to: Float.self)
         let sums = candidates.pointer(to: Double.self)

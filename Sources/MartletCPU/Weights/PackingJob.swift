@@ -23,7 +23,7 @@ final class PackingJob: PhasedJob, @unchecked Sendable {
     var phaseCount: Int { 1 }
     func chunkCount(phase: Int) -> Int { min(panelCount, 256) }
 
-    /// Of all matrices.
+    /// The sum over all matrices.
     private var panelCount: Int { weight.count * weight.panelCount }
 
     func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {

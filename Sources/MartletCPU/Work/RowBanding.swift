@@ -57,8 +57,8 @@ struct RowBanding: Hashable, RowAffinity {
         guard isWorthwhile(rows: rows) else { return 0 }
         // The last band that begins no later than the row's group.
         let band = ((row / groupRows + 1) * bandCount(rows: rows) - 1) / groupCount(rows)
-        let (turn, place) = band.quotientAndRemainder(dividingBy: threadCount)
-        return turn.isMultiple(of: 2) ? place : threadCount - 1 - place
+        let (turn, thread) = band.quotientAndRemainder(dividingBy: threadCount)
+        return turn.isMultiple(of: 2) ? thread : threadCount - 1 - thread
     }
 
     private func groupCount(_ rows: Int) -> Int { (rows + groupRows - 1) / groupRows }

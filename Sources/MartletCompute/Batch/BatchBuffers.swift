@@ -47,7 +47,7 @@ public final class BatchBuffers {
     public let tableRows: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, blocksPerSequence]`, by table row. Block 0 is reserved: no sequence has it.
     public let blockTables: UnsafeMutableBufferPointer<Int32>
-    /// `[sequences, prefixRanges]`: positions that see each other whatever else hides them, both ends included; none
+    /// `[sequences, prefixRanges]`, by place in the batch: positions that see each other whatever else hides them, both ends included; none
     /// where the last is not after the first.
     public let prefixRanges: UnsafeMutableBufferPointer<PrefixRange>
     /// `[queryQueryBias, queryQueryBias]`: what is added to the score of a query token of a sequence's step (row) for

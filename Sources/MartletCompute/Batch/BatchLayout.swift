@@ -27,13 +27,13 @@ public struct BatchLayout: Sendable {
     public let queryStartLocations: Field<Int32>
     public let sequenceLengths: Field<Int32>
     public let tableRows: Field<Int32>
+    public let prefixRanges: Field<PrefixRange>
+    public let queryQueryBias: Field<Float>
     public let logitRows: Field<Int32>
     public let sampling: Field<SamplingRow>
     public let plans: [PlanFields]
     // A row for each sequence, which stays its own from step to step.
     public let blockTables: Field<Int32>
-    public let prefixRanges: Field<PrefixRange>
-    public let queryQueryBias: Field<Float>
     public let logitEditExtents: Field<LogitEdits.Extent>
     public let biases: Field<TokenBias>
     public let tokenCounts: Field<TokenCount>
@@ -68,6 +68,8 @@ public struct BatchLayout: Sendable {
         queryStartLocations = field(Int32.self, capacity.sequences + 1)
         sequenceLengths = field(Int32.self, capacity.sequences)
         tableRows = field(Int32.self, capacity.sequences)
+        prefixRanges = field(PrefixRange.self, capacity.sequences * capacity.prefixRanges)
+        queryQueryBias = field(Float.self, capacity.queryQueryBias * capacity.queryQueryBias)
         logitRows = field(Int32.self, capacity.logitRows)
         sampling = field(SamplingRow.self, capacity.logitRows)
         plans = (0..<capacity.attentionPlans).map { _ in
@@ -81,8 +83,6 @@ public struct BatchLayout: Sendable {
         }
         step = 0..<end
         blockTables = field(Int32.self, capacity.sequences * capacity.blocksPerSequence)
-        prefixRanges = field(PrefixRange.self, capacity.sequences * capacity.prefixRanges)
-        queryQueryBias = field(Float.self, capacity.queryQueryBias * capacity.queryQueryBias)
         logitEditExtents = field(LogitEdits.Extent.self, capacity.sequences)
         biases = field(TokenBias.self, capacity.sequences * capacity.logitEdits.biases)
         tokenCounts = field(TokenCount.self, capacity.sequences * capacity.logitEdits.counts)

@@ -8,7 +8,7 @@ public protocol DeviceWeight: AnyObject, Sendable {
 
 /// The paged KV cache of all layers, in a device's own layout.
 public protocol KeyValueCache: AnyObject, Sendable {
-    var layout: CacheLayout { get }
+    var shape: CacheShape { get }
 }
 
 /// A program made ready to run on one device, in one of the runtime modes.
@@ -48,16 +48,16 @@ public protocol ComputeDevice: AnyObject, Sendable {
 
     /// Says what of the programs or of the cache's shape it can't do. Asked before weights are packed, which may take
     /// minutes.
-    func check(_ programs: DecoderPrograms, cache: CacheLayout) throws
+    func check(_ programs: DecoderPrograms, cache: CacheShape) throws
 
     /// Copies a weight into the layout that the device wants for its use.
     func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight
 
     /// What a cache keeps here unless something else is asked for.
     var defaultCacheFormat: CacheFormat { get }
-    /// Bytes that a cache of this layout takes here.
-    func byteCount(of layout: CacheLayout) throws -> Int
-    func allocateCache(_ layout: CacheLayout) throws -> any KeyValueCache
+    /// Bytes that a cache of this shape takes here.
+    func byteCount(of shape: CacheShape) throws -> Int
+    func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache
     /// Has memory behind these blocks of a cache, where the system would otherwise find it when they are first written to;
     /// by default nothing. What they hold stays.
     func populate(_ cache: any KeyValueCache, blocks: Range<Int>)
@@ -81,9 +81,9 @@ public protocol ComputeDevice: AnyObject, Sendable {
     ///
     /// - Parameters:
     ///   - mode: `full` lowers all of it now, `piecewise` all but attention, `none` only checks that it can be lowered.
-    ///   - extent: the largest batch it will run; `tokens` are the program's rows, so logit rows for a head.
+    ///   - extent: the largest batch it will run.
     func compile(
-        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: BatchDescriptor
+        _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph
 
     /// Whether `submit` returns while the graphs run, so that the host has time to plan the next step. An engine then writes

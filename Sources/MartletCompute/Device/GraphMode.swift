@@ -74,15 +74,16 @@ public enum AttentionGraphSupport: Int, Sendable, CaseIterable, Comparable {
 }
 
 /// What a graph is chosen by: the extent of a batch, or of the batches that a graph was captured for.
-public struct BatchDescriptor: Hashable, Sendable {
-    public var tokens: Int
+public struct GraphExtent: Hashable, Sendable {
+    /// Rows of the program: tokens for a body, rows of logits for a head.
+    public var rows: Int
     public var sequences: Int
     /// Whether all sequences are decodes, each of the same number of query tokens.
-    public var uniformDecode: Bool
+    public var isUniformDecode: Bool
 
-    public init(tokens: Int, sequences: Int, uniformDecode: Bool = false) {
-        self.tokens = tokens
+    public init(rows: Int, sequences: Int, isUniformDecode: Bool = false) {
+        self.rows = rows
         self.sequences = sequences
-        self.uniformDecode = uniformDecode
+        self.isUniformDecode = isUniformDecode
     }
 }

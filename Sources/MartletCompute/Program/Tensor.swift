@@ -38,7 +38,7 @@ public struct Weight: Hashable, Sendable {
     public let name: String
     /// Matrices in it, one an expert; else 1.
     public let count: Int
-    /// Of each matrix.
+    /// Rows of each matrix.
     public let rows: Int
     public let columns: Int
 
@@ -55,7 +55,7 @@ public struct HostTensor {
     public let elementType: ElementType
     /// Matrices, one after the other.
     public let count: Int
-    /// Of each matrix.
+    /// Rows of each matrix.
     public let rows: Int
     public let columns: Int
     /// `count * rows` rows of `columns` values each, tightly packed.

@@ -94,16 +94,16 @@ struct CompletionEndpoint: Sendable {
         var answers = [GeneratedAnswer](repeating: GeneratedAnswer(), count: prepared.prompts.count * n)
         try await run.forEachPiece(for: client) { index, piece in answers[index * n + piece.sample].append(piece) }
         var usage = Usage(promptTokens: prepared.prompts.reduce(0) { $0 + $1.tokens.count })
-        let choices = answers.enumerated().map { place, generated in
-            let prompt = prepared.prompts[place / n]
+        let choices = answers.enumerated().map { number, generated in
+            let prompt = prepared.prompts[number / n]
             // The first sample has the scores of all.
-            let scores = answers[place - place % n].promptScores
-            usage.add(generated.tokens.count, generated.summary, sample: place % n)
+            let scores = answers[number - number % n].promptScores
+            usage.add(generated.tokens.count, generated.summary, sample: number % n)
             var logprobs = request.logprobs.map { _ in CompletionLogprobs(prepared.text) }
             if request.echoes { logprobs?.append(prompt: prompt.tokens, scores, hidesFirst: prompt.hasAddedBOS) }
             logprobs?.append(generated)
             var choice = choice(
-                place, text: (request.echoes ? prompt.echo : "") + generated.text, logprobs: logprobs?.json ?? .null,
+                number, text: (request.echoes ? prompt.echo : "") + generated.text, logprobs: logprobs?.json ?? .null,
                 finish: generated.summary?.finishReason.rawValue, stop: generated.summary?.stopReason)
             if request.reportsPromptLogprobs {
                 choice.append("prompt_logprobs", prepared.text.promptLogprobs(prompt.tokens, scores))
@@ -130,18 +130,18 @@ struct CompletionEndpoint: Sendable {
         try await run.forEachPiece(for: client) { index, piece in
             scores[index] += piece.promptScores
             guard !piece.tokens.isEmpty || piece.summary != nil else { return try await output.keepAlive() }
-            let (place, prompt) = (index * n + piece.sample, prepared.prompts[index])
-            var logprobs = request.logprobs.map { _ in CompletionLogprobs(prepared.text, offset: offsets[place] ?? 0) }
+            let (number, prompt) = (index * n + piece.sample, prepared.prompts[index])
+            var logprobs = request.logprobs.map { _ in CompletionLogprobs(prepared.text, offset: offsets[number] ?? 0) }
             var text = piece.text
-            if offsets[place] == nil, request.echoes {
+            if offsets[number] == nil, request.echoes {
                 logprobs?.append(prompt: prompt.tokens, scores[index], hidesFirst: prompt.hasAddedBOS)
                 text = prompt.echo + text
             }
             logprobs?.append(piece)
-            offsets[place] = logprobs?.nextOffset ?? 0
+            offsets[number] = logprobs?.nextOffset ?? 0
             usage.add(piece.tokens.count, piece.summary, sample: piece.sample)
             let choice = choice(
-                place, text: text, logprobs: logprobs?.json ?? .null,
+                number, text: text, logprobs: logprobs?.json ?? .null,
                 finish: piece.summary?.finishReason.rawValue, stop: piece.summary?.stopReason)
             try await output.send(
                 answer.json(choices: [choice], usage: request.common.usage(usage)))

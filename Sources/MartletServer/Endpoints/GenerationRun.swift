@@ -33,7 +33,7 @@ struct GenerationRun: Sendable {
 
     /// Reads all answers to their ends, while the client is there and within the time that a request may take.
     ///
-    /// - Parameter body: called with the prompt's place and a piece; an empty piece is a sign of life.
+    /// - Parameter body: called with the prompt's index and a piece; an empty piece is a sign of life.
     func forEachPiece(
         for client: ClientPresence, _ body: (Int, GenerationPiece) async throws -> Void
     ) async throws {

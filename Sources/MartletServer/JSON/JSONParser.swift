@@ -20,7 +20,7 @@ struct JSONParser {
     private let maximumDepth: Int
     /// Bytes of an object's key.
     private static let longestKey = 1024
-    private var place = 0
+    private var offset = 0
 
     static func parse(_ bytes: [UInt8], maximumDepth: Int) throws(JSONError) -> JSONValue {
         // Once, so that strings need not be checked one by one.
@@ -30,7 +30,7 @@ struct JSONParser {
         var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth)
         let value = try parser.value(depth: 0)
         parser.skipSpace()
-        guard parser.place == bytes.count else { throw parser.fault("there is something behind the value") }
+        guard parser.offset == bytes.count else { throw parser.fault("there is something behind the value") }
         return value
     }
 
@@ -46,17 +46,17 @@ struct JSONParser {
         self.maximumDepth = maximumDepth
     }
 
-    private func fault(_ message: String) -> JSONError { JSONError(message: message, offset: place) }
+    private func fault(_ message: String) -> JSONError { JSONError(message: message, offset: offset) }
 
-    private var current: UInt8? { place < bytes.count ? bytes[place] : nil }
+    private var current: UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
     private mutating func skipSpace() {
-        while let byte = current, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { place += 1 }
+        while let byte = current, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { offset += 1 }
     }
 
     private mutating func take(_ byte: Unicode.Scalar) -> Bool {
         guard current == UInt8(ascii: byte) else { return false }
-        place += 1
+        offset += 1
         return true
     }
 
@@ -76,15 +76,15 @@ struct JSONParser {
     }
 
     private mutating func word(_ word: StaticString, _ value: JSONValue) throws(JSONError) -> JSONValue {
-        let end = place + word.utf8CodeUnitCount
-        let matches = word.withUTF8Buffer { end <= bytes.count && bytes[place..<end].elementsEqual($0) }
+        let end = offset + word.utf8CodeUnitCount
+        let matches = word.withUTF8Buffer { end <= bytes.count && bytes[offset..<end].elementsEqual($0) }
         guard matches else { throw fault("no value begins like this") }
-        place = end
+        offset = end
         return value
     }
 
     private mutating func array(depth: Int) throws(JSONError) -> JSONValue {
-        place += 1
+        offset += 1
         var elements: [JSONValue] = []
         skipSpace()
         if take("]") { return .array([]) }
@@ -97,7 +97,7 @@ struct JSONParser {
     }
 
     private mutating func object(depth: Int) throws(JSONError) -> JSONValue {
-        place += 1
+        offset += 1
         var (object, keys) = (JSONObject(), Set<String>())
         skipSpace()
         if take("}") { return .object(object) }
@@ -118,21 +118,21 @@ struct JSONParser {
     }
 
     private mutating func string() throws(JSONError) -> String {
-        place += 1
+        offset += 1
         var text: [UInt8] = []
         while true {
-            let start = place
+            let start = offset
             while let byte = current, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte >= 0x20 {
-                place += 1
+                offset += 1
             }
-            text += bytes[start..<place]
+            text += bytes[start..<offset]
             switch current {
             case nil: throw fault("the text ends inside of a string")
             case UInt8(ascii: "\""):
-                place += 1
+                offset += 1
                 return String(decoding: text, as: UTF8.self)
             case UInt8(ascii: "\\"):
-                place += 1
+                offset += 1
                 try escape(into: &text)
             default: throw fault("a string holds a control character")
             }
@@ -141,7 +141,7 @@ struct JSONParser {
 
     private mutating func escape(into text: inout [UInt8]) throws(JSONError) {
         guard let byte = current else { throw fault("the text ends inside of a string") }
-        place += 1
+        offset += 1
         switch byte {
         case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
         case UInt8(ascii: "b"): text.append(0x08)
@@ -171,13 +171,13 @@ struct JSONParser {
                 throw fault("\\u takes four hexadecimal digits")
             }
             unit = unit << 4 | UInt16(digit)
-            place += 1
+            offset += 1
         }
         return unit
     }
 
     private mutating func number() throws(JSONError) -> JSONValue {
-        let start = place
+        let start = offset
         var isInteger = true
         _ = take("-")
         if !take("0"), !takeDigits() { throw fault("this is no value") }
@@ -190,7 +190,7 @@ struct JSONParser {
             if !take("+") { _ = take("-") }
             guard takeDigits() else { throw fault("an exponent has digits") }
         }
-        let text = String(decoding: bytes[start..<place], as: UTF8.self)
+        let text = String(decoding: bytes[start..<offset], as: UTF8.self)
         if isInteger, let integer = Int(text) { return .integer(integer) }
         if isInteger, let integer = UInt64(text) { return .unsigned(integer) }
         guard let number = Double(text), number.isFinite else { throw fault("the number is out of range") }
@@ -198,8 +198,8 @@ struct JSONParser {
     }
 
     private mutating func takeDigits() -> Bool {
-        let start = place
-        while let byte = current, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) { place += 1 }
-        return place > start
+        let start = offset
+        while let byte = current, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) { offset += 1 }
+        return offset > start
     }
 }

@@ -19,9 +19,9 @@ final class Histogram: Sendable {
     }
 
     func observe(_ value: Double) {
-        let place = bounds.firstIndex { value <= $0 } ?? bounds.count
+        let bucket = bounds.firstIndex { value <= $0 } ?? bounds.count
         contents.withLock {
-            $0.counts[place] += 1
+            $0.counts[bucket] += 1
             $0.sum += value
         }
     }

@@ -40,7 +40,7 @@ public struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Senda
         depth = 1 + (items.values.lazy.map(\.depth).max() ?? 0)
     }
 
-    /// Of entries with the same key the last one counts.
+    /// The last of the entries with the same key counts.
     public init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
         self.init(OrderedDictionary(elements) { $1 })
     }

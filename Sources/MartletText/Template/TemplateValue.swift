@@ -85,7 +85,7 @@ public enum TemplateValue: Sendable {
 extension TemplateValue: ExpressibleByStringLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral {
     public init(stringLiteral value: String) { self = .string(PromptText(value)) }
     public init(arrayLiteral elements: TemplateValue...) { self = .list(TemplateList(elements)) }
-    /// Of entries with the same key the last one counts.
+    /// The last of the entries with the same key counts.
     public init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
         self = .dictionary(TemplateMapping(OrderedDictionary(elements) { $1 }))
     }

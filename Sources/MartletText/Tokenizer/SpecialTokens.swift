@@ -50,7 +50,7 @@ struct SpecialTokens: Sendable {
             }
             node = child
         }
-        // Of tokens with the same bytes the first one counts. An empty token is never found.
+        // The first of the tokens with the same bytes counts. An empty token is never found.
         guard node != 0, nodes[node].token < 0 else { return }
         nodes[node] = Node(token: token, isOpen: isOpen)
     }

@@ -55,7 +55,7 @@ public struct Vocabulary: Sendable {
                 }
             kinds.append(kind)
             bytes.append(own)
-            // Of tokens with the same bytes the first one is what text becomes; control tokens never are.
+            // Text becomes the first of the tokens with the same bytes, and never a control token.
             if kind == .normal || kind == .byte, ids[own] == nil { ids[own] = Int32(index) }
         }
         longestToken = max(1, bytes.lazy.map(\.count).max() ?? 1)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// The extent of a paged KV cache.
-public struct CacheLayout: Hashable, Sendable {
+public struct CacheShape: Hashable, Sendable {
     public let layers: Int
     public let keyValueHeads: Int
     public let headSize: Int
-    /// Tokens in a block, a multiple of 16.
+    /// Tokens in a block.
     public let blockSize: Int
     public let blockCount: Int
     public let format: CacheFormat
@@ -21,4 +21,13 @@ public struct CacheLayout: Hashable, Sendable {
         self.blockCount = blockCount
         self.format = format
     }
+
+    /// Tokens that a block may have, multiples of 16 among these.
+    public static let blockSizes = 16...1024
+
+    /// Whether a block may have so many tokens.
+    public static func allows(blockSize: Int) -> Bool { blockSizes.contains(blockSize) && blockSize % 16 == 0 }
+
+    /// What `allows(blockSize:)` demands, for people.
+    public static let blockSizeRule = "a multiple of 16 up to \(blockSizes.upperBound)"
 }
