@@ -84,6 +84,16 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
             $0.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0, count: 32))
         },
         BadModel("yarn", .unsupportedModel) { $0.add("llama.rope.scaling.type", "yarn") },
+        BadModel("factors and a factor", .unsupportedModel) {
+            $0.add("llama.rope.scaling.factor", Float(2))
+            $0.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0x3f, count: 32))
+        },
+        BadModel("both ways", .unsupportedModel) { $0.add("llama.attention.causal", false) },
+        BadModel("embeddings", .unsupportedModel) { $0.add("llama.pooling_type", UInt32(3)) },
+        BadModel("scaled scores", .unsupportedModel) { $0.add("llama.attention.scale", Float(0.1)) },
+        BadModel("scaled logits", .unsupportedModel) { $0.add("llama.logit_scale", Float(8)) },
+        BadModel("scaled embeddings", .unsupportedModel) { $0.add("llama.embedding_scale", Float(12)) },
+        BadModel("scaled branches", .unsupportedModel) { $0.add("llama.residual_scale", Float(0.2)) },
         BadModel("experts", .unsupportedModel) { $0.add("llama.expert_count", UInt32(8)) },
         BadModel("window", .unsupportedModel) { $0.add("llama.attention.sliding_window", UInt32(64)) },
         BadModel("another family", .unsupportedModel, removing: "general.architecture") {
@@ -143,6 +153,14 @@ extension ModelBlueprint {
         writer.add("llama.rope.scaling.factor", Float(2))
         let file = try TemporaryFile(writer.file)
         #expect(try ModelBlueprint(of: GGUFFile(path: file.path)).scaling == .linear(factor: 2))
+
+        // A factor alone is linear too, and 0 is none.
+        for (factor, scaling) in [(4, .linear(factor: 4)), (0, .none)] as [(Float, RotaryEmbedding.Scaling)] {
+            writer = TinyModel().writer
+            writer.add("llama.rope.scaling.factor", factor)
+            let file = try TemporaryFile(writer.file)
+            #expect(try ModelBlueprint(of: GGUFFile(path: file.path)).scaling == scaling)
+        }
 
         writer = TinyModel().writer
         let factors: [Float] = [1, 1, 1, 2, 4, 8, 8, 8]

@@ -195,7 +195,7 @@ import Testing
         #expect(report.wakeUps == [.none: 25, .piecewise: 5, .full: 1])
         let body = report.entries[0]
         #expect(
-            body.kernels[3].hasPrefix("queryKeyValue[tokens, 160] = linear(normed, blk.0.attn_q.weight | blk.0.attn_k"))
+            body.kernels[3].hasPrefix("queryKeyValue[tokens, 160] = linear(attn_norm, blk.0.attn_q.weight | blk.0"))
         #expect(body.listing.phases[0].name == "embed + rotary angles + norm + quantize")
         #expect(body.listing.phases[0].kernels == 0...3)
         #expect(body.listing.phases.map(\.name).contains("linear + gated activation + quantize activated"))

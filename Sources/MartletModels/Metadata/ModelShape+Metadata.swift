@@ -50,6 +50,21 @@ extension ModelShape {
         if let activation = try metadata.text(.activation), activation != "silu" {
             throw CheckpointError(.unsupportedModel, "the activation \(activation.debugDescription) is not supported")
         }
+        if let pooling = try metadata.count(.pooling), pooling > 0 {
+            throw CheckpointError(
+                .unsupportedModel,
+                "models that make embeddings (\(metadata.key(.pooling)) is \(pooling)) are not supported")
+        }
+        for (field, neutral) in MetadataField.unreadNumbers {
+            if let value = try metadata.number(field), value != neutral {
+                throw CheckpointError(.unsupportedModel, "\(metadata.key(field)) is \(value), which is not supported")
+            }
+        }
+        for (field, neutral) in MetadataField.unreadFlags {
+            if let value = try metadata.flag(field), value != neutral {
+                throw CheckpointError(.unsupportedModel, "\(metadata.key(field)) is \(value), which is not supported")
+            }
+        }
     }
 }
 
@@ -95,7 +110,15 @@ extension RotaryEmbedding.Scaling {
             return value
         }
         let legacyFactor = try metadata.number(.legacyRopeFactor)
-        let type = try metadata.text(.ropeScaling) ?? (legacyFactor == nil ? "none" : "linear")
+        // As GGUF has it, a factor without a type divides positions; a `config.json` with a factor names a type.
+        let ropeFactor = try metadata.number(.ropeFactor)
+        let factor = legacyFactor ?? ropeFactor
+        let named = try metadata.text(.ropeScaling)
+        if named == nil, factor != nil, !metadata.isGGUF {
+            throw CheckpointError(.invalidMetadata, "\(metadata.key(.ropeFactor)) is given without a type of scaling")
+        }
+        // Files say 0 where they mean none.
+        let type = named ?? (factor ?? 0 == 0 ? "none" : "linear")
         if let factors = try metadata.vector(RotaryEmbedding.factorTensor, length: dimensions / 2) {
             guard type == "none" || type == "llama3" else {
                 throw CheckpointError(

@@ -5,14 +5,24 @@ public import MartletCompute
 /// Emits the kernels of a decoder, layer after layer. A family calls its functions in the order of its wiring; what
 /// varies by number comes from the shape.
 ///
-/// Layers follow each other, so each tensor's name stands for every layer's.
+/// Layers follow each other, so each tensor's name stands for every layer's. Within a layer a tensor is named after what
+/// makes it, so that branches may be wired side by side.
 public struct LayerBuilder {
     public let shape: ModelShape
+    /// The rotations of all layers, each once.
+    private let rotations: [RotaryEmbedding]
     /// The layer that is built.
     public internal(set) var index = 0
     private(set) var kernels: [Kernel] = []
 
-    init(_ shape: ModelShape) { self.shape = shape }
+    init(_ shape: ModelShape) {
+        self.shape = shape
+        var seen: [RotaryEmbedding] = []
+        for layer in shape.layers {
+            if let rotary = layer.attention.rotary, !seen.contains(rotary) { seen.append(rotary) }
+        }
+        rotations = seen
+    }
 
     private var layer: LayerShape { shape.layers[index] }
 
@@ -41,15 +51,6 @@ public struct LayerBuilder {
         Weight(WeightName.embedding, rows: shape.vocabularySize, columns: shape.hiddenSize)
     }
 
-    /// The rotations of all layers, each once.
-    private var rotations: [RotaryEmbedding] {
-        var seen: [RotaryEmbedding] = []
-        for case let rotary? in shape.layers.map(\.attention.rotary) where !seen.contains(rotary) {
-            seen.append(rotary)
-        }
-        return seen
-    }
-
     private func angles(of rotary: RotaryEmbedding) -> Tensor {
         let number = rotations.firstIndex(of: rotary) ?? 0
         return tensor(number == 0 ? "angles" : "angles\(number)", rotary.dimensions, .exact)
@@ -68,7 +69,7 @@ public struct LayerBuilder {
 
     /// Logits, and the tokens drawn from them.
     mutating func output() {
-        let normed = norm(hidden, name: WeightName.outputNorm, shape.outputNorm, output: "outputNormed")
+        let normed = norm(hidden, name: WeightName.outputNorm, shape.outputNorm, output: WeightName.outputNorm)
         let logits = tensor("logits", shape.vocabularySize, .exact)
         let weight =
             shape.tiesOutput
@@ -84,7 +85,7 @@ public struct LayerBuilder {
 
     /// A norm with the weight `name`.
     public mutating func norm(_ input: Tensor, _ name: String) -> Tensor {
-        norm(input, name: WeightName.layer(index, name), layer.norm, output: input == hidden ? "normed" : "postNormed")
+        norm(input, name: WeightName.layer(index, name), layer.norm, output: name)
     }
 
     private mutating func norm(_ input: Tensor, name: String, _ shape: NormShape, output: String) -> Tensor {
@@ -125,7 +126,7 @@ public struct LayerBuilder {
                 AttentionKernel(
                     queryKeyValue: queryKeyValue, output: attended, parameters: parameters(attention),
                     cacheLayer: index)))
-        return linear(attended, "attn_output", shape.hiddenSize, .attentionOutput, output: "projected")
+        return linear(attended, "attn_output", shape.hiddenSize, .attentionOutput)
     }
 
     private func preparation(_ attention: AttentionShape, _ queryKeyValue: Tensor) -> HeadPreparation {
@@ -159,9 +160,9 @@ public struct LayerBuilder {
     }
 
     private mutating func linear(
-        _ input: Tensor, _ name: String, _ rows: Int, _ biasKind: LayerShape.Biases, output: String
+        _ input: Tensor, _ name: String, _ rows: Int, _ biasKind: LayerShape.Biases
     ) -> Tensor {
-        let output = tensor(output, rows)
+        let output = tensor(name, rows)
         kernels.append(
             .linear(
                 LinearKernel(
@@ -182,12 +183,12 @@ public struct LayerBuilder {
                         input: input, weights: projections.map { matrix($0, $1, input.columns) },
                         biases: biases(.feedForward, projections), output: gateUp)))
             kernels.append(.gatedActivation(input: gateUp, output: activated, gate: gate))
-            return linear(activated, "ffn_down", shape.hiddenSize, .feedForward, output: "projected")
+            return linear(activated, "ffn_down", shape.hiddenSize, .feedForward)
         case .plain(let size, let activation):
-            let up = linear(input, "ffn_up", size, .feedForward, output: "up")
+            let up = linear(input, "ffn_up", size, .feedForward)
             let activated = tensor("activated", size)
             kernels.append(.activation(input: up, output: activated, activation: activation))
-            return linear(activated, "ffn_down", shape.hiddenSize, .feedForward, output: "projected")
+            return linear(activated, "ffn_down", shape.hiddenSize, .feedForward)
         case .experts(let experts): return self.experts(input, experts)
         }
     }
@@ -207,7 +208,7 @@ public struct LayerBuilder {
             input: input, routing: route.output, gateWeight: matrix("ffn_gate_exps", count: count, shape.size, columns),
             upWeight: matrix("ffn_up_exps", count: count, shape.size, columns),
             downWeight: matrix("ffn_down_exps", count: count, columns, shape.size), gate: shape.gate,
-            output: tensor("projected", columns))
+            output: tensor("ffn_down_exps", columns))
         if layer.biases.contains(.experts) {
             func bias(_ name: String, _ columns: Int) -> Weight {
                 Weight(WeightName.layer(index, "\(name).bias"), rows: count, columns: columns)

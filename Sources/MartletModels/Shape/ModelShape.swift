@@ -110,7 +110,7 @@ public enum FeedForwardShape: Hashable, Sendable {
 public struct ExpertsShape: Hashable, Sendable {
     public var count: Int
     public var chosen: Int
-    /// Of each expert.
+    /// Each expert's feed-forward size.
     public var size: Int
     public var gate: Gate
     public var scoring: RouteKernel.Scoring
