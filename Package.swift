@@ -133,15 +133,19 @@ let package = Package(
         .testTarget(
             name: "MartletCLITests",
             dependencies: [
-                "MartletCLI", "Martlet", "MartletAttention", "MartletBench", "MartletCompute", "MartletTestSupport",
+                "MartletCLI", "Martlet", "MartletAttention", "MartletBench", "MartletCompute", "MartletServer",
+                "MartletTestSupport",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        .testTarget(name: "CompareTests", dependencies: ["compare", "MartletClient"]),
+        .testTarget(name: "CompareTests", dependencies: ["compare"]),
+        .testTarget(name: "MartletClientTests", dependencies: ["MartletClient"]),
         .testTarget(
             name: "MartletServerTests",
             dependencies: [
                 "MartletServer", "Martlet", "MartletCompute", "MartletReference", "MartletTestSupport",
-                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
         .target(name: "MartletFuzz", dependencies: ["MartletText", "MartletTestSupport"], path: "Tests/Fuzz/Sources"),
         .executableTarget(
@@ -166,7 +170,8 @@ let package = Package(
 // them, and without what needs them.
 if Context.environment["MARTLET_WITHOUT_NETWORK"] != nil {
     let networked = [
-        "MartletServer", "MartletClient", "MartletCLI", "compare", "MartletServerTests", "MartletCLITests",
+        "MartletServer", "MartletClient", "MartletCLI", "compare", "MartletServerTests", "MartletClientTests",
+        "MartletCLITests",
         "CompareTests",
     ]
     package.targets.removeAll { networked.contains($0.name) }

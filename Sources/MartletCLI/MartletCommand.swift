@@ -4,6 +4,7 @@ import ArgumentParser
 import Dispatch
 import Foundation
 import Logging
+import Martlet
 import MartletText
 
 @main
@@ -12,14 +13,12 @@ struct MartletCommand: AsyncParsableCommand {
         commandName: "martlet",
         abstract: "Runs language models from GGUF files on the CPU.",
         discussion: "MODEL is the path of a GGUF file, or the short name of a fetched model: smollm2.",
-        version: version,
+        version: MartletVersion.current,
         subcommands: [
             RunCommand.self, ChatCommand.self, ServeCommand.self, TokenizeCommand.self, InspectCommand.self,
             EvaluateCommand.self,
             CheckCommand.self, BenchCommand.self, GenerateDocumentationCommand.self,
         ])
-
-    static let version = "0.1.0"
 
     /// Says so where there is no command of a name, and which one may be meant.
     static func requireCommand(_ arguments: [String]) throws {

@@ -63,7 +63,7 @@ public struct ServerConfiguration: Sendable {
     /// Whether each request is logged when it has been answered.
     public var logsAccess = true
     /// What `/version` says.
-    public var version = "0.1.0"
+    public var version = MartletVersion.current
     /// Where the server says what it does.
     public var logger = Logger(label: "martlet.server")
 
@@ -122,7 +122,7 @@ extension ConfigurationError {
     }
 
     init(cannotListenAt address: ServerConfiguration.Address, _ error: IOError) {
-        let (place, other) =
+        let (endpoint, other) =
             switch address {
             case .tcp(let host, let port): ("\(host):\(port)", "port")
             case .unix(let path): (path, "path")
@@ -134,6 +134,6 @@ extension ConfigurationError {
             case EACCES, EPERM: "this user may not; choose another \(other)"
             default: "\(error)"
             }
-        self.init(description: "can't listen at \(place): \(reason)")
+        self.init(description: "can't listen at \(endpoint): \(reason)")
     }
 }

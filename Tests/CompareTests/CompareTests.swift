@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-import MartletClient
 import Testing
 
 @testable import compare
@@ -20,42 +19,6 @@ import Testing
         let line = #"{"n_prompt": 512, "n_gen": 0, "avg_ts": 2.0, "samples_ts": [ 123.5 ]}"#
         #expect(LlamaBench.rate(in: Data("warning\n\(line)\n".utf8)) == 123.5)
         #expect(LlamaBench.rate(in: Data("error\n".utf8)) == nil)
-    }
-
-    /// Whatever pieces the bytes come in.
-    @Test func eventsThatCarryTokensAreCounted() {
-        let text = """
-            data: {"choices":[{"text":"a","finish_reason":null}]}
-
-            data: {"choices":[{"text":"","finish_reason":null}]}
-
-            : still there
-
-            data: {"choices":[{"text":"","finish_reason":"length"}]}
-
-            data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":3}}
-
-            data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}
-
-            data: {"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":null}]}
-
-            data: {"error":{"message":"broken"}}
-
-            data: [DONE]
-
-
-            """
-        for size in [1, 7, 1000] {
-            var (stream, events) = (EventStreamParser(), [AnswerEvent]())
-            var rest = Array(text.utf8)[...]
-            while !rest.isEmpty {
-                events += stream.append(rest.prefix(size))
-                rest = rest.dropFirst(size)
-            }
-            #expect(events.filter(\.hasTokens).map(\.text) == ["a", "", "b"])
-            #expect(events.compactMap(\.completionTokens) == [3] && events.compactMap(\.promptTokens) == [4])
-            #expect(events.compactMap(\.error) == ["broken"])
-        }
     }
 
     private struct Fixed: Contender {

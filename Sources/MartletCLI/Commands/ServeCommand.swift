@@ -48,7 +48,6 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.seed = seed
         configuration.logsRequests = log.enableLogRequests
         configuration.logsAccess = !(log.disableAccessLog || vllm.disableUvicornAccessLog)
-        configuration.version = MartletCommand.version
         configuration.logger = log.logger(label: "martlet.server")
         if let fewer = try ProcessStart.connections(ofAtMost: configuration.limits.connections) {
             configuration.logger.warning(

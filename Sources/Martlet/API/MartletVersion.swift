@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The version of the library, the command and the server.
+public enum MartletVersion {
+    public static let current = "0.1.0"
+}
