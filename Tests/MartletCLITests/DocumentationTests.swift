@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MartletServer
 import Testing
 
 @testable import MartletCLI
@@ -80,6 +81,17 @@ import Testing
 
     @Test func serveTakesThemAll() throws {
         #expect(try LimitOptions.parse([]).limits == .init())
+        // Each limit has its flag, which sets it and nothing else.
+        for limit in ServerLimit.all {
+            let limits = try LimitOptions.parse(["--\(limit.name)", "7"]).limits
+            var expected = ServerLimits()
+            switch limit.value {
+            case .count(let path, _): expected[keyPath: path] = 7
+            case .seconds(let path, _): expected[keyPath: path] = 7
+            case .optionalSeconds(let path, _): expected[keyPath: path] = 7
+            }
+            #expect(limits == expected && limits != ServerLimits(), "\(limit.name)")
+        }
         let command = try MartletCommand.parseAsRoot([
             "serve", "m", "--host", "::1", "--port", "0", "--api-key", "a", "--api-key", "b", "--served-model-name",
             "x", "y",

@@ -16,8 +16,8 @@ extension EngineOptions {
             "is \(maxNumBatchedTokens); it must be between 1 and 65536")
         try require((1...4096).contains(maxNumSeqs), "max_num_seqs", "is \(maxNumSeqs); it must be between 1 and 4096")
         try require(
-            (16...1024).contains(blockSize) && blockSize % 16 == 0, "block_size",
-            "is \(blockSize); it must be a multiple of 16 up to 1024")
+            CacheShape.allows(blockSize: blockSize), "block_size",
+            "is \(blockSize); it must be \(CacheShape.blockSizeRule)")
         if let sizes = graphCaptureSizes {
             try require(
                 !sizes.isEmpty && sizes.count <= 1024 && sizes.allSatisfy { (1...(1 << 16)).contains($0) },
@@ -35,10 +35,11 @@ extension EngineOptions {
         try require(
             limits.unreadSeconds >= 0 && limits.unreadSeconds <= 86_400, "limits.unread_seconds",
             "is \(limits.unreadSeconds); it must be 0 to a day")
-        for limit in limits.ranges {
+        for (name, path, range) in RequestLimits.table {
+            let value = limits[keyPath: path]
             try require(
-                limit.range.contains(limit.value), "limits.\(limit.name)",
-                "is \(limit.value); it must be between \(limit.range.lowerBound) and \(limit.range.upperBound)")
+                range.contains(value), "limits.\(name)",
+                "is \(value); it must be between \(range.lowerBound) and \(range.upperBound)")
         }
     }
 

@@ -34,17 +34,24 @@ public struct RequestLimits: Equatable, Sendable {
     /// not end it yet, those that a stop string spells among them.
     func biasesPerSequence(endTokens: Int) -> Int { logitBiases + badWords + stopTokens + stopStrings + endTokens }
 
-    /// What each may be: what is set aside for it must be possible to set aside. 0 forbids.
-    package var ranges: [(name: String, value: Int, range: ClosedRange<Int>)] {
-        [
-            ("samples", samples, 1...4096), ("logprobs", logprobs, 0...1024),
-            ("prompt_logprob_entries", promptLogprobEntries, 0...1 << 28), ("stop_strings", stopStrings, 0...1024),
-            ("stop_string_bytes", stopStringBytes, 1...1 << 16), ("stop_tokens", stopTokens, 0...1 << 16),
-            ("logit_biases", logitBiases, 0...1 << 16), ("bad_words", badWords, 0...1 << 16),
-            ("bad_word_tokens", badWordTokens, 1...1 << 12), ("queued_requests", queuedRequests, 1...1 << 20),
-            ("queued_prompt_tokens", queuedPromptTokens, 1...1 << 32),
-            ("cache_salt_bytes", cacheSaltBytes, 1...1 << 16),
-            ("unread_bytes", unreadBytes, 1...1 << 30), ("total_unread_bytes", totalUnreadBytes, 0...1 << 40),
-        ]
+    /// A limit's name among the engine's options, and the values that it may have: what is set aside for it must be
+    /// possible to set aside. 0 forbids.
+    typealias Row = (name: String, path: KeyPath<RequestLimits, Int> & Sendable, range: ClosedRange<Int>)
+
+    static let table: [Row] = [
+        ("samples", \.samples, 1...4096), ("logprobs", \.logprobs, 0...1024),
+        ("prompt_logprob_entries", \.promptLogprobEntries, 0...1 << 28), ("stop_strings", \.stopStrings, 0...1024),
+        ("stop_string_bytes", \.stopStringBytes, 1...1 << 16), ("stop_tokens", \.stopTokens, 0...1 << 16),
+        ("logit_biases", \.logitBiases, 0...1 << 16), ("bad_words", \.badWords, 0...1 << 16),
+        ("bad_word_tokens", \.badWordTokens, 1...1 << 12), ("queued_requests", \.queuedRequests, 1...1 << 20),
+        ("queued_prompt_tokens", \.queuedPromptTokens, 1...1 << 32),
+        ("cache_salt_bytes", \.cacheSaltBytes, 1...1 << 16),
+        ("unread_bytes", \.unreadBytes, 1...1 << 30), ("total_unread_bytes", \.totalUnreadBytes, 0...1 << 40),
+    ]
+
+    /// The values that a limit may have.
+    package static func range(of path: KeyPath<RequestLimits, Int>) -> ClosedRange<Int> {
+        guard let row = table.first(where: { $0.path == path }) else { preconditionFailure("each limit has a row") }
+        return row.range
     }
 }

@@ -3,105 +3,100 @@
 import ArgumentParser
 import MartletServer
 
-/// What clients may ask of a server at most.
+/// What clients may ask of a server at most: a flag for each row of `ServerLimit.all`.
 struct LimitOptions: ParsableArguments {
-    private static let limits = ServerLimits()
-
-    @Option(parsing: .unconditional, help: "Bytes of a request's body.") var maxBodyBytes = limits.bodyBytes
-    @Option(parsing: .unconditional, help: "How deep a body's JSON may nest.") var maxJsonDepth = limits.jsonDepth
-    @Option(parsing: .unconditional, help: "Bytes of one header field.") var maxHeaderFieldBytes = limits
-        .headerFieldBytes
-    @Option(parsing: .unconditional, help: "Bytes of all header fields.") var maxHeaderBytes = limits.headerListBytes
-    @Option(parsing: .unconditional, help: "Header fields.") var maxHeaderFields = limits.headerFields
-    @Option(parsing: .unconditional, help: "Seconds that a whole header, and then a whole body, may take to come.")
-    var readTimeout = limits.readSeconds
-    @Option(parsing: .unconditional, help: "Connections at a time; more wait to be accepted.") var maxConnections =
-        limits.connections
-    @Option(parsing: .unconditional, help: "Requests that are served or wait to be; more get 503.")
-    var maxQueuedRequests = limits.request.queuedRequests
-    @Option(parsing: .unconditional, help: "Tokens of their prompts, all together.")
-    var maxQueuedPromptTokens = limits.request.queuedPromptTokens
-    @Option(parsing: .unconditional, help: "Answers to one prompt.") var maxN = limits.request.samples
-    @Option(parsing: .unconditional, help: "Prompts of one request, and answers to all of them together.")
-    var maxPrompts = limits.promptsPerRequest
-    @Option(parsing: .unconditional, help: "Likeliest tokens reported with each token.") var maxLogprobs = limits
-        .request.logprobs
-    @Option(parsing: .unconditional, help: "Logprobs of an answer, all places and those of its prompts together.")
-    var maxLogprobEntries = limits.logprobEntries
-    @Option(parsing: .unconditional, help: "Logprobs of all answers that are being made at a time; more get 503.")
-    var maxTotalLogprobEntries = limits.totalLogprobEntries
-    @Option(parsing: .unconditional, help: "Bytes of prompts that an answer repeats by echo, all its samples together.")
-    var maxEchoBytes = limits.echoBytes
-    @Option(parsing: .unconditional, help: "Stop strings of a request.") var maxStopStrings = limits.request.stopStrings
-    @Option(parsing: .unconditional, help: "Bytes of one of them.") var maxStopBytes = limits.request.stopStringBytes
-    @Option(parsing: .unconditional, help: "Stop tokens of a request.") var maxStopTokens = limits.request.stopTokens
-    @Option(parsing: .unconditional, help: "Words that an answer must not hold.") var maxBadWords = limits.request
-        .badWords
-    @Option(parsing: .unconditional, help: "Tokens of one of them.") var maxBadWordTokens = limits.request.badWordTokens
-    @Option(parsing: .unconditional, help: "Bytes of a cache salt.") var maxCacheSaltBytes = limits.request
-        .cacheSaltBytes
-    @Option(parsing: .unconditional, help: "Tokens of a logit bias.") var maxLogitBias = limits.request.logitBiases
-    @Option(parsing: .unconditional, help: "Steps of rendering a chat template.") var maxTemplateSteps = limits
-        .templateSteps
-    @Option(parsing: .unconditional, help: "Bytes of text that rendering one makes.") var maxTemplateBytes = limits
-        .templateBytes
-    @Option(
-        parsing: .unconditional, help: "Unread bytes of an answer from which on --stall-timeout counts.")
-    var streamBufferBytes = limits.request.unreadBytes
-    @Option(
-        parsing: .unconditional,
-        help: "Bytes kept for all clients that are behind; where they don't suffice, clients are cut off.")
-    var maxUnreadBytes = limits.request.totalUnreadBytes
-    @Option(parsing: .unconditional, help: "Seconds that a client may take nothing of what is sent.") var stallTimeout =
-        limits.stallSeconds
-    @Option(
-        parsing: .unconditional, help: "Seconds that a request may take altogether; as many as it needs by default.")
-    var requestTimeout: Double?
-    @Option(parsing: .unconditional, help: "Seconds between two comments that keep a silent stream alive.")
-    var keepAliveInterval = limits.keepAliveSeconds
-    @Option(parsing: .unconditional, help: "Seconds that rendering and tokenizing a request's texts may take.")
-    var tokenizeTimeout = limits
-        .tokenizeSeconds
-    @Option(parsing: .unconditional, help: "Seconds that requests under way are given when the server is told to stop.")
-    var drainTimeout = limits.drainSeconds
+    @Option(limit: "max-body-bytes") var maxBodyBytes: Int
+    @Option(limit: "max-json-depth") var maxJsonDepth: Int
+    @Option(limit: "max-header-field-bytes") var maxHeaderFieldBytes: Int
+    @Option(limit: "max-header-bytes") var maxHeaderBytes: Int
+    @Option(limit: "max-header-fields") var maxHeaderFields: Int
+    @Option(limit: "read-timeout") var readTimeout: Double
+    @Option(limit: "max-connections") var maxConnections: Int
+    @Option(limit: "max-queued-requests") var maxQueuedRequests: Int
+    @Option(limit: "max-queued-prompt-tokens") var maxQueuedPromptTokens: Int
+    @Option(limit: "max-n") var maxN: Int
+    @Option(limit: "max-prompts") var maxPrompts: Int
+    @Option(limit: "max-logprobs") var maxLogprobs: Int
+    @Option(limit: "max-logprob-entries") var maxLogprobEntries: Int
+    @Option(limit: "max-total-logprob-entries") var maxTotalLogprobEntries: Int
+    @Option(limit: "max-echo-bytes") var maxEchoBytes: Int
+    @Option(limit: "max-stop-strings") var maxStopStrings: Int
+    @Option(limit: "max-stop-bytes") var maxStopBytes: Int
+    @Option(limit: "max-stop-tokens") var maxStopTokens: Int
+    @Option(limit: "max-bad-words") var maxBadWords: Int
+    @Option(limit: "max-bad-word-tokens") var maxBadWordTokens: Int
+    @Option(limit: "max-cache-salt-bytes") var maxCacheSaltBytes: Int
+    @Option(limit: "max-logit-bias") var maxLogitBias: Int
+    @Option(limit: "max-template-steps") var maxTemplateSteps: Int
+    @Option(limit: "max-template-bytes") var maxTemplateBytes: Int
+    @Option(limit: "stream-buffer-bytes") var streamBufferBytes: Int
+    @Option(limit: "max-unread-bytes") var maxUnreadBytes: Int
+    @Option(limit: "stall-timeout") var stallTimeout: Double
+    @Option(limit: "request-timeout") var requestTimeout: Double?
+    @Option(limit: "keep-alive-interval") var keepAliveInterval: Double
+    @Option(limit: "tokenize-timeout") var tokenizeTimeout: Double
+    @Option(limit: "drain-timeout") var drainTimeout: Double
 
     func validate() throws {
         if let fault = limits.fault { throw ValidationError("--\(fault)") }
     }
 
+    /// The limits that the flags say. A flag finds its row by its name.
     var limits: ServerLimits {
         var limits = ServerLimits()
-        limits.bodyBytes = maxBodyBytes
-        limits.jsonDepth = maxJsonDepth
-        limits.headerFieldBytes = maxHeaderFieldBytes
-        limits.headerListBytes = maxHeaderBytes
-        limits.headerFields = maxHeaderFields
-        limits.readSeconds = readTimeout
-        limits.connections = maxConnections
-        limits.request.queuedRequests = maxQueuedRequests
-        limits.request.queuedPromptTokens = maxQueuedPromptTokens
-        limits.request.samples = maxN
-        limits.promptsPerRequest = maxPrompts
-        limits.request.logprobs = maxLogprobs
-        limits.logprobEntries = maxLogprobEntries
-        limits.request.stopStrings = maxStopStrings
-        limits.request.stopTokens = maxStopTokens
-        limits.request.badWords = maxBadWords
-        limits.request.badWordTokens = maxBadWordTokens
-        limits.request.cacheSaltBytes = maxCacheSaltBytes
-        limits.request.stopStringBytes = maxStopBytes
-        limits.request.logitBiases = maxLogitBias
-        limits.templateSteps = maxTemplateSteps
-        limits.templateBytes = maxTemplateBytes
-        limits.request.unreadBytes = streamBufferBytes
-        limits.request.totalUnreadBytes = maxUnreadBytes
-        limits.totalLogprobEntries = maxTotalLogprobEntries
-        limits.echoBytes = maxEchoBytes
-        limits.stallSeconds = stallTimeout
-        limits.requestSeconds = requestTimeout
-        limits.keepAliveSeconds = keepAliveInterval
-        limits.tokenizeSeconds = tokenizeTimeout
-        limits.drainSeconds = drainTimeout
+        for (label, option) in Mirror(reflecting: self).children {
+            guard let label, let limit = ServerLimit.all.first(where: { "_\($0.propertyName)" == label }) else {
+                continue
+            }
+            switch (limit.value, option) {
+            case (.count(let path, _), let option as Option<Int>): limits[keyPath: path] = option.wrappedValue
+            case (.seconds(let path, _), let option as Option<Double>): limits[keyPath: path] = option.wrappedValue
+            case (.optionalSeconds(let path, _), let option as Option<Double?>):
+                limits[keyPath: path] = option.wrappedValue
+            default: preconditionFailure("--\(limit.name) is of another type than its limit")
+            }
+        }
         return limits
+    }
+}
+
+extension ServerLimit {
+    /// What a flag's property is called: `maxBodyBytes` for `max-body-bytes`.
+    var propertyName: String {
+        let parts = name.split(separator: "-")
+        return parts.dropFirst().reduce(String(parts.first ?? "")) { $0 + $1.capitalized }
+    }
+
+    fileprivate static func row(_ name: String) -> ServerLimit {
+        guard let limit = named(name) else { preconditionFailure("there is no limit \(name)") }
+        return limit
+    }
+}
+
+extension Option where Value == Int {
+    /// A flag with the help and the default of a limit.
+    fileprivate init(limit name: String) {
+        let limit = ServerLimit.row(name)
+        guard case .count(let path, _) = limit.value else { preconditionFailure("\(name) is no count") }
+        self.init(
+            wrappedValue: ServerLimits()[keyPath: path], name: .customLong(name), parsing: .unconditional,
+            help: ArgumentHelp(limit.help))
+    }
+}
+
+extension Option where Value == Double {
+    fileprivate init(limit name: String) {
+        let limit = ServerLimit.row(name)
+        guard case .seconds(let path, _) = limit.value else { preconditionFailure("\(name) is no time") }
+        self.init(
+            wrappedValue: ServerLimits()[keyPath: path], name: .customLong(name), parsing: .unconditional,
+            help: ArgumentHelp(limit.help))
+    }
+}
+
+extension Option where Value == Double? {
+    fileprivate init(limit name: String) {
+        self.init(
+            name: .customLong(name), parsing: .unconditional, help: ArgumentHelp(ServerLimit.row(name).help))
     }
 }
