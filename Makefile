@@ -9,7 +9,7 @@ SWIFT ?= swift
 TEST_FOLDER ?= .build-test
 TEST_FLAGS = -c release --scratch-path $(TEST_FOLDER) -Xswiftc -enable-testing
 
-.PHONY: run test build dist install docs integration soak model lint format sanitize aarch64 clean
+.PHONY: run test build dist install docs integration soak model lint format sanitize sanitize-thread aarch64 clean
 
 run: model build ## Answer PROMPT with SmolLM2
 	@.build/release/martlet run smollm2 -- "$$PROMPT"
@@ -55,6 +55,12 @@ sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
 	  -Xswiftc -enable-testing --sanitize=address \
 	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletComputeTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|ProgramConformanceTests|ExpertConformanceTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests'
 
+# Sees pthread's locks and not the standard library's, so ours are pthread's here (Lock.swift).
+sanitize-thread: ## Run the tests of threads under ThreadSanitizer
+	MARTLET_WITHOUT_NETWORK=1 TSAN_OPTIONS=halt_on_error=1 SWIFT_BACKTRACE=enable=no $(SWIFT) test \
+	  -c release --scratch-path .build-tsan -Xswiftc -enable-testing -Xswiftc -DMARTLET_THREAD_SANITIZER --sanitize=thread \
+	  --filter 'WorkerPoolTests|EngineIsolationTests|EngineLifecycleTests|PlanningAheadTests|LostDeviceTests|GraphReplayTests'
+
 KERNELS = Sources/CMartletKernels
 CLANG ?= clang
 
@@ -68,4 +74,4 @@ aarch64: ## Compile the kernels for 64-bit Arm and run their properties there, e
 	qemu-aarch64-static .build-aarch64/kernel_properties
 
 clean: ## Remove what was built
-	rm -rf dist .build .build-integration .build-test .build-asan .build-aarch64
+	rm -rf dist .build .build-integration .build-test .build-asan .build-tsan .build-aarch64

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import MartletCompute
 import Synchronization
 import Testing
 
@@ -9,14 +10,14 @@ import Testing
 /// Counts, in each phase, how often each chunk ran, and whether all of the phase before had run by then.
 private final class CountingJob: PhasedJob {
     let chunks: [Int]
-    private let runs: Mutex<[[Int]]>
+    private let runs: Lock<[[Int]]>
     private let tooEarly = Atomic<Int>(0)
-    private let finished: Mutex<[Int]>
+    private let finished: Lock<[Int]>
 
     init(chunks: [Int]) {
         self.chunks = chunks
-        runs = Mutex(chunks.map { Array(repeating: 0, count: $0) })
-        finished = Mutex(Array(repeating: 0, count: chunks.count))
+        runs = Lock(chunks.map { Array(repeating: 0, count: $0) })
+        finished = Lock(Array(repeating: 0, count: chunks.count))
     }
 
     var phaseCount: Int { chunks.count }
@@ -38,15 +39,15 @@ private final class CountingJob: PhasedJob {
 /// The first thread in a phase stays there until others have run all else of it.
 private final class HoldingJob: PhasedJob {
     let phaseCount: Int
-    let left: Mutex<[Int]>
+    let left: Lock<[Int]>
     let hasGivenUp = Atomic<Bool>(false)
     private let chunks: Int
-    private let isHeld: Mutex<Set<Int>> = Mutex([])
+    private let isHeld: Lock<Set<Int>> = Lock([])
 
     init(phaseCount: Int, chunks: Int) {
         self.phaseCount = phaseCount
         self.chunks = chunks
-        left = Mutex(Array(repeating: chunks, count: phaseCount))
+        left = Lock(Array(repeating: chunks, count: phaseCount))
     }
 
     func chunkCount(phase: Int) -> Int { chunks }

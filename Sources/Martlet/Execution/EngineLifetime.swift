@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletCompute
-import Synchronization
 
 /// How far an engine has come: serving, draining, ended.
 final class EngineLifetime: Sendable {
@@ -12,7 +11,7 @@ final class EngineLifetime: Sendable {
         var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
 
     var isDraining: Bool { state.withLock { $0.isDraining } }
     var hasEnded: Bool { state.withLock { $0.hasEnded } }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dispatch
-import Synchronization
+import MartletCompute
 
 /// What is asked of the engine's thread.
 enum EngineCommand: Sendable {
@@ -22,7 +22,7 @@ final class Mailbox: Sendable {
         var isAwaited = false
     }
 
-    private let state = Mutex(State())
+    private let state = Lock(State())
     private let arrived = DispatchSemaphore(value: 0)
 
     /// False where its reader has gone.

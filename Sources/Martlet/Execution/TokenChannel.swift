@@ -144,7 +144,7 @@ final class TokenChannel: @unchecked Sendable {
     private let start = ContinuousClock.now
     /// Nanoseconds from the channel's start to the first step that computed of the request; negative before.
     private let queueNanoseconds = Atomic<Int>(-1)
-    private let failure = Mutex("")
+    private let failure = Lock("")
 
     /// Has room for all the prompt's scores, and for what `unreadBytes` hold of the answers, or for two steps, before its
     /// reader counts as behind.

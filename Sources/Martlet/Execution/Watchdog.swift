@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dispatch
+import MartletCompute
 import MartletText
 import Synchronization
 
@@ -12,7 +13,7 @@ final class Watchdog: Sendable {
     private let counters: EngineCounters
     private let mailbox: Mailbox
     private let timeout: Double
-    private let channels = Mutex<[RequestID: WeakChannel]>([:])
+    private let channels = Lock<[RequestID: WeakChannel]>([:])
     private let stalled = Atomic<Bool>(false)
     private let ended = DispatchSemaphore(value: 0)
 

@@ -2,7 +2,6 @@
 
 import Glibc
 import MartletCompute
-import Synchronization
 
 /// Zeroed memory on cache lines of its own, in huge pages where the system has them.
 ///
@@ -45,7 +44,7 @@ final class AlignedMemory: @unchecked Sendable {
         var used = 0
     }
 
-    private static let shared = Mutex(Shared())
+    private static let shared = Lock(Shared())
     /// So many pieces of a small model that what the last one leaves unused doesn't count.
     private static let sharedBytes = 64 << 20
     /// Smaller pieces gain nothing from huge pages, and some come and go with each step; larger ones fill such pages alone.

@@ -3,6 +3,7 @@
 import CMartletKernels
 import Dispatch
 import Glibc
+import MartletCompute
 import Synchronization
 
 /// What the threads of a pool share.
@@ -38,7 +39,7 @@ final class PoolState: Sendable {
     /// Workers that sleep, or are about to, and that were not woken yet.
     private let parked = Atomic<Int>(0)
     private let wakeUp = DispatchSemaphore(value: 0)
-    private let current = Mutex<(run: Run?, isStopped: Bool)>((nil, false))
+    private let current = Lock<(run: Run?, isStopped: Bool)>((nil, false))
 
     init(threadCount: Int) {
         shares = (0..<threadCount).map { _ in WorkerShare() }

@@ -2,7 +2,6 @@
 
 import FoundationEssentials
 import Glibc
-import Synchronization
 
 /// What threads did when: spans of time in lanes. An engine and its device take a lane for each of their threads.
 ///
@@ -79,7 +78,7 @@ public final class TraceRecorder: @unchecked Sendable {
         var lanes: [Lane] = []
         var names: [(name: String, values: [String])] = []
     }
-    private let contents = Mutex(Contents())
+    private let contents = Lock(Contents())
 
     /// - Parameter capacity: spans of each thread, 40 bytes each where they are used.
     public init(capacity: Int = 1 << 21) { self.capacity = capacity }
