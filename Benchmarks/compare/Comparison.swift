@@ -20,8 +20,8 @@ struct Comparison {
         var rates: [Workload: [[Double]]] = [:]
         for round in 0..<rounds {
             for workload in workloads {
-                for place in contenders.indices {
-                    let index = (place + round) % contenders.count
+                for turn in contenders.indices {
+                    let index = (turn + round) % contenders.count
                     try await contenders[index].warmUp(workload, prompts: prompts(workload))
                     let rate = try await contenders[index].run(workload, prompts: prompts(workload))
                     if let rate {

@@ -53,7 +53,7 @@ public struct ServerLimit: Sendable {
         }
     }
 
-    /// Why `limits` can't have the value that it has for it; nil where it can.
+    /// What is wrong with this limit's value in `limits`; nil where nothing is.
     public func fault(in limits: ServerLimits) -> String? {
         switch value {
         case .count(let path, let range):

@@ -8,7 +8,7 @@ public struct StopMatcher: Sendable {
     public struct Match: Equatable, Sendable {
         /// Text that no stop string can be part of any more; all before the match, if there is one.
         public var text: String
-        /// The string that was found, by its place among those looked for.
+        /// The string that was found, by its index among those looked for.
         public var stop: Int?
     }
 

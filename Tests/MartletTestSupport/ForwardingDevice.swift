@@ -27,6 +27,10 @@ extension ForwardingDevice {
     }
     public var attentionGraphSupport: AttentionGraphSupport { device.attentionGraphSupport }
     public var capturesBySize: Bool { device.capturesBySize }
+    public var runsAsynchronously: Bool { device.runsAsynchronously }
+    public func makeBatchMemory(byteCount: Int) throws -> any BatchMemory {
+        try device.makeBatchMemory(byteCount: byteCount)
+    }
 
     public func compile(
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent

@@ -10,7 +10,7 @@ import Testing
 @testable import Martlet
 
 /// A runner that does what a test wants before it lets the real one compute.
-private final class ScriptedRunner: StepRunner {
+final class ScriptedRunner: StepRunner {
     struct Fault: Error, CustomStringConvertible { let description = "the device is on fire" }
 
     private let runner: any StepRunner

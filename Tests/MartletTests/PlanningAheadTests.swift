@@ -4,9 +4,33 @@ import MartletCPU
 import MartletCompute
 import MartletReference
 import MartletTestSupport
+import Synchronization
 import Testing
 
 @testable import Martlet
+
+/// A device that runs steps by itself, until one submission fails.
+private final class FailingDevice: ForwardingDevice {
+    let device = AsynchronousDevice(ReferenceDevice())
+    private let error: DeviceError
+    private let failing: Int
+    private let whenSubmitted: Bool
+    private let count = Atomic<Int>(0)
+
+    init(code: DeviceError.Code, submission: Int, whenSubmitted: Bool) {
+        error = DeviceError(code: code, message: "it failed")
+        failing = submission
+        self.whenSubmitted = whenSubmitted
+    }
+
+    func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+        let completion = try device.submit(graphs, batch: batch)
+        guard count.wrappingAdd(1, ordering: .relaxed).newValue == failing else { return completion }
+        try completion.wait()
+        if whenSubmitted { throw error }
+        return Completion { [error] () throws(DeviceError) in throw error }
+    }
+}
 
 /// A device that runs steps by itself, whose engine plans the next one meanwhile.
 @Suite struct PlanningAheadTests {
@@ -80,6 +104,51 @@ import Testing
         engine.turn()
         #expect(submission.read().end == .cancelled && submission.outcome.tokens[0].count == 3)
         #expect(!engine.hasWork && engine.freeBlocks == engine.blocks)
+    }
+
+    /// A step that fails when it is submitted, or later, takes nothing from the answers that the step before completed.
+    @Test(arguments: [DeviceError.Code.failed, .lost], [true, false])
+    func whatAStepBroughtIsToldThoughTheNextFails(_ code: DeviceError.Code, whenSubmitted: Bool) throws {
+        let file = try TinyModel().write()
+        let device = FailingDevice(code: code, submission: 4, whenSubmitted: whenSubmitted)
+        let engine = try ManualEngine(file.path, on: device)
+        let short = try engine.submit(.random(5, seed: 1, answer: 3))
+        let long = try engine.submit(.random(5, seed: 2, answer: 30))
+        engine.finish()
+        #expect(short.read().end == .finished && short.outcome.tokens[0].count == 3)
+        #expect(long.read().end == (code == .lost ? .deviceLost : .stepFailed))
+        #expect(long.outcome.tokens[0].count == 3)
+        #expect(!engine.hasWork && engine.freeBlocks == engine.blocks)
+        #expect(engine.counters.failedRequests.load(ordering: .relaxed) == 1)
+    }
+
+    /// A row without numbers ends its own request; its neighbours go on, also in the step that was planned with it.
+    @Test func aFailedRowIsComputedInVainOnce() throws {
+        let file = try TinyModel().write()
+        let expected = try ManualEngine(file.path, on: ReferenceDevice())
+        let healthy = try expected.submit(.random(6, seed: 2, answer: 12))
+        expected.finish()
+        var options = EngineOptions()
+        options.threads = 1
+        let parts = try ModelLoader(path: file.path, options: options).load(on: AsynchronousDevice(ReferenceDevice()))
+        let engine = ManualEngine(
+            parts,
+            runner: ScriptedRunner(
+                parts.runner,
+                after: { plan, output in
+                    for index in output.rows.indices {
+                        let sequence = plan.entries[output.rows[index].entry].sequence
+                        if sequence.requestID == RequestID(1), sequence.answerCount == 4 {
+                            output.rows[index].sampled.token = SampledToken.notFinite
+                        }
+                    }
+                }))
+        let failing = try engine.submit(.random(5, seed: 1, answer: 12))
+        let other = try engine.submit(.random(6, seed: 2, answer: 12))
+        engine.finish()
+        #expect(failing.read().end == .notFinite && failing.outcome.tokens[0].count == 4)
+        #expect(other.read() == healthy.read() && other.outcome.end == .finished)
+        #expect(engine.freeBlocks == engine.blocks)
     }
 
     /// A lost device is noticed where its step is waited for; the step that is planned behind it is dropped.

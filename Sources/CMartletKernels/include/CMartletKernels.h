@@ -28,11 +28,12 @@ extern "C" {
 #define MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES 576
 #define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
 #define MARTLET_WORDS_BLOCK_BYTES 2112
-/// Bf16 in twelve bits, 64 inputs x 32 columns: of an upper byte (sign and seven bits of the exponent) its place among
-/// the sixteen most frequent, of a lower byte all of it, so nothing is lost. `table[16]` bytes, 12 patches (u16 place, u16
-/// bf16 number; places as in a panel of bf16, 0xffff behind the last) for what the table lacks, then of every four inputs
-/// `[2 pairs][64]` lower bytes and `[64]` nibbles, the second pair's in the upper half. Of a pair's 64 numbers those of
-/// columns 4g ..< 4g + 4 stand beside those of columns 16 + 4g ..< 16 + 4g + 4.
+/// Bf16 in twelve bits, 64 inputs x 32 columns. An upper byte (sign and seven bits of the exponent) is kept as its index
+/// among the sixteen most frequent ones, a lower byte as it is, so nothing is lost. The block holds `table[16]` bytes, 12
+/// patches (u16 index as in a panel of bf16, 0xffff behind the last patch; u16 bf16 number) for numbers whose upper byte
+/// the table lacks, then for every four inputs `[2 pairs][64]` lower bytes and `[64]` nibbles, the second pair's in the
+/// upper half. Among a pair's 64 numbers those of columns 4g ..< 4g + 4 stand beside those of columns
+/// 16 + 4g ..< 16 + 4g + 4.
 #define MARTLET_TWELVE_BIT_BLOCK_BYTES 3136
 #define MARTLET_TWELVE_BIT_INPUTS 64
 #define MARTLET_TWELVE_BIT_PATCHES 12
@@ -42,7 +43,7 @@ extern "C" {
 /// Tokens in a group of the KV cache as the kernels lay it out, and in a tile of the softmax.
 #define MARTLET_CACHE_GROUP 16
 #define MARTLET_ATTENTION_TILE 64
-/// Rows of an attention item at most, (token, head) pairs: their accumulators stay in the first cache.
+/// Rows, (token, head) pairs, that attention computes at a time: their accumulators stay in the first cache.
 #define MARTLET_ATTENTION_ROWS 48
 #define MARTLET_MAX_HEAD_SIZE 256
 /// The largest whole numbers that a cache of int16 keeps. What a key is multiplied with adds up to 2^18 at most, what 64
@@ -64,8 +65,8 @@ typedef enum __attribute__((enum_extensibility(closed))) {
 /// Rows of activations as linear layers read them: `[rows / 8][records]`, a record holding for 8 rows
 /// - of a block of 32 inputs: `[1 or 2 planes: high, low][8][32]` bytes, then f32 scale[8], f32 scale * sum(q) [8] (what a
 ///   4-bit block's minimum is multiplied with) and i32 -128 * sum(q) [8] (what an 8-bit weight's bias of 128 costs, and a
-///   centered 4-bit one's of 8 a sixteenth of it). Of one plane and a table that `storesSumsAsPairs` the second is bf16 `[8][2]` of
-///   two blocks in the first one's record, and nothing in the second one's;
+///   centered 4-bit one's of 8 a sixteenth of it). With one plane, in a table that `storesSumsAsPairs`, the field of
+///   scale * sum(q) is bf16 `[8][2]` for two blocks in the first one's record, and unused in the second one's;
 /// - of a block of words: `[8][32]` int16, then f32 scale[8]; inputs beyond the last are 0;
 /// - of a pair of bf16 inputs: `[8][2]`.
 typedef struct {
@@ -251,7 +252,7 @@ typedef struct {
     /// Writes tokens' K (`headSize` floats each, `stride` from token to token) of one head into their cache block, rounded
     /// to `format`; 8-bit formats after a division by `scale`, saturating. As int16 the largest magnitude is
     /// MARTLET_LARGEST_KEY_WORD units, and what isn't finite makes its key NaN. `keys` points at the head's part of the
-    /// block, `offset` is the first token's place in the block.
+    /// block, `offset` is the first token's number in the block.
     void (*writeKeys)(const float *key, int64_t stride, int64_t tokens, uint8_t *keys, int64_t offset, int64_t headSize,
                       MartletFormat format, float scale);
     /// The same for V, with MARTLET_LARGEST_VALUE_WORD.

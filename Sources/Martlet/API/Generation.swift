@@ -11,7 +11,7 @@ public struct GenerationPiece: Equatable, Sendable {
     public var tokens: [Int32] = []
     /// Natural logarithms, one a token.
     public var logprobs: [Float] = []
-    /// The likeliest tokens at each token's place, likeliest first, as many as the request asked for. The token itself
+    /// The likeliest tokens at each token's position, likeliest first, as many as the request asked for. The token itself
     /// need not be among them.
     public var topLogprobs: [[TokenLogprob]] = []
     /// When each token was computed.

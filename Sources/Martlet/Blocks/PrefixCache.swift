@@ -6,7 +6,7 @@
 /// nothing: the tokens are compared, and the block before it must be the one that was found before. Since the first
 /// block's salt is compared too, a hit is the same beginning, token by token.
 package struct PrefixCache {
-    /// A sequence's place in the cache: its first `length` blocks are known.
+    /// How far a sequence is known to the cache: its first `length` blocks are known.
     package struct Chain {
         package let salt: String
         package fileprivate(set) var length = 0

@@ -4,7 +4,7 @@
 public struct LogLikelihood: Equatable, Sendable {
     /// Natural logarithm of the probability of all its tokens.
     public var logprob: Double
-    /// Whether the model would write this text if it took the likeliest token at each place.
+    /// Whether the model would write this text if it took the likeliest token at each position.
     public var isGreedy: Bool
 
     /// - Parameters:

@@ -18,8 +18,8 @@ final class EngineLoop {
     private var planned = StepPlan()
     /// The step that is submitted and not finished yet; empty between two turns unless the runner prepares ahead.
     private var submitted = StepPlan()
-    /// When the submitted step began, for the trace.
-    private var submittedSince: UInt64 = 0
+    /// When the submitted step was, for the trace.
+    private var submittedAt: UInt64 = 0
     private var output = StepOutput()
     /// What readers haven't been told yet of `output`.
     private var events: [SchedulerEvent] = []
@@ -120,35 +120,45 @@ final class EngineLoop {
     }
 
     private func step() {
+        if runner.preparesAhead { stepAhead() } else { stepAtOnce() }
+    }
+
+    private func stepAtOnce() {
         let start = trace?.now ?? 0
-        let beganAt = submittedSince
-        let values = submitted.traceValues
         planNext()
-        if runner.preparesAhead {
-            finishSubmitted()
-            submitPlanned()
-            submittedSince = trace?.now ?? 0
-            deliverEvents()
-            if values.1 > 0 { trace?.record(\.step, from: beganAt, values) }
-        } else if submitPlanned() {
+        guard submitPlanned() else { return }
+        let values = submitted.traceValues
+        finishSubmitted()
+        deliverEvents()
+        trace?.record(\.step, from: start, values)
+    }
+
+    /// Plans a step while the one before it runs, and leaves it running.
+    private func stepAhead() {
+        planNext()
+        if !submitted.isEmpty {
             let values = submitted.traceValues
             finishSubmitted()
-            deliverEvents()
-            trace?.record(\.step, from: start, values)
+            trace?.record(\.step, from: submittedAt, values)
         }
+        submittedAt = trace?.now ?? 0
+        submitPlanned()
+        deliverEvents()
     }
 
     private func planNext() {
         trace.span(\.schedule) { scheduler.schedule(into: &planned) }
-        guard !planned.isEmpty else { return }
-        noteScheduled()
-        runner.prepare(planned)
+        if !planned.isEmpty { runner.prepare(planned) }
     }
 
-    /// - Returns: whether there is a step that someone still waits for, and it runs now.
+    /// - Returns: whether a step was submitted.
     @discardableResult private func submitPlanned() -> Bool {
-        // What was planned ahead may have ended, all of it, with the step before.
-        guard planned.entries.contains(where: \.isCurrent) else { return false }
+        // All sequences of a step that was planned ahead may have ended with the step before.
+        guard planned.entries.contains(where: \.isCurrent) else {
+            planned.removeAll()
+            return false
+        }
+        noteScheduled()
         swap(&planned, &submitted)
         do {
             try runner.submit(submitted)
@@ -170,6 +180,8 @@ final class EngineLoop {
     }
 
     private func failSubmitted(_ error: any Error) {
+        // What the step before this one brought is told first.
+        deliverEvents()
         if let error = error as? DeviceError, error.code == .lost { return lose(error) }
         counters.steps.wrappingAdd(1, ordering: .relaxed)
         var failed: [RequestID] = []
@@ -208,7 +220,8 @@ final class EngineLoop {
 
     /// Tells readers what the last update brought.
     private func deliverEvents() {
-        for event in events { deliver(event, updateTime) }
+        guard !events.isEmpty else { return }
+        trace.span(\.update) { for event in events { deliver(event, updateTime) } }
         events.removeAll(keepingCapacity: true)
         guard !cutOff.isEmpty else { return }
         for id in cutOff { scheduler.cancel(id) }

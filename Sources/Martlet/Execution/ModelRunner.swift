@@ -50,7 +50,7 @@ final class ModelRunner: StepRunner {
         precondition(plan.tokenCount <= capacity.tokens, "too many tokens in a step")
         trace.span(\.prepare) {
             prepared.write(plan, blockSize: cache.shape.blockSize)
-            if preparesAhead { submitted.miss(plan) }
+            if preparesAhead { submitted.missedBlocks.noteWritten(elsewhere: plan) }
         }
         trace.span(\.plan) { for planner in planners { planner.plan(prepared.batch) } }
     }
@@ -58,7 +58,6 @@ final class ModelRunner: StepRunner {
     func submit(_ plan: StepPlan) throws {
         if preparesAhead { swap(&prepared, &submitted) }
         let step = submitted
-        step.start = trace?.now
         step.writeTokens(of: plan)
         let body = dispatcher.dispatch(body: step.extent(decodeLength: decodeLength))
         step.mode = body.mode
@@ -77,6 +76,7 @@ final class ModelRunner: StepRunner {
             step.batch.padLogitRows(to: head.paddedRows ?? step.headRows.count)
             step.graphs.append(head.graph)
         }
+        step.submittedAt = trace?.now ?? 0
         step.completion = try device.submit(step.graphs, batch: step.batch)
     }
 
@@ -86,15 +86,19 @@ final class ModelRunner: StepRunner {
         output.runtimeMode = step.mode
         output.attentionLaunches = step.attentionLaunches
         output.rows.append(contentsOf: step.rows)
-        try step.completion.wait()
+        try wait(for: step)
         step.readSamples(into: &output)
         // The body has left what the head needs of all rows.
         while step.headRows.upperBound < step.rows.count {
             step.graphs.removeAll(keepingCapacity: true)
             try submitHead(of: step, from: step.headRows.upperBound)
-            try step.completion.wait()
+            try wait(for: step)
             step.readSamples(into: &output)
         }
-        if let start = step.start { trace?.record(step.mode.span, from: start) }
+    }
+
+    private func wait(for step: PreparedStep) throws {
+        defer { trace?.record(step.mode.span, from: step.submittedAt) }
+        try step.completion.wait()
     }
 }

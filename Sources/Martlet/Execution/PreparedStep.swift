@@ -10,8 +10,8 @@ final class PreparedStep {
     private(set) var rows: [StepOutput.Row] = []
     /// For each of `rows`, the batch's row whose logits are wanted and how a token is drawn from them.
     private var logitRows: [(row: Int32, sampling: SamplingRow)] = []
-    /// By row of the block tables: the first index that another memory's step has written and this memory lacks.
-    private var firstMissedBlock: [Int]
+    /// What steps in the other memory have written, where there is another.
+    var missedBlocks: MissedBlocks
 
     /// Those of `rows` that the device computes at present.
     var headRows = 0..<0
@@ -19,13 +19,13 @@ final class PreparedStep {
     /// What is submitted; kept, so that a step allocates nothing.
     var graphs: [any ExecutionGraph] = []
     var completion = Completion.finished
-    /// When it was submitted, if there is a trace.
-    var start: UInt64?
+    /// When graphs were submitted last, if there is a trace.
+    var submittedAt: UInt64 = 0
 
     init(_ capacity: BatchCapacity, on device: any ComputeDevice) throws {
         batch = BatchBuffers(
             capacity: capacity, memory: try device.makeBatchMemory(byteCount: BatchLayout(capacity).byteCount))
-        firstMissedBlock = Array(repeating: .max, count: capacity.sequences)
+        missedBlocks = MissedBlocks(rows: capacity.sequences)
     }
 
     /// Writes who computes which positions, and in which blocks.
@@ -59,20 +59,10 @@ final class PreparedStep {
     /// Writes the blocks of the sequence that its row doesn't hold since an earlier step.
     private func writeTable(of entry: ScheduledSequence) {
         let sequence = entry.sequence
-        let row = sequence.tableRow
-        let first = min(entry.firstChangedBlock, firstMissedBlock[row])
-        firstMissedBlock[row] = .max
+        let first = missedBlocks.takeFirst(of: entry)
         guard first < sequence.blockTable.count else { return }
-        let table = row * batch.capacity.blocksPerSequence
+        let table = sequence.tableRow * batch.capacity.blocksPerSequence
         for index in first..<sequence.blockTable.count { batch.blockTables[table + index] = sequence.blockTable[index] }
-    }
-
-    /// Notes which blocks a step in another memory has written.
-    func miss(_ plan: StepPlan) {
-        for entry in plan.entries {
-            let row = entry.sequence.tableRow
-            firstMissedBlock[row] = min(firstMissedBlock[row], entry.firstChangedBlock)
-        }
     }
 
     /// Writes what depends on the tokens of the step before: the tokens themselves, and how the next ones are drawn.

@@ -67,21 +67,21 @@ final class GraphDispatcher {
     }
 
     /// - Complexity: O(graphs); allocates nothing.
-    func dispatch(body batch: GraphExtent) -> Dispatch {
-        if batch.isUniformDecode, let found = smallest(uniformDecodes, holding: batch) { return found }
-        return smallest(mixed, holding: batch) ?? Dispatch(mode: .none, graph: eagerBody, paddedRows: nil)
+    func dispatch(body extent: GraphExtent) -> Dispatch {
+        if extent.isUniformDecode, let found = smallest(uniformDecodes, holding: extent) { return found }
+        return smallest(mixed, holding: extent) ?? Dispatch(mode: .none, graph: eagerBody, paddedRows: nil)
     }
 
     /// - Parameter mode: how the body runs: beside an eager body the head is eager too.
     func dispatch(head rows: Int, beside mode: GraphRuntimeMode) -> Dispatch {
-        let batch = GraphExtent(rows: rows, sequences: 0)
-        let found = mode == .none ? nil : smallest(heads, holding: batch)
+        let extent = GraphExtent(rows: rows, sequences: 0)
+        let found = mode == .none ? nil : smallest(heads, holding: extent)
         return found ?? Dispatch(mode: .none, graph: eagerHead, paddedRows: nil)
     }
 
-    private func smallest(_ graphs: [Captured], holding batch: GraphExtent) -> Dispatch? {
+    private func smallest(_ graphs: [Captured], holding extent: GraphExtent) -> Dispatch? {
         for captured in graphs
-        where captured.key.extent.rows >= batch.rows && captured.key.extent.sequences >= batch.sequences {
+        where captured.key.extent.rows >= extent.rows && captured.key.extent.sequences >= extent.sequences {
             return Dispatch(
                 mode: captured.key.mode, graph: captured.graph,
                 paddedRows: capturesBySize ? captured.key.extent.rows : nil)

@@ -120,7 +120,7 @@ struct ModelLoader {
 
     /// A step's buffers grow with the product of sequences and context, and must fit.
     private func requireMemory(for capacity: BatchCapacity, on device: any ComputeDevice) throws(EngineError) {
-        let bytes = BatchLayout(capacity).byteCount
+        let bytes = BatchLayout(capacity).byteCount * (device.runsAsynchronously ? 2 : 1)
         guard let free = device.freeMemory, bytes > free else { return }
         throw EngineError(
             .invalidOptions,

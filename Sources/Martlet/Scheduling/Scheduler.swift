@@ -6,9 +6,9 @@
 /// `update` takes what the step found out. The same calls give the same plans.
 ///
 /// A step may be planned before the one ahead of it is updated, but only one: its sequences go on from where the planned
-/// steps bring them. If the update ends such a sequence (a stop token; nothing else comes unexpected), the step that is
-/// planned already computes it in vain. It does so in blocks that are free by then, which harms no one: a block's next
-/// holder writes to it in a later step, and reads nothing that it hasn't written.
+/// steps bring them. If a sequence ends in the update (by a stop token, a failure or a cancellation), the step already
+/// planned computes it in vain. That harms no one: its last block is free and unknown to the prefix cache, and the next
+/// holder writes each slot in a later step before it reads it.
 ///
 /// A step is filled in this order: running sequences that wait for one token only; running prompts; waiting sequences.
 /// A sequence that finds no block preempts the last one, which computes its tokens anew later.

@@ -30,7 +30,7 @@ package final class SequenceState {
     package internal(set) var computedCount = 0
     /// Tokens that planned steps draw and that aren't known yet: one at most, or two while a step is planned beside another.
     package internal(set) var pendingCount = 0
-    /// How often it was sent back to the queue. A step that was planned before computes it in vain.
+    /// How often its blocks were taken back. Steps planned before that compute it in vain.
     private(set) var withdrawals = 0
     /// Blocks for the computed tokens.
     package internal(set) var blockTable: [Int32] = []

@@ -5,21 +5,21 @@ package import MartletCompute
 /// One sequence's share of a step.
 package struct ScheduledSequence {
     package let sequence: SequenceState
-    /// What the step computes. The token at the last one isn't known before the step ahead of this one has ended, if that
-    /// one draws it.
+    /// The positions that the step computes. If the step ahead draws the token at the last one, that token is unknown until
+    /// that step has ended.
     package let positions: Range<Int>
     /// Whether it only waits for its answer's next token.
     package let isDecode: Bool
     /// Whether the step draws the token behind the positions.
     package let samples: Bool
-    /// The first index of the sequence's block table that the step before this one left as it is and this one has to write.
+    /// The step writes the block table to its row from this index on. Earlier steps have written what is before.
     package let firstChangedBlock: Int
     /// The sequence's, when the step was planned.
     private let withdrawals: Int
 
     package var tokenCount: Int { positions.count }
     /// Whether the sequence has run on since the step was planned. The step computes it in vain otherwise.
-    package var isCurrent: Bool { sequence.isRunning && sequence.withdrawals == withdrawals }
+    package var isCurrent: Bool { sequence.withdrawals == withdrawals }
 
     /// A share of the next `count` tokens of a sequence.
     init(_ sequence: SequenceState, count: Int, isDecode: Bool) {
@@ -69,7 +69,7 @@ package struct StepPlan {
 /// token.
 package struct StepOutput {
     package struct Row {
-        /// Place of the sequence's entry in the plan.
+        /// Index of the sequence's entry in the plan.
         package let entry: Int
         /// The position whose next token it is about.
         package let position: Int
@@ -107,7 +107,8 @@ package struct StepOutput {
 /// Computes the steps that a scheduler plans: each is prepared, submitted and finished, in this order, with the same plan.
 /// One step at a time is submitted and not finished; the next one may be prepared meanwhile if `preparesAhead`.
 package protocol StepRunner: AnyObject {
-    /// Whether a step may be prepared while the one before it runs. It takes time otherwise, and gains none.
+    /// Whether a step may be prepared while the one before it runs. Where the device doesn't run by itself, that gains
+    /// nothing.
     var preparesAhead: Bool { get }
     /// Writes what doesn't depend on the tokens of the step before: who computes which positions in which blocks.
     func prepare(_ plan: StepPlan)

@@ -104,9 +104,9 @@ public final class IsolatedAttention {
                 batch.positions[row] = Int32(sequence.length - sequence.queryLength + offset)
                 row += 1
             }
-            for position in 0..<capacity.blocksPerSequence {
-                let block = position < sequence.blockTable.count ? sequence.blockTable[position] : -1
-                batch.blockTables[index * capacity.blocksPerSequence + position] = block
+            for entry in 0..<capacity.blocksPerSequence {
+                let block = entry < sequence.blockTable.count ? sequence.blockTable[entry] : -1
+                batch.blockTables[index * capacity.blocksPerSequence + entry] = block
             }
             for range in 0..<capacity.prefixRanges {
                 let none = PrefixRange(first: 0, last: 0)

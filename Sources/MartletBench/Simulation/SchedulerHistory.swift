@@ -49,7 +49,8 @@ struct SchedulerHistory {
                 blockCount: blockCount, blockSize: blockSize, cachesPrefixes: !random.oneIn(3),
                 key: SipHash.Key(low: seed, high: 0, mask: random.oneIn(2) ? .max : 15)))
         model = SimulatedModel(
-            seed: seed, blockCount: blockCount, blockSize: blockSize, preparesAhead: random.oneIn(2))
+            seed: seed, blockCount: blockCount, blockSize: blockSize, rows: configuration.maxNumSeqs,
+            preparesAhead: random.oneIn(2))
         validator = RequestValidator(
             limits: RequestLimits(),
             maxModelLength: blockCount * blockSize,
@@ -173,7 +174,7 @@ struct SchedulerHistory {
         guard planned.entries.contains(where: \.isCurrent) else { return }
         swap(&planned, &submitted)
         summary.computedInVain += submitted.entries.count { !$0.isCurrent }
-        do { try model.submit(submitted) } catch { try check("\(error)") }
+        model.submit(submitted)
         model.requireExclusiveBlocks(submitted, scheduler.pool)
         try check(model.mistake)
     }
@@ -190,7 +191,7 @@ struct SchedulerHistory {
             for id in ids { try require(expected.removeValue(forKey: id) != nil, "an unknown request failed") }
             summary.failed += ids.count
         } else {
-            do { try model.finish(submitted, into: &output) } catch { try check("\(error)") }
+            model.finish(submitted, into: &output)
             try check(model.mistake)
             var events: [SchedulerEvent] = []
             scheduler.update(submitted, output) { events.append($0) }
@@ -199,7 +200,7 @@ struct SchedulerHistory {
         submitted.removeAll()
     }
 
-    /// Throws what is wrong, and what doesn't hold of the scheduler.
+    /// Throws the given mistake, or the first invariant that the scheduler breaks.
     private func check(_ mistake: String?) throws(SimulationFailure) {
         if let message = mistake ?? SchedulerInvariants.violation(scheduler) {
             throw SimulationFailure(seed: seed, step: step, message: message)

@@ -85,7 +85,7 @@ struct SchedulerInvariants {
             }
             let threshold = configuration.longPrefillTokenThreshold
             if threshold > 0, entry.tokenCount > threshold { return "a chunk is over the threshold" }
-            // One token before the next is drawn is never kept waiting, so it counts for nothing.
+            // A single token that completes a prompt is always planned, so it doesn't count as work.
             if !entry.isDecode, (entry.samples ? 0 : sequence.remainingCount) + entry.tokenCount > 1 {
                 work += configuration.work(of: entry.tokenCount, context: entry.positions.lowerBound)
                 largest = max(largest, configuration.work(of: 1, context: sequence.tokens.count))

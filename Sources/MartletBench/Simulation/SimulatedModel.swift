@@ -6,8 +6,6 @@ import MartletCompute
 /// A model whose next token is a hash of all tokens before it, and whose cache holds, in each slot, the hash that stands
 /// there. A step that reads a wrong, stale or unwritten slot is found out.
 final class SimulatedModel: StepRunner {
-    struct Fault: Error {}
-
     static let vocabularySize = 9
     static let endToken: Int32 = 0
 
@@ -15,15 +13,21 @@ final class SimulatedModel: StepRunner {
     private let blockSize: Int
     /// `[blocks * blockSize]`, block 0 included: the hash of all tokens up to the slot's own.
     private var memory: [UInt64]
-    /// By table row: what steps have written there, as the batch's buffers hold it.
-    private var tables: [Int: [Int32]] = [:]
     /// The row of a step that is no number.
     var failsSequence: Int?
     /// The first wrong thing that a step was asked to do.
     private(set) var mistake: String?
-    private var prepared: [Entry] = []
-    private var submitted: [Entry] = []
+    private var prepared: Memory
+    private var submitted: Memory
     let preparesAhead: Bool
+
+    /// The memory of a batch.
+    private struct Memory {
+        var entries: [Entry] = []
+        /// By table row: what steps have written there.
+        var tables: [Int: [Int32]] = [:]
+        var missedBlocks: MissedBlocks
+    }
 
     /// What a device is told of a sequence's share of a step.
     private struct Entry {
@@ -34,7 +38,9 @@ final class SimulatedModel: StepRunner {
         let scored: Range<Int>
     }
 
-    init(seed: UInt64, blockCount: Int, blockSize: Int, preparesAhead: Bool) {
+    init(seed: UInt64, blockCount: Int, blockSize: Int, rows: Int, preparesAhead: Bool) {
+        prepared = Memory(missedBlocks: MissedBlocks(rows: rows))
+        submitted = prepared
         self.seed = seed
         self.preparesAhead = preparesAhead
         self.blockSize = blockSize
@@ -67,7 +73,8 @@ final class SimulatedModel: StepRunner {
     }
 
     func prepare(_ plan: StepPlan) {
-        prepared = plan.entries.map { entry in
+        if preparesAhead { submitted.missedBlocks.noteWritten(elsewhere: plan) }
+        prepared.entries = plan.entries.map { entry in
             if entry.positions.upperBound > entry.sequence.blockTable.count * blockSize {
                 note("\(entry.positions) is more than the sequence's blocks")
             }
@@ -75,34 +82,34 @@ final class SimulatedModel: StepRunner {
         }
     }
 
-    func submit(_ plan: StepPlan) throws {
-        submitted = prepared
+    func submit(_ plan: StepPlan) {
+        if preparesAhead { swap(&prepared, &submitted) } else { submitted = prepared }
         for (index, entry) in plan.entries.enumerated() {
             var tokens = Array(entry.sequence.tokens.prefix(entry.positions.upperBound))
             if tokens.count < entry.positions.upperBound {
                 if entry.isCurrent { note("a token of \(entry.positions) isn't known") }
                 tokens.append(contentsOf: Array(repeating: 0, count: entry.positions.upperBound - tokens.count))
             }
-            submitted[index].tokens = tokens
+            submitted.entries[index].tokens = tokens
         }
     }
 
     /// Fails the submitted step, which may have written anything.
     func spoil(_ plan: StepPlan) {
-        for (entry, share) in zip(plan.entries, submitted) {
+        for (entry, share) in zip(plan.entries, submitted.entries) {
             for position in entry.positions { memory[slot(of: position, in: share.table)] = 1 }
         }
     }
 
-    func finish(_ plan: StepPlan, into output: inout StepOutput) throws {
+    func finish(_ plan: StepPlan, into output: inout StepOutput) {
         output.removeAll()
-        for (index, entry) in plan.entries.enumerated() { compute(entry, submitted[index], index, &output) }
+        for (index, entry) in plan.entries.enumerated() { compute(entry, submitted.entries[index], index, &output) }
     }
 
-    /// Notes the first block that the submitted step writes to and that another sequence could read: one that it holds
-    /// doesn't hold alone, or that isn't free if it computes in vain.
+    /// Notes where the submitted step writes to a block that another sequence could read. A current sequence must hold the
+    /// block alone; a block written in vain must be free.
     func requireExclusiveBlocks(_ plan: StepPlan, _ pool: borrowing BlockPool) {
-        for (entry, share) in zip(plan.entries, submitted) {
+        for (entry, share) in zip(plan.entries, submitted.entries) {
             for position in entry.positions {
                 let block = share.table[position / blockSize]
                 if pool.holderCount(of: block) != (entry.isCurrent ? 1 : 0) || pool.prefixCache.holds(block) {
@@ -122,7 +129,7 @@ final class SimulatedModel: StepRunner {
             hash = self.hash(hash, then: share.tokens[position])
             let slot = slot(of: position, in: share.table)
             guard position >= entry.positions.lowerBound else {
-                // Only what is computed in vain may find that its blocks were given to another.
+                // A sequence whose step failed is computed in vain over what that step left.
                 if memory[slot] != hash, entry.isCurrent { note("position \(position) reads another's slot") }
                 continue
             }
@@ -146,18 +153,15 @@ final class SimulatedModel: StepRunner {
     /// Writes what has changed of the sequence's row. The row must then be its table, and name block 0 nowhere.
     private func writeTable(of entry: ScheduledSequence) -> [Int32] {
         let sequence = entry.sequence
-        var table = tables[sequence.tableRow] ?? []
+        var table = prepared.tables[sequence.tableRow] ?? []
+        let first = prepared.missedBlocks.takeFirst(of: entry)
         table.removeLast(max(0, table.count - sequence.blockTable.count))
-        for index in entry.firstChangedBlock..<sequence.blockTable.count {
-            if index < table.count {
-                table[index] = sequence.blockTable[index]
-            } else {
-                table.append(sequence.blockTable[index])
-            }
+        for (index, block) in sequence.blockTable.enumerated() where index >= first {
+            if index < table.count { table[index] = block } else { table.append(block) }
         }
         if table != sequence.blockTable { note("a table's row holds other blocks than the table") }
         if table.contains(0) { note("block 0 is somebody's") }
-        tables[sequence.tableRow] = sequence.blockTable
+        prepared.tables[sequence.tableRow] = sequence.blockTable
         return sequence.blockTable
     }
 

@@ -45,8 +45,8 @@ struct LimitOptions: ParsableArguments {
     var limits: ServerLimits {
         var limits = ServerLimits()
         for (label, option) in Mirror(reflecting: self).children {
-            guard let label, let limit = ServerLimit.all.first(where: { "_\($0.propertyName)" == label }) else {
-                continue
+            guard let limit = ServerLimit.all.first(where: { "_\($0.propertyName)" == label }) else {
+                preconditionFailure("each flag here is a limit's")
             }
             switch (limit.value, option) {
             case (.count(let path, _), let option as Option<Int>): limits[keyPath: path] = option.wrappedValue

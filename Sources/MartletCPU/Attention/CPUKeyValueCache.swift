@@ -36,10 +36,10 @@ final class CPUKeyValueCache: KeyValueCache {
                 code: .unsupported,
                 message: "head size \(shape.headSize) is not supported; it must be \(CPUDevice.headSizeRule)")
         }
-        guard CacheShape.allows(blockSize: shape.blockSize) else {
+        guard (1...(1 << 16)).contains(shape.blockSize), shape.blockSize % Int(MARTLET_CACHE_GROUP) == 0 else {
             throw DeviceError(
                 code: .unsupported,
-                message: "block size \(shape.blockSize) is not supported; it must be \(CacheShape.blockSizeRule)")
+                message: "block size \(shape.blockSize) is not a positive multiple of \(MARTLET_CACHE_GROUP)")
         }
         let head = headBytes(shape)
         var bytes = head.keys + head.values

@@ -47,8 +47,8 @@ public final class BatchBuffers {
     public let tableRows: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, blocksPerSequence]`, by table row. Block 0 is reserved: no sequence has it.
     public let blockTables: UnsafeMutableBufferPointer<Int32>
-    /// `[sequences, prefixRanges]`, by place in the batch: positions that see each other whatever else hides them, both ends included; none
-    /// where the last is not after the first.
+    /// `[sequences, prefixRanges]`, in the batch's order of sequences: positions that see each other whatever else hides
+    /// them, both ends included; none where the last is not after the first.
     public let prefixRanges: UnsafeMutableBufferPointer<PrefixRange>
     /// `[queryQueryBias, queryQueryBias]`: what is added to the score of a query token of a sequence's step (row) for
     /// another (column). Shared by all sequences. Those that it is meant for have all their new tokens in one step.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The extent of a paged KV cache.
+/// The shape of a paged KV cache.
 public struct CacheShape: Hashable, Sendable {
     public let layers: Int
     public let keyValueHeads: Int
@@ -22,7 +22,7 @@ public struct CacheShape: Hashable, Sendable {
         self.format = format
     }
 
-    /// Tokens that a block may have, multiples of 16 among these.
+    /// Block sizes that an engine may be given: the multiples of 16 in this range.
     public static let blockSizes = 16...1024
 
     /// Whether a block may have so many tokens.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension Kernel: CustomStringConvertible {
-    /// One line for people: `normed[tokens, 576] = norm(hidden, blk.0.attn_norm.weight)`.
+    /// One line for people: `attn_norm[tokens, 576] = norm(hidden, blk.0.attn_norm.weight)`.
     public var description: String {
         switch self {
         case .embed(let embed):

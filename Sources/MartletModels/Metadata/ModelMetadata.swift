@@ -100,17 +100,17 @@ extension MetadataField {
         gguf: "rope.scaling.original_context_length", config: "rope_scaling.original_max_position_embeddings",
         "rope_parameters.original_max_position_embeddings")
 
-    /// Numbers that no family here reads, each with the value that changes nothing.
-    static let unreadNumbers: [(field: MetadataField, neutral: Double)] = [
-        (MetadataField(gguf: "logit_scale", config: "logits_scaling", "logit_scale"), 1),
-        (MetadataField(gguf: "embedding_scale", config: "embedding_multiplier"), 1),
-        (MetadataField(gguf: "residual_scale", config: "residual_multiplier"), 1),
-        (MetadataField(gguf: "attention.scale", config: "attention_multiplier"), 0),
-        (MetadataField(gguf: "attention.clamp_kqv", config: "clip_qkv"), 0),
-        (MetadataField(gguf: "attention.max_alibi_bias"), 0),
-        (MetadataField(gguf: "attn_logit_softcapping", config: "attn_logit_softcapping"), 0),
-        (MetadataField(gguf: "final_logit_softcapping", config: "final_logit_softcapping"), 0),
-        (MetadataField(gguf: "rope.scaling.attn_factor"), 1),
+    /// Numbers that no family here reads, each with the values that change nothing.
+    static let unreadNumbers: [(field: MetadataField, neutral: Set<Double>)] = [
+        (MetadataField(gguf: "logit_scale", config: "logits_scaling", "logit_scale"), [0, 1]),
+        (MetadataField(gguf: "embedding_scale", config: "embedding_multiplier"), [0, 1]),
+        (MetadataField(gguf: "residual_scale", config: "residual_multiplier"), [0, 1]),
+        (MetadataField(gguf: "attention.scale", config: "attention_multiplier"), [0]),
+        (MetadataField(gguf: "attention.clamp_kqv", config: "clip_qkv"), [0]),
+        (MetadataField(gguf: "attention.max_alibi_bias"), [0]),
+        (MetadataField(gguf: "attn_logit_softcapping", config: "attn_logit_softcapping"), [0]),
+        (MetadataField(gguf: "final_logit_softcapping", config: "final_logit_softcapping"), [0]),
+        (MetadataField(gguf: "rope.scaling.attn_factor"), [0, 1]),
     ]
 
     /// How a model's last rows become one embedding; 0 for models that draw tokens.

@@ -56,7 +56,7 @@ extension ModelShape {
                 "models that make embeddings (\(metadata.key(.pooling)) is \(pooling)) are not supported")
         }
         for (field, neutral) in MetadataField.unreadNumbers {
-            if let value = try metadata.number(field), value != neutral {
+            if let value = try metadata.number(field), !neutral.contains(value) {
                 throw CheckpointError(.unsupportedModel, "\(metadata.key(field)) is \(value), which is not supported")
             }
         }
@@ -112,13 +112,13 @@ extension RotaryEmbedding.Scaling {
         let legacyFactor = try metadata.number(.legacyRopeFactor)
         // As GGUF has it, a factor without a type divides positions; a `config.json` with a factor names a type.
         let ropeFactor = try metadata.number(.ropeFactor)
-        let factor = legacyFactor ?? ropeFactor
+        let factor = ropeFactor ?? legacyFactor
         let named = try metadata.text(.ropeScaling)
         if named == nil, factor != nil, !metadata.isGGUF {
             throw CheckpointError(.invalidMetadata, "\(metadata.key(.ropeFactor)) is given without a type of scaling")
         }
-        // Files say 0 where they mean none.
-        let type = named ?? (factor ?? 0 == 0 ? "none" : "linear")
+        // Files say 0 where they mean none, and 1 divides by nothing.
+        let type = named ?? ([0, 1].contains(factor ?? 0) ? "none" : "linear")
         if let factors = try metadata.vector(RotaryEmbedding.factorTensor, length: dimensions / 2) {
             guard type == "none" || type == "llama3" else {
                 throw CheckpointError(
@@ -131,11 +131,8 @@ extension RotaryEmbedding.Scaling {
         switch type {
         case "none", "default": self = .none
         case "linear":
-            if let factor = legacyFactor, factor.isFinite, factor > 0 {
-                self = .linear(factor: factor)
-            } else {
-                self = .linear(factor: try positive(.ropeFactor))
-            }
+            self = .linear(
+                factor: try positive(ropeFactor == nil && legacyFactor != nil ? .legacyRopeFactor : .ropeFactor))
         case "llama3":
             self = .llama3(
                 factor: try positive(.ropeFactor), lowFrequencyFactor: try positive(.ropeLowFrequencyFactor),
