@@ -71,6 +71,9 @@ struct PromptTokens: Sendable {
             throw ServerError.invalid(
                 "bad_words", "bad_words has \(words.count) words; \(limits.request.badWords) are allowed")
         }
+        guard !words.contains(where: { $0.allSatisfy(\.isWhitespace) }) else {
+            throw ServerError.invalid("bad_words", "bad_words holds a blank word")
+        }
         for word in words { try require(word.utf8.count, fitsIn: limits.request.badWordTokens, "bad_words") }
         return engine.model.tokenizer.badWordTokens(words)
     }

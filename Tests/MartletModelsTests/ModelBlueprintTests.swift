@@ -88,6 +88,12 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
             $0.add("llama.rope.scaling.factor", Float(2))
             $0.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0x3f, count: 32))
         },
+        BadModel("a count too many", .invalidMetadata, removing: "llama.feed_forward_length") {
+            $0.add("llama.feed_forward_length", [Int32(96), 96, 96])
+        },
+        BadModel("a count too few", .invalidMetadata, removing: "llama.feed_forward_length") {
+            $0.add("llama.feed_forward_length", [Int32(96)])
+        },
         BadModel("both ways", .unsupportedModel) { $0.add("llama.attention.causal", false) },
         BadModel("embeddings", .unsupportedModel) { $0.add("llama.pooling_type", UInt32(3)) },
         BadModel("scaled scores", .unsupportedModel) { $0.add("llama.attention.scale", Float(0.1)) },

@@ -166,7 +166,7 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let file = try TinyModel().write()
         func scores(_ change: (inout EngineOptions) -> Void) async throws -> [TokenScore] {
             var options = EngineOptions()
-            (options.activations, options.kvCacheDtype) = (.int16, .float(.float32))
+            options.kvCacheDtype = .float(.float32)
             change(&options)
             let engine = try await Engine.load(file.path, options: options)
             let scores = try await engine.score(tokens(70))
@@ -176,7 +176,9 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let reference = try await scores { ($0.device, $0.graphMode, $0.attentionLaunch) = (.reference, mode, launch) }
         let plain = try await scores { $0.device = .reference }
         #expect(reference.map(\.logprob) == plain.map(\.logprob))
-        let found = try await scores { ($0.graphMode, $0.attentionLaunch, $0.threads) = (mode, launch, 3) }
+        let found = try await scores {
+            ($0.graphMode, $0.attentionLaunch, $0.threads, $0.activations) = (mode, launch, 3, .int16)
+        }
         let worst = zip(found, reference).map { abs($0.logprob - $1.logprob) }.max() ?? 1
         #expect(worst < 0.01, "\(worst)")
     }

@@ -12,6 +12,9 @@ extension EngineOptions {
             device != .reference || (threads == nil && instructionSet == nil), "device",
             "is reference, which has one thread and no instruction sets: neither can be chosen")
         try require(
+            device != .reference || activations == EngineOptions().activations, "device",
+            "is reference, which doesn't round activations: their precision can't be chosen")
+        try require(
             (1...(1 << 16)).contains(maxNumBatchedTokens), "max_num_batched_tokens",
             "is \(maxNumBatchedTokens); it must be between 1 and 65536")
         try require((1...4096).contains(maxNumSeqs), "max_num_seqs", "is \(maxNumSeqs); it must be between 1 and 4096")

@@ -116,8 +116,8 @@ package struct RequestValidator: Sendable {
             "is \(sampling.topK); it must be -1 (all), 0 (all) or at most \(Int32.max)")
         try require((0...1).contains(sampling.minP), "min_p", "is \(sampling.minP); it must be between 0 and 1")
         try require(
-            sampling.repetitionPenalty > 0 && sampling.repetitionPenalty <= 1000, "repetition_penalty",
-            "is \(sampling.repetitionPenalty); it must be above 0 and at most 1000")
+            (1e-6...1000).contains(sampling.repetitionPenalty), "repetition_penalty",
+            "is \(sampling.repetitionPenalty); it must be between 0.000001 and 1000")
         try require(
             (-2...2).contains(sampling.presencePenalty), "presence_penalty",
             "is \(sampling.presencePenalty); it must be between -2 and 2")

@@ -61,6 +61,8 @@ public struct TextReferences: Sendable {
     public let greedyFile: String?
     public let greedy: [GreedyReference]
     public let tokens: [TokenReference]
+    /// nil where there is no tokens.json.
+    public let tokensFile: String?
 
     public init(directory: URL, matrixType: String) throws {
         func read<Value: Decodable>(_ name: String) throws -> [Value]? {
@@ -79,7 +81,8 @@ public struct TextReferences: Sendable {
                 break
             }
         }
-        let tokens: [TokenReference] = try read("tokens.json") ?? []
+        let found: [TokenReference]? = try read("tokens.json")
+        let tokens = found ?? []
         guard !greedy.isEmpty || !tokens.isEmpty else {
             throw EngineError(.invalidRequest, "\(directory.path) holds neither greedy.json nor tokens.json")
         }
@@ -89,5 +92,6 @@ public struct TextReferences: Sendable {
         self.greedyFile = greedyFile
         self.greedy = greedy
         self.tokens = tokens
+        tokensFile = found == nil ? nil : "tokens.json"
     }
 }

@@ -28,14 +28,17 @@ extension Tokenizer {
                 endTokens.insert(token)
             }
         }
-        if let list = try header.array("\(prefix).eos_token_ids") { endTokens.formUnion(try file.integers(list)) }
-        let spellings = try header.required(header.array("\(prefix).tokens"), "\(prefix).tokens")
-        let merges = try header.required(header.array("\(prefix).merges"), "\(prefix).merges")
-        let kinds = try header.array("\(prefix).token_type")
+        endTokens.formUnion(try file.integers("\(prefix).eos_token_ids") ?? [])
+        if try header.bool("\(prefix).add_eos_token") == true {
+            throw CheckpointError(
+                .unsupportedModel, "tokenizers that end every text with a token (add_eos_token) are not supported")
+        }
         let vocabulary = try Vocabulary(
-            spellings: file.strings(spellings), kinds: kinds.map { try file.integers($0) } ?? [])
+            spellings: header.required(file.strings("\(prefix).tokens"), "\(prefix).tokens"),
+            kinds: file.integers("\(prefix).token_type") ?? [])
+        let merges = try header.required(file.strings("\(prefix).merges"), "\(prefix).merges")
         try self.init(
-            vocabulary: vocabulary, merges: file.strings(merges),
+            vocabulary: vocabulary, merges: merges,
             preTokenizer: PreTokenizer(named: header.name("\(prefix).pre") ?? "gpt-2"),
             bosToken: token("bos_token_id"), eosToken: token("eos_token_id"),
             endTokens: endTokens.filter(vocabulary.contains), addsBOS: header.bool("\(prefix).add_bos_token"))

@@ -14,7 +14,7 @@ struct CheckTextCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "text", abstract: "Greedy answers and token ids.",
         discussion: """
-            DIR holds greedy.json (greedy_<type>.json for a model whose matrices are of that type) and tokens.json. \
+            DIR holds greedy.json (greedy_<type>.json for a model whose matrices are of that type), tokens.json or both. \
             Answers are compared teacher-forced, on the reference's ids, and free-running. Engines \
             that round activations to 8 bits in different orders differ by what --tolerance allows. Fails if the mean \
             difference of logprobs is larger, or another token is likeliest where the reference is surer than \
@@ -52,8 +52,10 @@ struct CheckTextCommand: AsyncParsableCommand {
         let greedyPasses = try await checkGreedy(references, check, engine)
         let failures = references.tokens.filter { !check.check($0, on: engine) }
         for failure in failures { Terminal.write("ids differ: \(failure.text.debugDescription)\n") }
+        let agreeing = references.tokens.count - failures.count
         Terminal.write(
-            "tokens.json: \(references.tokens.count - failures.count) of \(references.tokens.count) texts agree\n")
+            references.tokensFile.map { "\($0): \(agreeing) of \(references.tokens.count) texts agree\n" }
+                ?? "tokens.json: not there, so ids aren't compared\n")
         guard greedyPasses, failures.isEmpty else { throw ExitCode.failure }
     }
 

@@ -23,10 +23,11 @@ public final class GGUFFile {
             bytes: UnsafeRawBufferPointer(rebasing: file.bytes[tensor.range]))
     }
 
-    /// The elements of a string array as their bytes; GGUF doesn't promise UTF-8 there.
-    public func strings(_ array: GGUFArray) throws(CheckpointError) -> [[UInt8]] {
+    /// The elements of a string array as their bytes; GGUF doesn't promise UTF-8 there. nil where the key is absent.
+    public func strings(_ key: String) throws(CheckpointError) -> [[UInt8]]? {
+        guard let array = try contents.array(key) else { return nil }
         guard array.elementType == .string else {
-            throw CheckpointError(.wrongMetadataType, "expected an array of strings, found \(array.elementType)")
+            throw CheckpointError(.wrongMetadataType, "\(key) must hold strings, not \(array.elementType)")
         }
         var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
         var result: [[UInt8]] = []
@@ -38,10 +39,11 @@ public final class GGUFFile {
         return result
     }
 
-    /// The elements of an int32 or uint32 array, those beyond int32 as negative numbers.
-    public func integers(_ array: GGUFArray) throws(CheckpointError) -> [Int32] {
+    /// The elements of an int32 or uint32 array, those beyond int32 as negative numbers. nil where the key is absent.
+    public func integers(_ key: String) throws(CheckpointError) -> [Int32]? {
+        guard let array = try contents.array(key) else { return nil }
         guard array.elementType == .int32 || array.elementType == .uint32 else {
-            throw CheckpointError(.wrongMetadataType, "expected an array of int32, found \(array.elementType)")
+            throw CheckpointError(.wrongMetadataType, "\(key) must hold int32 or uint32, not \(array.elementType)")
         }
         var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
         var result: [Int32] = []

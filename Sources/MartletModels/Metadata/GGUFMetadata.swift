@@ -38,10 +38,10 @@ public struct GGUFMetadata: ModelMetadata {
         guard let layer, case .array(let array) = file.contents.metadata[key] else {
             return try file.contents.count(key)
         }
-        guard (0...1024).contains(array.count) else {
-            throw CheckpointError(.invalidMetadata, "\(key) holds \(array.count) counts, more than layers")
+        guard let layers = try count(.layers), array.count == layers, ModelShape.layerCounts.contains(layers) else {
+            throw CheckpointError(.invalidMetadata, "\(key) holds \(array.count) counts, not one for each layer")
         }
-        let values = try file.integers(array)
+        let values = try file.integers(key) ?? []
         guard values.indices.contains(layer), values[layer] >= 0 else {
             throw CheckpointError(.invalidMetadata, "\(key) has no count for layer \(layer)")
         }
