@@ -2,7 +2,7 @@
 //
 // The kernels' properties without Swift, for machines that have none here: run by `make aarch64` under an emulator.
 // Each kernel against its plain formula in f64 at odd sizes, and the promise that a row's bits don't depend on its
-// neighbours, with ==.
+// neighbours, with ==. One file, so that a cross compiler needs nothing but its name.
 
 #include "CMartletKernels.h"
 

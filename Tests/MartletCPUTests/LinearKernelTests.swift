@@ -78,12 +78,13 @@ private struct LinearRun {
 private let sizes: [(outputs: Int, inputs: Int)] = [(1, 32), (31, 64), (32, 96), (33, 160), (70, 288)]
 private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
 
+// One file: every weight format meets every form of activations, over the same random weights.
 @Suite struct LinearKernelTests {
     /// What each row's inputs become once they are quantised or rounded: the rest is summing.
     private func seen(_ row: [Float], _ weight: PanelWeight, _ precision: ActivationPrecision) -> [Double] {
         let activations = weight.format.activations(precision)
         if activations == .bfloat16 { return row.map { Double(BFloat16.float(BFloat16.round($0))) } }
-        let quantized = ReferenceKernels.quantize(row, activations)
+        let quantized = KernelTwins.quantize(row, activations)
         return quantized.values.enumerated().map { Double($1) * Double(quantized.scales[$0 / 32]) }
     }
 
@@ -110,9 +111,9 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                         .run()
                     for (row, result) in zip(rows, found) {
                         let input = seen(row, weight.packed, precision)
-                        var expected = ReferenceKernels.linear(input, weight.keptValues)
+                        var expected = KernelTwins.linear(input, weight.keptValues)
                         if kernels.storesSumsAsPairs, weight.packed.format == .fourBit, precision == .int8 {
-                            let sums = ReferenceKernels.blockSums(ReferenceKernels.quantize(row, .int8))
+                            let sums = KernelTwins.blockSums(KernelTwins.quantize(row, .int8))
                             for (block, sum) in sums.enumerated() {
                                 let exact = input[block * 32..<block * 32 + 32].reduce(0, +)
                                 for (output, minimums) in weight.minimums.enumerated() {
@@ -120,7 +121,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                                 }
                             }
                         }
-                        let bound = ReferenceKernels.linear(
+                        let bound = KernelTwins.linear(
                             input.map(abs), weight.values.map { $0.map { abs($0) + 8 } })
                         for output in 0..<outputs {
                             #expect(abs(Double(result[output]) - expected[output]) <= 2e-6 * bound[output])
@@ -310,7 +311,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
             let scale = Float(sign: .plus, exponent: exponent, significand: 1)
             let row = random.normals(90).map { BFloat16.float(BFloat16.round($0)) * scale }
             let kept = wordsOf(row)
-            #expect(kept == ReferenceKernels.words(row))
+            #expect(kept == KernelTwins.words(row))
             for start in stride(from: 0, to: row.count, by: 32) {
                 let block = start..<min(start + 32, row.count)
                 let largest = row[block].map(abs).max() ?? 0
@@ -327,7 +328,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
             #expect(kept[32..<64].allSatisfy(\.isNaN) && (kept[..<32] + kept[64...]).allSatisfy(\.isFinite))
         }
         let ends: [Float] = [.greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNonzeroMagnitude, 0]
-        #expect(wordsOf(ends) == ReferenceKernels.words(ends))
+        #expect(wordsOf(ends) == KernelTwins.words(ends))
     }
 
     private func wordsOf(_ row: [Float]) -> [Float] {
@@ -435,7 +436,7 @@ extension RandomWeight {
     fileprivate var keptValues: [[Float]] {
         switch packed.format {
         case .fourBit, .centeredFourBit, .eightBit: values
-        case .words: values.map(ReferenceKernels.words)
+        case .words: values.map(KernelTwins.words)
         case .bfloat16, .twelveBit: values.map { $0.map { BFloat16.float(BFloat16.round($0)) } }
         }
     }

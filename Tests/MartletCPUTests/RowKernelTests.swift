@@ -69,7 +69,7 @@ private struct EncodedRow {
             var row = random.normals(columns, scale: trial % 3 == 0 ? 1e-3 : 10)
             if trial % 5 == 0 { for index in 0..<32 { row[index] = 0 } }
             if trial % 7 == 0 { row[columns - 1] = 3e5 }
-            let expected = ReferenceKernels.quantize(row, precision == .int16 ? .int16 : .int8)
+            let expected = KernelTwins.quantize(row, precision == .int16 ? .int16 : .int8)
 
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 3, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: precision)
@@ -82,7 +82,7 @@ private struct EncodedRow {
             let pairs = kernels.storesSumsAsPairs && precision == .int8
             #expect(
                 encoded.scaledSums
-                    == ReferenceKernels.blockSums(expected).map { pairs ? BFloat16.float(BFloat16.round($0)) : $0 })
+                    == KernelTwins.blockSums(expected).map { pairs ? BFloat16.float(BFloat16.round($0)) : $0 })
             for block in 0..<columns / 32 {
                 let sum = expected.values[block * 32..<block * 32 + 32].reduce(0, +)
                 #expect(encoded.offsets[block] == -128 * sum)
@@ -97,7 +97,7 @@ private struct EncodedRow {
         for columns in counts {
             var row = random.normals(columns, scale: 10)
             row[columns / 2] = 3e5
-            let expected = ReferenceKernels.quantize(row, .words)
+            let expected = KernelTwins.quantize(row, .words)
             let workspace = CPUWorkspace(
                 BatchCapacity(tokens: 11, sequences: 1, blocksPerSequence: 1, logitRows: 1), activations: .int8)
             var output = try workspace.linearInput(of: Tensor("x", rows: .tokens, columns: columns), in: .words)
@@ -160,7 +160,7 @@ private struct EncodedRow {
                     weight: $0.baseAddress, bias: nil, epsilon: 1e-5, centers: false, accumulates: false)
                 kernels.norm(&norm, row, &output, Int64(count))
             }
-            expectClose(output, ReferenceKernels.rootMeanSquareNorm(row, weight, epsilon: 1e-5), tolerance: 2e-6)
+            expectClose(output, KernelTwins.rootMeanSquareNorm(row, weight, epsilon: 1e-5), tolerance: 2e-6)
         }
     }
 
@@ -174,7 +174,7 @@ private struct EncodedRow {
             var output = [Float](repeating: 0, count: count)
             var gating = MartletGate(.product(.silu))
             kernels.gate(&gating, gate + up, &output, Int64(count))
-            expectClose(output, ReferenceKernels.siluAndMultiply(gate: gate, up: up), tolerance: 2e-6)
+            expectClose(output, KernelTwins.siluAndMultiply(gate: gate, up: up), tolerance: 2e-6)
         }
         let ends: [(gate: Float, output: Float)] = [
             (-1e38, 0), (-3e38, 0), (1e38, 1e38), (.infinity, .infinity), (-.infinity, .nan), (.nan, .nan),
@@ -226,7 +226,7 @@ private struct EncodedRow {
             for head in 0..<3 {
                 let range = head * headSize..<(head + 1) * headSize
                 expectClose(
-                    Array(heads[range]), ReferenceKernels.rotate(Array(original[range]), angles: angles),
+                    Array(heads[range]), KernelTwins.rotate(Array(original[range]), angles: angles),
                     tolerance: 1e-5)
             }
         }
@@ -250,14 +250,14 @@ private struct EncodedRow {
                 if trial == 7 { values = values.map { _ in .nan } }
                 var maximum: Float = 0
                 let index = kernels.argumentOfMaximum(values, Int64(count), &maximum)
-                let expected = ReferenceKernels.argumentOfMaximum(values)
+                let expected = KernelTwins.argumentOfMaximum(values)
                 #expect(Int(index) == expected?.index ?? -1)
                 guard let expected else { continue }
                 #expect(maximum == expected.value)
                 for factor in [1, 0.5, 1e4] as [Float] {
                     var weights = [Float](repeating: -1, count: count)
                     let sum = kernels.sumOfExponentials(values, Int64(count), maximum, factor, &weights)
-                    let reference = ReferenceKernels.sumOfExponentials(values, maximum: maximum, factor: factor)
+                    let reference = KernelTwins.sumOfExponentials(values, maximum: maximum, factor: factor)
                     #expect(abs(sum - reference) <= 1e-6 * reference)
                     #expect(kernels.sumOfExponentials(values, Int64(count), maximum, factor, nil) == sum)
                     #expect(zip(values, weights).allSatisfy { $0.isFinite ? $1 >= 0 && $1 <= 1 : $1 == 0 })

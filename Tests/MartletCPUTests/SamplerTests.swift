@@ -51,11 +51,11 @@ extension Sampler {
             for _ in 0..<trial { logits[Int.random(in: 0..<count, using: &random)] = trial % 2 == 0 ? 30 : -.infinity }
             // Some slices have nothing finite.
             if trial > 10 { for index in 0..<min(count - 1, 5000) { logits[index] = .nan } }
-            let expected = ReferenceKernels.argumentOfMaximum(logits)
+            let expected = KernelTwins.argumentOfMaximum(logits)
             let result = try sampler(count).sample(logits, .greedy)
             #expect(Int(result.token) == expected?.index ?? -1)
             guard let expected else { continue }
-            let sum = ReferenceKernels.sumOfExponentials(logits, maximum: expected.value, factor: 1)
+            let sum = KernelTwins.sumOfExponentials(logits, maximum: expected.value, factor: 1)
             #expect(abs(Double(result.logprob) + log(sum)) < 1e-5)
         }
     }
@@ -100,7 +100,7 @@ extension Sampler {
     ]) func drawsFollowTheProbabilities(_ parameters: SamplingRow) throws {
         var random = SeededGenerator(9)
         let logits = random.normals(50, scale: 2)
-        let expected = ReferenceKernels.probabilities(logits, parameters)
+        let expected = KernelTwins.probabilities(logits, parameters)
         let sampler = try sampler(50)
         let draws = 20_000
         var counts = [Int](repeating: 0, count: 50)
@@ -186,14 +186,14 @@ extension Sampler {
             }
             counts.withUnsafeBufferPointer { edits.setCounts($0, of: sequence) }
 
-            let expected = ReferenceKernels.edited(
+            let expected = KernelTwins.edited(
                 logits, row, allowed: allowed, biases: biases, prompt: prompt, answer: answer)
             let result = sampler.sample(logits, row, edits: edits)
-            let best = ReferenceKernels.argumentOfMaximum(expected)
+            let best = KernelTwins.argumentOfMaximum(expected)
             #expect(result.token == best.map { Int32($0.index) } ?? SampledToken.nothingAllowed)
             guard best != nil else { continue }
             // The logprob is that of the logits before they were edited.
-            let total = log(ReferenceKernels.sumOfExponentials(logits, maximum: 0, factor: 1))
+            let total = log(KernelTwins.sumOfExponentials(logits, maximum: 0, factor: 1))
             #expect(abs(Double(result.logprob) - Double(logits[Int(result.token)]) + total) < 1e-4)
             row.temperature = 2
             row.key = DrawKey(seed: UInt64(round))

@@ -11,6 +11,7 @@ import Testing
 
 extension LiveServerTests {
     /// What users of such servers report, and what a fuzzer found.
+    // One file, long as the list of what clients do wrong is.
     @Suite struct FaultTests {
         private static let marks = String(repeating: "\u{301}\u{316}", count: 200_000)
 

@@ -30,6 +30,7 @@ package final class ValidatedRequest: Sendable {
     let allowedTokens: [UInt64]?
     private let row: SamplingRow
 
+    /// A parameter for each thing that the validator has found out.
     init(
         _ request: GenerationRequest, maxTokens: Int, stopTokens: Set<Int32>, spelledStops: [Int32: String],
         earlyTokens: Set<Int32>,

@@ -23,6 +23,8 @@ final class ModelRunner: StepRunner {
     /// The step that is submitted; the same object where none is prepared meanwhile.
     private var submitted: PreparedStep
 
+    /// A parameter for each collaborator.
+    ///
     /// - Parameters:
     ///   - cache: that of the dispatcher's programs.
     ///   - dispatcher: over the workspace's programs.

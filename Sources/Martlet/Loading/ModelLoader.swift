@@ -73,7 +73,8 @@ struct ModelLoader {
         return ModelText(tokenizer: tokenizer, chatTemplate: chatTemplate, chatTemplateFault: fault)
     }
 
-    /// Allocates the cache and a step's memory, and captures the graphs.
+    /// Allocates the cache and a step's memory, and captures the graphs: the last stage, which takes what the stages before
+    /// it made.
     private func makeRunner(
         of source: any ModelSource, weights: [String: any DeviceWeight], cache: CacheSizing.Sizes, graphMode: GraphMode,
         capacity: BatchCapacity, trace: EngineTrace?, on device: any ComputeDevice

@@ -12,7 +12,7 @@ public enum ServingDataset: String, Sendable, CaseIterable {
 }
 
 extension ThroughputWorkload {
-    /// Random prompts whose lengths vary by a share around their mean, both ways.
+    /// Random prompts whose lengths vary by a share around their mean, both ways. A parameter for each of vLLM's flags.
     public static func random(
         count: Int, inputLength: Int, outputLength: Int, rangeRatio: Double, prefixLength: Int, vocabulary: Vocabulary,
         seed: UInt64
@@ -27,7 +27,7 @@ extension ThroughputWorkload {
             prefixLength: prefixLength, vocabulary: vocabulary, seed: seed)
     }
 
-    /// Prompts that share some prefixes in turn.
+    /// Prompts that share some prefixes in turn. A parameter for each of vLLM's flags.
     public static func prefixRepetition(
         count: Int, prefixLength: Int, suffixLength: Int, prefixes: Int, outputLength: Int, vocabulary: Vocabulary,
         seed: UInt64

@@ -20,6 +20,8 @@ public struct MixedBenchmark: Sendable {
         self.seed = seed
     }
 
+    /// A parameter for each of the command's flags.
+    ///
     /// - Parameters:
     ///   - prefix: cold takes another long prompt for each run, warm the same one, that of the last cold run if the
     ///     cache still holds it.

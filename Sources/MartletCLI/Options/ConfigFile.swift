@@ -81,6 +81,8 @@ enum ConfigFile {
         return false
     }
 
+    /// Long, because it goes through the kinds of YAML once and each kind is a few lines.
+    ///
     /// - Parameter isOverridden: whether a flag of the file doesn't count.
     private static func read(
         _ path: String, unless isOverridden: (String) -> Bool

@@ -87,6 +87,7 @@ final class ExpertGatePhase: ExpertPanelsPhase {
     let input: MartletLinearInput
     let output: MartletLinearInput
 
+    /// A parameter for each field.
     init(
         kernels: MartletKernelTable, assignment: ExpertAssignment, gate: PanelWeight,
         up: PanelWeight,
@@ -127,6 +128,7 @@ final class ExpertLinearPhase: ExpertPanelsPhase {
     /// Its first column in the output.
     let column: Int
 
+    /// A parameter for each field.
     init(
         kernels: MartletKernelTable, assignment: ExpertAssignment, weight: PanelWeight,
         bias: UnsafePointer<Float>?, input: MartletLinearInput, output: TensorRows, column: Int = 0

@@ -16,6 +16,8 @@ final class GatedLinearPhase: RowwisePhase {
     private let singleRow: SingleRowInput?
     private let items: LinearItems
 
+    /// A parameter for each field.
+    ///
     /// - Parameter singleRow: as of `LinearPhase`.
     init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, gate: MartletPanels, up: MartletPanels,

@@ -48,6 +48,8 @@ final class LinearPhase: RowwisePhase {
     private let singleRow: SingleRowInput?
     private let items: LinearItems
 
+    /// A parameter for each field.
+    ///
     /// - Parameters:
     ///   - heads: what is done with the output's heads, which end where panels do.
     ///   - singleRow: what makes the input of a single row, where each thread has one chunk and so makes it once.

@@ -19,6 +19,7 @@ public struct AttentionItem: Equatable, BitwiseCopyable, Sendable {
     /// Keys times rows, times the KV heads of a decode: what items are ordered and dealt by.
     public var work: Int
 
+    /// A parameter for each field.
     public init(
         sequence: Int32, firstRow: Int32, rowCount: Int32, firstSegment: Int32, segmentCount: Int32,
         firstPartial: Int32 = -1, partialStride: Int32 = 0, work: Int = 0

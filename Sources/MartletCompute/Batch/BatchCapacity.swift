@@ -21,6 +21,7 @@ public struct BatchCapacity: Hashable, Sendable {
     /// Plans of attention, one for each of the programs' groups.
     public var attentionPlans: Int
 
+    /// A parameter for each field.
     public init(
         tokens: Int, sequences: Int, blocksPerSequence: Int, logitRows: Int, partials: Int = 4096,
         prefixRanges: Int = 0, queryQueryBias: Int = 0, topLogprobs: Int = 0,

@@ -60,6 +60,8 @@ public struct ExpertsKernel: Hashable, Sendable {
     /// Adds to what the output holds.
     public var accumulates = false
 
+    /// A parameter for each field.
+    ///
     /// - Precondition: the weights fit each other, the input and the output.
     public init(
         input: Tensor, routing: Tensor, gateWeight: Weight, upWeight: Weight, downWeight: Weight, gate: Gate,

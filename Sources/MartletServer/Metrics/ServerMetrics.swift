@@ -53,7 +53,7 @@ final class ServerMetrics: Sendable {
         counts.withLock { $0.answered[[route, method, "\(status)"], default: 0] += 1 }
     }
 
-    /// All metrics with their present values.
+    /// All metrics with their present values. Long, because it is their table: a line or two for each.
     ///
     /// - Parameters:
     ///   - engine: nil while the model is loaded.

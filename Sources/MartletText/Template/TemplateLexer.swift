@@ -3,7 +3,8 @@
 /// Cuts a template into tokens, with the whitespace rules that chat templates are written for:
 /// `trim_blocks` (a newline after a statement goes) and `lstrip_blocks` (indentation before one goes).
 ///
-/// The rules are those of Jinja2 3.1's `lexer.py`.
+/// The rules are those of Jinja2 3.1's `lexer.py`. One file, because the modes of the lexer share its position and call
+/// each other.
 struct TemplateLexer {
     private let bytes: [UInt8]
     private var index = 0

@@ -13,6 +13,8 @@ public struct Tokenizer: Sendable {
     private let merges: BytePairMerges
     private let specials: SpecialTokens
 
+    /// A parameter for each thing that a file says of its tokenizer.
+    ///
     /// - Parameters:
     ///   - merges: UTF-8 of `left right`, by rank.
     ///   - endTokens: tokens that end an answer beside EOS and those that are known by their text.

@@ -4,9 +4,11 @@ import CMartletKernels
 import Foundation
 import MartletCompute
 
-/// The plain Swift twin of each loop in `CMartletKernels`: slow, obvious, in f64 where rounding isn't the point.
-/// Attention's twin is `AttentionFormula`.
-enum ReferenceKernels {
+@testable import MartletCPU
+
+/// The plain Swift twin of single loops in `CMartletKernels`: slow, obvious, in f64 where rounding isn't the point. Whole
+/// kernels are compared with the reference device.
+enum KernelTwins {
     /// A row in blocks of 32: the integers, and the scale of each block.
     struct QuantizedRow: Equatable {
         var values: [Int32] = []
