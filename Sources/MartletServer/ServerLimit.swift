@@ -42,8 +42,6 @@ public struct ServerLimit: Sendable {
         self.init(name, .seconds(path, range), help)
     }
 
-    public static func named(_ name: String) -> ServerLimit? { all.first { $0.name == name } }
-
     /// The value that `limits` has for it, for people.
     public func text(in limits: ServerLimits) -> String {
         switch value {

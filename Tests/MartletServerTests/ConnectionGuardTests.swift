@@ -26,6 +26,14 @@ import Testing
 
         func wait(_ seconds: Double) { channel.embeddedEventLoop.advanceTime(by: .nanoseconds(Int64(seconds * 1e9))) }
 
+        /// It is open a tenth of a second before that time, and closed a tenth after it.
+        func expectEnd(after seconds: Double, sourceLocation: SourceLocation = #_sourceLocation) {
+            wait(seconds - 0.1)
+            #expect(isOpen, sourceLocation: sourceLocation)
+            wait(0.2)
+            #expect(!isOpen, sourceLocation: sourceLocation)
+        }
+
         func sendHead(_ method: HTTPMethod = .GET, headers: HTTPHeaders = ["host": "localhost"]) throws {
             let head = HTTPRequestHead(version: .http1_1, method: method, uri: "/", headers: headers)
             try channel.writeInbound(HTTPServerRequestPart.head(head))
@@ -52,10 +60,8 @@ import Testing
 
     @Test func silenceIsCutOff() throws {
         let connection = try Connection()
-        connection.wait(9.9)
-        #expect(connection.isOpen)
-        connection.wait(0.2)
-        #expect(!connection.isOpen && connection.guarding.presence.isGone)
+        connection.expectEnd(after: 10)
+        #expect(connection.guarding.presence.isGone)
     }
 
     /// What counts is the time of the whole body, however it is dripped.
@@ -94,10 +100,7 @@ import Testing
         try connection.sendHead(.POST, headers: ["host": "localhost", "content-length": "100"])
         connection.wait(5)
         try connection.answer()
-        connection.wait(4.9)
-        #expect(connection.isOpen)
-        connection.wait(0.2)
-        #expect(!connection.isOpen)
+        connection.expectEnd(after: 5)
     }
 
     /// While an answer is made, a request behind it waits unread and loses no time.
@@ -109,10 +112,7 @@ import Testing
         connection.wait(1000)
         #expect(connection.isOpen)
         try connection.answer()
-        connection.wait(9.9)
-        #expect(connection.isOpen)
-        connection.wait(0.2)
-        #expect(!connection.isOpen)
+        connection.expectEnd(after: 10)
     }
 
     /// A client that was never told to send its body is not waited for, beyond a second in which it reads the answer.

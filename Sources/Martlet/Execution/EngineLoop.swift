@@ -21,7 +21,7 @@ final class EngineLoop {
     /// When the submitted step was, for the trace.
     private var submittedAt: UInt64 = 0
     private var output = StepOutput()
-    /// What readers haven't been told yet of `output`.
+    /// Events of `output` that readers haven't been told yet.
     private var events: [SchedulerEvent] = []
     private var updateTime = ContinuousClock.now
     private var inbox: [EngineCommand] = []
@@ -180,7 +180,7 @@ final class EngineLoop {
     }
 
     private func failSubmitted(_ error: any Error) {
-        // What the step before this one brought is told first.
+        // Readers are told of the step before this one first.
         deliverEvents()
         if let error = error as? DeviceError, error.code == .lost { return lose(error) }
         counters.steps.wrappingAdd(1, ordering: .relaxed)

@@ -6,17 +6,17 @@ import MartletCompute
 /// after the other.
 final class PreparedStep {
     let batch: BatchBuffers
-    /// What the step puts out, row by row, without what only the device can say.
+    /// The rows of the step's output, before the device has filled in what it samples.
     private(set) var rows: [StepOutput.Row] = []
     /// For each of `rows`, the batch's row whose logits are wanted and how a token is drawn from them.
     private var logitRows: [(row: Int32, sampling: SamplingRow)] = []
-    /// What steps in the other memory have written, where there is another.
+    /// The block table entries that only the other memory holds, where there is another.
     var missedBlocks: MissedBlocks
 
     /// Those of `rows` that the device computes at present.
     var headRows = 0..<0
     var mode = GraphRuntimeMode.none
-    /// What is submitted; kept, so that a step allocates nothing.
+    /// The submitted graphs; the array is kept, so that a step allocates nothing.
     var graphs: [any ExecutionGraph] = []
     var completion = Completion.finished
     /// When graphs were submitted last, if there is a trace.

@@ -68,19 +68,27 @@ extension ServerLimit {
     }
 
     fileprivate static func row(_ name: String) -> ServerLimit {
-        guard let limit = named(name) else { preconditionFailure("there is no limit \(name)") }
+        guard let limit = all.first(where: { $0.name == name }) else {
+            preconditionFailure("there is no limit \(name)")
+        }
         return limit
     }
 }
 
-extension Option where Value == Int {
+extension Option where Value: ExpressibleByArgument {
     /// A flag with the help and the default of a limit.
+    private init(_ limit: ServerLimit, wrappedValue: Value) {
+        self.init(
+            wrappedValue: wrappedValue, name: .customLong(limit.name), parsing: .unconditional,
+            help: ArgumentHelp(limit.help))
+    }
+}
+
+extension Option where Value == Int {
     fileprivate init(limit name: String) {
         let limit = ServerLimit.row(name)
         guard case .count(let path, _) = limit.value else { preconditionFailure("\(name) is no count") }
-        self.init(
-            wrappedValue: ServerLimits()[keyPath: path], name: .customLong(name), parsing: .unconditional,
-            help: ArgumentHelp(limit.help))
+        self.init(limit, wrappedValue: ServerLimits()[keyPath: path])
     }
 }
 
@@ -88,9 +96,7 @@ extension Option where Value == Double {
     fileprivate init(limit name: String) {
         let limit = ServerLimit.row(name)
         guard case .seconds(let path, _) = limit.value else { preconditionFailure("\(name) is no time") }
-        self.init(
-            wrappedValue: ServerLimits()[keyPath: path], name: .customLong(name), parsing: .unconditional,
-            help: ArgumentHelp(limit.help))
+        self.init(limit, wrappedValue: ServerLimits()[keyPath: path])
     }
 }
 

@@ -28,8 +28,9 @@ struct ChatRequest: Sendable {
             RequestField("logprobs", .boolean, "Reports each token's logprob.") {
                 (value, target) throws(ServerError) in target.logprobs = try value.bool()
             },
-            RequestField("top_logprobs", .integer, "With `logprobs`, so many of the likeliest tokens at each position.")
-            {
+            RequestField(
+                "top_logprobs", .integer, "With `logprobs`, how many of the likeliest tokens each position reports."
+            ) {
                 (value, target) throws(ServerError) in target.topLogprobs = try value.integer()
             },
         ] + GenerationFields.fields.map { $0.on(\.common) }

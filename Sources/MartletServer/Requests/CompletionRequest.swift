@@ -35,7 +35,8 @@ struct CompletionRequest: Sendable {
                 (value, target) throws(ServerError) in target.echoes = try value.bool()
             },
             RequestField(
-                "logprobs", .integer, "Reports each token's logprob, with so many of the likeliest at its position."
+                "logprobs", .integer,
+                "Reports each token's logprob, and this number of the likeliest tokens at its position."
             ) {
                 (value, target) throws(ServerError) in target.logprobs = try value.integer()
             },

@@ -101,7 +101,7 @@ struct GenerationFields: Sendable {
         },
         RequestField(
             "prompt_logprobs", .integer,
-            "Reports the prompt's logprobs, with so many of the likeliest tokens at each position."
+            "Reports the prompt's logprobs, and this number of the likeliest tokens at each position."
         ) {
             (value, target) throws(ServerError) in target.sampling.promptLogprobs = try value.integer()
         },
