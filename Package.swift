@@ -9,6 +9,13 @@ let package = Package(
         .library(name: "MartletServer", targets: ["MartletServer"]),
         .executable(name: "martlet", targets: ["MartletCLI"]),
     ],
+    traits: [
+        .default(enabledTraits: ["Server"]),
+        .trait(
+            name: "Server",
+            description:
+                "The server and the command. Without it the library needs swift-collections and swift-log alone."),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.2.0"),
@@ -49,19 +56,19 @@ let package = Package(
         .target(
             name: "MartletServer",
             dependencies: [
-                "Martlet", "MartletCompute", "MartletText", .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "HummingbirdCore", package: "hummingbird"),
-                .product(name: "HummingbirdTLS", package: "hummingbird"),
-                .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
-                .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+                "Martlet", "MartletCompute", "MartletText", .server("Hummingbird", "hummingbird"),
+                .server("HummingbirdCore", "hummingbird"),
+                .server("HummingbirdTLS", "hummingbird"),
+                .server("HTTPTypes", "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"), .server("NIOCore", "swift-nio"),
+                .server("NIOHTTP1", "swift-nio"),
+                .server("NIOHTTPTypes", "swift-nio-extras"),
+                .server("NIOHTTPTypesHTTP1", "swift-nio-extras"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
-                .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .server("NIOSSL", "swift-nio-ssl"),
+                .server("AsyncAlgorithms", "swift-async-algorithms"),
+                .server("ServiceLifecycle", "swift-service-lifecycle"),
             ],
             resources: [.embedInCode("Page/index.html")]),
         .target(
@@ -73,28 +80,25 @@ let package = Package(
         .target(
             name: "MartletClient",
             dependencies: [
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
-                .product(name: "NIOCore", package: "swift-nio"),
+                .server("AsyncHTTPClient", "async-http-client"),
+                .server("NIOCore", "swift-nio"),
             ]),
         .executableTarget(
             name: "MartletCLI",
             dependencies: [
                 "Martlet", "MartletAttention", "MartletBench", "MartletCPU", "MartletCheckpoints", "MartletClient",
                 "MartletCompute", "MartletServer", "MartletText",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .server("ArgumentParser", "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
-                .product(name: "Yams", package: "Yams"),
+                .server("Yams", "Yams"),
             ]),
         .executableTarget(
             name: "compare",
             dependencies: [
                 "Martlet", "MartletBench", "MartletClient",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .server("ArgumentParser", "swift-argument-parser"),
             ], path: "Benchmarks/compare", exclude: ["README.md"]),
-        .executableTarget(name: "GenerateExample", dependencies: ["Martlet"], path: "Examples/Generate"),
-        .executableTarget(name: "BatchExample", dependencies: ["Martlet"], path: "Examples/Batch"),
-
         .target(
             name: "MartletTestSupport", dependencies: ["MartletCompute"],
             path: "Tests/MartletTestSupport"),
@@ -135,7 +139,7 @@ let package = Package(
             dependencies: [
                 "MartletCLI", "Martlet", "MartletAttention", "MartletBench", "MartletCompute", "MartletServer",
                 "MartletTestSupport",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .server("ArgumentParser", "swift-argument-parser"),
             ]),
         .testTarget(name: "CompareTests", dependencies: ["compare"]),
         .testTarget(name: "MartletClientTests", dependencies: ["MartletClient"]),
@@ -143,16 +147,16 @@ let package = Package(
             name: "MartletServerTests",
             dependencies: [
                 "MartletServer", "Martlet", "MartletCompute", "MartletReference", "MartletTestSupport",
-                .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOEmbedded", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"), .server("NIOCore", "swift-nio"),
+                .server("NIOEmbedded", "swift-nio"),
+                .server("NIOHTTP1", "swift-nio"),
             ]),
         .target(name: "MartletFuzz", dependencies: ["MartletText", "MartletTestSupport"], path: "Tests/Fuzz/Sources"),
         .executableTarget(
             name: "fuzz",
             dependencies: [
                 "MartletFuzz", "Martlet", "MartletText", "MartletCheckpoints", "MartletTestSupport",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .server("ArgumentParser", "swift-argument-parser"),
             ], path: "Tests/Fuzz/Command"),
         .target(name: "AllocationCounter", path: "Tests/AllocationCounter"),
         .testTarget(
@@ -166,6 +170,13 @@ let package = Package(
     ]
 )
 
+extension Target.Dependency {
+    /// A product that the trait `Server` brings.
+    static func server(_ product: String, _ package: String) -> Target.Dependency {
+        .product(name: product, package: package, condition: .when(traits: ["Server"]))
+    }
+}
+
 // The network's packages take minutes to compile. What is built with a sanitizer is our own memory's handling: without
 // them, and without what needs them.
 if Context.environment["MARTLET_WITHOUT_NETWORK"] != nil {
@@ -176,6 +187,11 @@ if Context.environment["MARTLET_WITHOUT_NETWORK"] != nil {
     ]
     package.targets.removeAll { networked.contains($0.name) }
     package.products.removeAll { ["MartletServer", "martlet"].contains($0.name) }
+}
+
+// An import is visible in the file alone unless it says more.
+for target in package.targets {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.enableUpcomingFeature("InternalImportsByDefault")]
 }
 
 // Set where the project is checked: another compiler may warn of more, and then the package still has to build.

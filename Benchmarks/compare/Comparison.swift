@@ -5,16 +5,26 @@ import Martlet
 import MartletBench
 
 /// Runs workloads on contenders in turn, round after round, so that what the machine does meanwhile meets all alike.
-struct Comparison {
+package struct Comparison {
     let contenders: [any Contender]
     let workloads: [Workload]
     let rounds: Int
     /// Fresh prompts of ordinary tokens, never the same twice: no cache may know them.
     let prompts: (_ workload: Workload) -> [[Int32]]
 
+    package init(
+        contenders: [any Contender], workloads: [Workload], rounds: Int,
+        prompts: @escaping (_ workload: Workload) -> [[Int32]]
+    ) {
+        self.contenders = contenders
+        self.workloads = workloads
+        self.rounds = rounds
+        self.prompts = prompts
+    }
+
     /// - Parameters:
     ///   - afterEach: called after each run with whose it was.
-    func run(
+    package func run(
         afterEach: (_ workload: Workload, _ contender: Int, _ round: Int) async -> Void = { _, _, _ in }
     ) async throws -> [ComparisonResult] {
         var rates: [Workload: [[Double]]] = [:]
@@ -42,12 +52,12 @@ struct Comparison {
 }
 
 /// What one workload came to.
-struct ComparisonResult: Encodable {
-    struct Entry: Encodable {
+package struct ComparisonResult: Encodable {
+    package struct Entry: Encodable {
         let contender: String
         /// Of each round.
-        let tokensPerSecond: [Double]
-        let median: Double
+        package let tokensPerSecond: [Double]
+        package let median: Double
 
         init(contender: String, tokensPerSecond: [Double]) {
             self.contender = contender
@@ -65,12 +75,12 @@ struct ComparisonResult: Encodable {
 
     let workload: String
     /// The first one is Martlet.
-    let contenders: [Entry]
+    package let contenders: [Entry]
     /// Of Martlet, if limits were taken.
     var share: LimitShare?
 
     /// Martlet's median over each other's.
-    var ratios: [String: Double] {
+    package var ratios: [String: Double] {
         guard let first = contenders.first, first.contender == MartletEngine.name else { return [:] }
         return Dictionary(
             contenders.dropFirst().map { ($0.contender, first.median / $0.median) }, uniquingKeysWith: { old, _ in old }
@@ -82,7 +92,7 @@ struct ComparisonResult: Encodable {
         case share = "of_limits"
     }
 
-    func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(workload, forKey: .workload)
         try container.encode(contenders, forKey: .contenders)
@@ -91,7 +101,7 @@ struct ComparisonResult: Encodable {
     }
 
     /// Lines for people, columns aligned.
-    static func table(_ results: [ComparisonResult]) -> String {
+    package static func table(_ results: [ComparisonResult]) -> String {
         var rows = [
             ["workload", "engine", "tokens/s", "least to most", "Martlet's multiple", "of multipliers", "of memory"]
         ]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// An engine in the comparison.
-protocol Contender {
+package protocol Contender {
     var name: String { get }
     /// Tokens a second; nil where it can't be asked that.
     func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double?
@@ -13,15 +13,15 @@ protocol Contender {
 
 extension Contender {
     /// An answer's time begins behind its prompt anyway.
-    func warmUp(_ workload: Workload, prompts: [[Int32]]) async throws {
+    package func warmUp(_ workload: Workload, prompts: [[Int32]]) async throws {
         if case .prompt = workload { _ = try await run(workload, prompts: prompts) }
     }
 
-    func end() async throws {}
+    package func end() async throws {}
 }
 
 /// When the tokens of one answer came, in seconds from its request.
-struct AnswerTimes {
+package struct AnswerTimes {
     /// Of tokens, or of pieces of several.
     var times: [Double] = []
     var tokens = 0
@@ -41,7 +41,7 @@ extension Contender {
     /// What a workload comes to where answers can be watched token by token.
     ///
     /// - Parameter answer: asks for that many tokens behind a prompt.
-    func rate(
+    package func rate(
         of workload: Workload, prompts: [[Int32]],
         answer: @escaping @Sendable (_ prompt: [Int32], _ tokens: Int) async throws -> AnswerTimes
     ) async throws -> Double? {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
+package import Foundation
 
 /// llama.cpp by its own benchmark, flash attention off and on: each run counts the faster one.
-struct LlamaBench: Contender {
-    let name = "llama.cpp"
+package struct LlamaBench: Contender {
+    package let name = "llama.cpp"
     let path: String
     let model: String
     let threads: Int
 
     /// It does so by itself.
-    func warmUp(_ workload: Workload, prompts: [[Int32]]) {}
+    package func warmUp(_ workload: Workload, prompts: [[Int32]]) {}
 
-    func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double? {
+    package func run(_ workload: Workload, prompts: [[Int32]]) async throws -> Double? {
         let sizes: [Int]
         switch workload {
         case .prompt(let tokens): sizes = [tokens, 0, 0]
@@ -52,7 +52,7 @@ struct LlamaBench: Contender {
     }
 
     /// The one sample of the one test in llama-bench's lines.
-    static func rate(in output: Data) -> Double? {
+    package static func rate(in output: Data) -> Double? {
         output.split(separator: UInt8(ascii: "\n"))
             .compactMap { try? JSONDecoder().decode(Line.self, from: Data($0)).samples.first }.first
     }

@@ -3,7 +3,7 @@
 import ArgumentParser
 
 /// What is asked of each engine, and counted in tokens a second.
-enum Workload: Hashable, CustomStringConvertible {
+package enum Workload: Hashable, CustomStringConvertible {
     /// Reading a prompt of that many tokens, up to the first token of the answer.
     case prompt(Int)
     /// An answer of `tokens` behind a context of `depth`.
@@ -15,7 +15,7 @@ enum Workload: Hashable, CustomStringConvertible {
     static let shortPrompt = 16
     static let concurrentLength = 128
 
-    var description: String {
+    package var description: String {
         switch self {
         case .prompt(let tokens): "prompt:\(tokens)"
         case .answer(let tokens, 0): "answer:\(tokens)"
@@ -53,8 +53,8 @@ extension Workload: ExpressibleByArgument {
 }
 
 /// Workloads separated by commas.
-struct Workloads: ExpressibleByArgument {
-    let values: [Workload]
+package struct Workloads: ExpressibleByArgument {
+    package let values: [Workload]
 
     init(_ values: [Workload]) { self.values = values }
 

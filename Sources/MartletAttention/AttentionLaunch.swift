@@ -11,7 +11,7 @@ public enum AttentionLaunch: String, Sendable, CaseIterable {
 
     /// - Parameter isFullGraph: whether the engine's graph mode is `FULL`, not whether the step at hand runs as one
     ///   graph: the same launches serve all steps.
-    public func splits(isFullGraph: Bool) -> Bool {
+    package func splits(isFullGraph: Bool) -> Bool {
         switch self {
         case .auto: isFullGraph
         case .unified: false

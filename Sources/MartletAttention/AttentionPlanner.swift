@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// Cuts a step's attention into work items, from its lengths alone.
 ///
 /// Every sequence is cut into tiles of query rows, and a tile sees a run of segments of its keys. An item is one tile
 /// with all its segments, or with a part of them where one item would keep a worker busy long after the others.
 /// Where the cuts fall changes no bit of the result, so they may depend on the whole batch.
-public struct AttentionPlanner: Sendable {
-    public let geometry: AttentionGeometry
-    public let group: AttentionGroup
+package struct AttentionPlanner: Sendable {
+    package let geometry: AttentionGeometry
+    package let group: AttentionGroup
     /// Which of the batch's plans it makes.
-    public let number: Int
+    package let number: Int
     /// Whether decodes get a launch of their own, and whether keys are dealt out at all.
-    public let splits: Bool
+    package let splits: Bool
     /// The most query tokens of a decode: 1, or 1 + k where k tokens are speculated.
-    public let decodeThreshold: Int
+    package let decodeThreshold: Int
 
-    public init(
+    package init(
         geometry: AttentionGeometry, group: AttentionGroup, number: Int = 0, splits: Bool = true,
         decodeThreshold: Int = 1
     ) {
@@ -34,7 +34,7 @@ public struct AttentionPlanner: Sendable {
     /// Plans the batch as it stands, into its own plan buffers. Sequences may stand in any order.
     ///
     /// - Complexity: O(n log n) in the items; allocates nothing.
-    public func plan(_ batch: BatchBuffers) {
+    package func plan(_ batch: BatchBuffers) {
         let plan = plan(of: batch)
         plan.pointee.prefillCount = 0
         plan.pointee.decodeCount = 0

@@ -8,7 +8,9 @@ import Martlet
 import MartletText
 
 @main
-struct MartletCommand: AsyncParsableCommand {
+package struct MartletCommand: AsyncParsableCommand {
+    package init() {}
+
     static let configuration = CommandConfiguration(
         commandName: "martlet",
         abstract: "Runs language models from GGUF files on the CPU.",

@@ -4,7 +4,7 @@ import ArgumentParser
 import Foundation
 
 /// A model as it is named on the command line, resolved to a file.
-struct ModelPath: ExpressibleByArgument {
+package struct ModelPath: ExpressibleByArgument {
     /// Short names of the models that `make model` fetches.
     static let shortNames = ["smollm2": "SmolLM2-135M-Instruct.Q4_1.gguf"]
 
@@ -13,7 +13,7 @@ struct ModelPath: ExpressibleByArgument {
     init(argument: String) { self.argument = argument }
 
     /// What to call it: its short name, or the file's name without what its type adds.
-    var name: String {
+    package var name: String {
         Self.shortNames[argument.lowercased()] == nil
             ? URL(filePath: argument).deletingPathExtension().lastPathComponent : argument.lowercased()
     }

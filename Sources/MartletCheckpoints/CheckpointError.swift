@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Why a model file can't be used: what is wrong, where, and what to do about it.
-public struct CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
+package struct CheckpointError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What kind of thing is wrong. Open: more may come.
-    public struct Code: Hashable, Sendable, CustomStringConvertible {
+    package struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Name: String {
             case notReadable, notARegularFile, changedWhileReading
             case notGGUF, unsupportedVersion, truncated, impossibleCount, stringTooLong, invalidUTF8, invalidBool
@@ -16,52 +16,52 @@ public struct CheckpointError: Error, Equatable, Sendable, CustomStringConvertib
         }
         private let name: Name
         private init(_ name: Name) { self.name = name }
-        public var description: String { name.rawValue }
+        package var description: String { name.rawValue }
 
-        public static let notReadable = Code(.notReadable)
-        public static let notARegularFile = Code(.notARegularFile)
-        public static let changedWhileReading = Code(.changedWhileReading)
-        public static let notGGUF = Code(.notGGUF)
-        public static let unsupportedVersion = Code(.unsupportedVersion)
-        public static let truncated = Code(.truncated)
-        public static let impossibleCount = Code(.impossibleCount)
-        public static let stringTooLong = Code(.stringTooLong)
-        public static let invalidUTF8 = Code(.invalidUTF8)
-        public static let invalidBool = Code(.invalidBool)
-        public static let unknownValueType = Code(.unknownValueType)
-        public static let nestedArray = Code(.nestedArray)
-        public static let duplicateKey = Code(.duplicateKey)
-        public static let invalidKey = Code(.invalidKey)
-        public static let invalidAlignment = Code(.invalidAlignment)
-        public static let wrongMetadataType = Code(.wrongMetadataType)
-        public static let missingMetadata = Code(.missingMetadata)
-        public static let invalidMetadata = Code(.invalidMetadata)
-        public static let invalidTensorName = Code(.invalidTensorName)
-        public static let duplicateTensor = Code(.duplicateTensor)
-        public static let invalidDimensions = Code(.invalidDimensions)
-        public static let unsupportedTensorType = Code(.unsupportedTensorType)
-        public static let partialBlock = Code(.partialBlock)
-        public static let misalignedTensor = Code(.misalignedTensor)
-        public static let tensorPastEnd = Code(.tensorPastEnd)
-        public static let overlappingTensors = Code(.overlappingTensors)
-        public static let missingTensor = Code(.missingTensor)
-        public static let wrongTensorShape = Code(.wrongTensorShape)
-        public static let unsupportedModel = Code(.unsupportedModel)
+        package static let notReadable = Code(.notReadable)
+        package static let notARegularFile = Code(.notARegularFile)
+        package static let changedWhileReading = Code(.changedWhileReading)
+        package static let notGGUF = Code(.notGGUF)
+        package static let unsupportedVersion = Code(.unsupportedVersion)
+        package static let truncated = Code(.truncated)
+        package static let impossibleCount = Code(.impossibleCount)
+        package static let stringTooLong = Code(.stringTooLong)
+        package static let invalidUTF8 = Code(.invalidUTF8)
+        package static let invalidBool = Code(.invalidBool)
+        package static let unknownValueType = Code(.unknownValueType)
+        package static let nestedArray = Code(.nestedArray)
+        package static let duplicateKey = Code(.duplicateKey)
+        package static let invalidKey = Code(.invalidKey)
+        package static let invalidAlignment = Code(.invalidAlignment)
+        package static let wrongMetadataType = Code(.wrongMetadataType)
+        package static let missingMetadata = Code(.missingMetadata)
+        package static let invalidMetadata = Code(.invalidMetadata)
+        package static let invalidTensorName = Code(.invalidTensorName)
+        package static let duplicateTensor = Code(.duplicateTensor)
+        package static let invalidDimensions = Code(.invalidDimensions)
+        package static let unsupportedTensorType = Code(.unsupportedTensorType)
+        package static let partialBlock = Code(.partialBlock)
+        package static let misalignedTensor = Code(.misalignedTensor)
+        package static let tensorPastEnd = Code(.tensorPastEnd)
+        package static let overlappingTensors = Code(.overlappingTensors)
+        package static let missingTensor = Code(.missingTensor)
+        package static let wrongTensorShape = Code(.wrongTensorShape)
+        package static let unsupportedModel = Code(.unsupportedModel)
     }
 
-    public let code: Code
-    public let message: String
+    package let code: Code
+    package let message: String
     /// Byte of the file at which it shows, where that says something.
-    public let offset: Int?
+    package let offset: Int?
 
-    public init(_ code: Code, _ message: String, offset: Int? = nil) {
+    package init(_ code: Code, _ message: String, offset: Int? = nil) {
         self.code = code
         // Messages quote names from the file, which a terminal must not take for commands.
         self.message = message.escapingControlCharacters
         self.offset = offset
     }
 
-    public var description: String {
+    package var description: String {
         offset.map { "\(message) (at byte \($0))" } ?? message
     }
 }

@@ -6,14 +6,14 @@ import Glibc
 ///
 /// The descriptor stays open, so `checkUnchanged()` can tell whether someone replaced or cut the file under the map.
 /// Reading a page past a cut raises SIGBUS, which no library can turn into an error.
-public final class MappedFile {
-    public let path: String
-    public let bytes: UnsafeRawBufferPointer
+package final class MappedFile {
+    package let path: String
+    package let bytes: UnsafeRawBufferPointer
     private let descriptor: Int32
     private let size: off_t
     private let modified: timespec
 
-    public init(path: String) throws(CheckpointError) {
+    package init(path: String) throws(CheckpointError) {
         // Non-blocking: opening a FIFO must not wait for its writer.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
@@ -51,7 +51,7 @@ public final class MappedFile {
     }
 
     /// Throws if the file's size or time changed since it was opened: what was read of it may be a mixture.
-    public func checkUnchanged() throws(CheckpointError) {
+    package func checkUnchanged() throws(CheckpointError) {
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_size == size,
             status.st_mtim.tv_sec == modified.tv_sec, status.st_mtim.tv_nsec == modified.tv_nsec
@@ -61,7 +61,7 @@ public final class MappedFile {
     }
 
     /// Reads ahead in the background.
-    public func willNeed() {
+    package func willNeed() {
         if let base = bytes.baseAddress {
             madvise(UnsafeMutableRawPointer(mutating: base), bytes.count, MADV_WILLNEED)
         }
@@ -70,7 +70,7 @@ public final class MappedFile {
     /// Takes whole pages of a part out of this process's memory. They are read from the file again if need be.
     ///
     /// - Parameter range: offsets in the file.
-    public func release(_ range: Range<Int>) {
+    package func release(_ range: Range<Int>) {
         guard let base = bytes.baseAddress else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let (first, end) = (

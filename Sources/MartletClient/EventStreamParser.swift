@@ -3,26 +3,26 @@
 import Foundation
 
 /// What one event of a streamed answer says.
-public struct AnswerEvent: Equatable, Sendable {
+package struct AnswerEvent: Equatable, Sendable {
     /// Text that it brings; empty where a token has none yet.
-    public var text = ""
+    package var text = ""
     /// Whether it brings tokens, or only says why an answer ended or how long it is.
-    public var hasTokens = false
+    package var hasTokens = false
     /// As the server counts them, once it has said so.
-    public var completionTokens: Int?
-    public var promptTokens: Int?
+    package var completionTokens: Int?
+    package var promptTokens: Int?
     /// What went wrong after the answer had begun.
-    public var error: String?
+    package var error: String?
 }
 
 /// Cuts a stream of server-sent events into what they say, whatever pieces its bytes come in.
-public struct EventStreamParser {
+package struct EventStreamParser {
     private var line: [UInt8] = []
 
-    public init() {}
+    package init() {}
 
     /// Takes bytes as they come; returns the events that they complete.
-    public mutating func append(_ bytes: some Sequence<UInt8>) -> [AnswerEvent] {
+    package mutating func append(_ bytes: some Sequence<UInt8>) -> [AnswerEvent] {
         var events: [AnswerEvent] = []
         for byte in bytes {
             guard byte == UInt8(ascii: "\n") else {

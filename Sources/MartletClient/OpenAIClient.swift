@@ -5,26 +5,26 @@ import Foundation
 import NIOCore
 
 /// Asks a server that speaks OpenAI's API, and times its answers.
-public struct OpenAIClient: Sendable {
-    public enum Endpoint: String, Sendable {
+package struct OpenAIClient: Sendable {
+    package enum Endpoint: String, Sendable {
         case completions = "/v1/completions"
         case chat = "/v1/chat/completions"
     }
 
-    public enum Prompt: Sendable {
+    package enum Prompt: Sendable {
         case tokens([Int32])
         case text(String)
     }
 
     /// What is asked. Answers are greedy unless the temperature says otherwise.
-    public struct Question: Sendable {
-        public var model: String
-        public var prompt: Prompt
-        public var maxTokens: Int
-        public var temperature = 0.0
-        public var ignoresEndTokens = true
+    package struct Question: Sendable {
+        package var model: String
+        package var prompt: Prompt
+        package var maxTokens: Int
+        package var temperature = 0.0
+        package var ignoresEndTokens = true
 
-        public init(model: String, prompt: Prompt, maxTokens: Int) {
+        package init(model: String, prompt: Prompt, maxTokens: Int) {
             self.model = model
             self.prompt = prompt
             self.maxTokens = maxTokens
@@ -32,18 +32,18 @@ public struct OpenAIClient: Sendable {
     }
 
     /// An answer and when its pieces came.
-    public struct Answer: Sendable {
-        public var text = ""
+    package struct Answer: Sendable {
+        package var text = ""
         /// When each event with tokens came.
-        public var times: [ContinuousClock.Instant] = []
-        public var start: ContinuousClock.Instant
+        package var times: [ContinuousClock.Instant] = []
+        package var start: ContinuousClock.Instant
         /// As the server counts them; events where it doesn't.
-        public var completionTokens = 0
-        public var promptTokens: Int?
+        package var completionTokens = 0
+        package var promptTokens: Int?
     }
 
-    public struct Failure: Error, CustomStringConvertible, Sendable {
-        public let description: String
+    package struct Failure: Error, CustomStringConvertible, Sendable {
+        package let description: String
     }
 
     private let url: String
@@ -56,7 +56,7 @@ public struct OpenAIClient: Sendable {
     ///   - url: without `/v1`.
     ///   - path: of the endpoint, where it isn't OpenAI's.
     ///   - connections: as many requests as will be open at once.
-    public init(
+    package init(
         url: String, endpoint: Endpoint = .completions, path: String? = nil, apiKey: String? = nil, connections: Int
     ) {
         // A long prompt may leave a stream silent for minutes.
@@ -70,7 +70,7 @@ public struct OpenAIClient: Sendable {
         self.apiKey = apiKey
     }
 
-    public func shutDown() async throws { try await client.shutdown() }
+    package func shutDown() async throws { try await client.shutdown() }
 
     private func request(_ path: String) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: url + path)
@@ -79,7 +79,7 @@ public struct OpenAIClient: Sendable {
     }
 
     /// The first model that the server lists.
-    public func firstModel(timeout: Int64 = 30) async throws -> String {
+    package func firstModel(timeout: Int64 = 30) async throws -> String {
         struct ModelList: Decodable {
             struct Model: Decodable { let id: String }
             let data: [Model]
@@ -148,7 +148,7 @@ public struct OpenAIClient: Sendable {
     /// Asks, and reads the answer as it comes.
     ///
     /// - Parameter onPiece: called with the tokens so far, as far as events tell.
-    public func ask(_ question: Question, onPiece: (Int) -> Void = { _ in }) async throws -> Answer {
+    package func ask(_ question: Question, onPiece: (Int) -> Void = { _ in }) async throws -> Answer {
         var request = request(endpoint)
         request.method = .POST
         request.headers.add(name: "Content-Type", value: "application/json")

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
-public import MartletCompute
+package import MartletCheckpoints
+package import MartletCompute
 
 /// A checkpoint understood: the model's shape and programs, and where each weight they name lies.
-public struct ModelBlueprint: Sendable {
+package struct ModelBlueprint: Sendable {
     /// A weight of the programs and its place in the file.
-    public struct Entry: Sendable {
-        public let weight: Weight
-        public let use: WeightUse
-        public let tensor: GGUFTensor
+    package struct Entry: Sendable {
+        package let weight: Weight
+        package let use: WeightUse
+        package let tensor: GGUFTensor
     }
 
-    public let shape: ModelShape
-    public let programs: DecoderPrograms
+    package let shape: ModelShape
+    package let programs: DecoderPrograms
     /// In the order of use.
-    public let entries: [Entry]
+    package let entries: [Entry]
 
     /// Finds the family by `general.architecture`, and checks every tensor's presence and shape.
-    public init(of file: GGUFFile) throws(CheckpointError) {
+    package init(of file: GGUFFile) throws(CheckpointError) {
         let (header, metadata) = (file.contents, try GGUFMetadata(file))
         let family = try ModelFamilies.family(of: metadata)
         shape = try family.shape(of: metadata)
@@ -41,7 +41,7 @@ public struct ModelBlueprint: Sendable {
     }
 
     /// The type that most of the matrices have.
-    public var matrixType: ElementType {
+    package var matrixType: ElementType {
         let matrices = entries.filter { !$0.use.roles.contains(.vector) }
         let counts = Dictionary(grouping: matrices, by: \.tensor.elementType).mapValues(\.count)
         return counts.max { ($0.value, $0.key.rawValue) < ($1.value, $1.key.rawValue) }?.key ?? .float32

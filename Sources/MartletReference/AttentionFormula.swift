@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
-public import MartletCompute
+package import MartletCompute
 
 /// Attention written as its formula, in f64 over contiguous arrays: what the kernels are held against.
 ///
 /// Queries, keys and values are taken as they are: the caller has rounded them.
-public struct AttentionFormula {
-    public var parameters: AttentionParameters
+package struct AttentionFormula {
+    package var parameters: AttentionParameters
     /// `[queryHeads]`
-    public var sinks: [Float]?
-    public var prefixRanges: [PrefixRange] = []
+    package var sinks: [Float]?
+    package var prefixRanges: [PrefixRange] = []
     /// `[query token of the step][query token of the step]`
-    public var queryQueryBias: [[Float]] = []
+    package var queryQueryBias: [[Float]] = []
 
-    public init(_ parameters: AttentionParameters, sinks: [Float]? = nil) {
+    package init(_ parameters: AttentionParameters, sinks: [Float]? = nil) {
         self.parameters = parameters
         self.sinks = sinks
     }
@@ -26,7 +26,7 @@ public struct AttentionFormula {
     ///   - keys, values: `[sequence length, headSize]`
     ///   - position: the query's, in its sequence.
     ///   - contextLength: the sequence's tokens before this step's.
-    public func attend(
+    package func attend(
         query: [Double], keys: [Double], values: [Double], position: Int, contextLength: Int, head: Int
     ) -> [Double] {
         let size = query.count

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A head's key or value as a cache of int16 keeps it.
-public struct Int16Head: Equatable, Sendable {
-    public let values: [Int16]
+package struct Int16Head: Equatable, Sendable {
+    package let values: [Int16]
     /// The number that 1 stands for; NaN where a number wasn't finite.
-    public let unit: Float
+    package let unit: Float
 
-    public static let largestOfKey: Float = 8191
-    public static let largestOfValue: Float = 32_767
+    package static let largestOfKey: Float = 8191
+    package static let largestOfValue: Float = 32_767
 
     /// - Parameter largest: the magnitude that the largest number gets.
-    public init(rounding numbers: [Float], largest: Float) {
+    package init(rounding numbers: [Float], largest: Float) {
         let most = numbers.reduce(0) { max($0, $1.magnitude) }
         guard numbers.allSatisfy(\.isFinite) else {
             values = numbers.map { _ in 0 }
@@ -25,5 +25,5 @@ public struct Int16Head: Equatable, Sendable {
     }
 
     /// The numbers that the values stand for.
-    public var numbers: [Float] { values.map { Float($0) * unit } }
+    package var numbers: [Float] { values.map { Float($0) * unit } }
 }

@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
-public import MartletCompute
+package import MartletCompute
 
 /// A device in plain Swift: one function for each `Kernel` case, one thread, f64 wherever rounding isn't the point.
 ///
 /// It is what other devices are held against, and what to read to learn what a kernel computes. It is slow: it
 /// reads a prompt at about a fiftieth of the CPU device's speed.
-public final class ReferenceDevice: ComputeDevice {
-    public init() {}
+package final class ReferenceDevice: ComputeDevice {
+    package init() {}
 
-    public var name: String { "reference (plain Swift, 1 thread)" }
+    package var name: String { "reference (plain Swift, 1 thread)" }
 
-    public var freeMemory: Int? {
+    package var freeMemory: Int? {
         let (pages, bytes) = (sysconf(Int32(_SC_AVPHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
         return pages > 0 && bytes > 0 ? pages * bytes : nil
     }
 
     /// It can do whatever can be said.
-    public func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
+    package func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
         _ = try ReferenceCache.byteCount(of: cache)
     }
 
-    public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
+    package func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
         ReferenceWeight(
             count: tensor.count, rows: tensor.rows, columns: tensor.columns, numbers: tensor.dequantized())
     }
 
-    public var defaultCacheFormat: CacheFormat { .float(.float32) }
-    public func byteCount(of shape: CacheShape) throws -> Int { try ReferenceCache.byteCount(of: shape) }
-    public func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try ReferenceCache(shape) }
-    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
+    package var defaultCacheFormat: CacheFormat { .float(.float32) }
+    package func byteCount(of shape: CacheShape) throws -> Int { try ReferenceCache.byteCount(of: shape) }
+    package func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try ReferenceCache(shape) }
+    package func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
         ReferenceWorkspace(capacity: capacity)
     }
 
     /// Attention is computed row by row here, whatever the plan says. These numbers make other plans than a CPU's.
-    public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
+    package func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
         AttentionGeometry(segmentLength: 64, tokensPerTile: 7, parallelism: 3)
     }
 
-    public var attentionGraphSupport: AttentionGraphSupport { .always }
-    public var capturesBySize: Bool { false }
+    package var attentionGraphSupport: AttentionGraphSupport { .always }
+    package var capturesBySize: Bool { false }
 
     /// Every mode runs kernel by kernel: there is nothing to capture.
-    public func compile(
+    package func compile(
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         guard let cache = bindings.cache as? ReferenceCache, let workspace = bindings.workspace as? ReferenceWorkspace
@@ -60,7 +60,7 @@ public final class ReferenceDevice: ComputeDevice {
         return ReferenceGraph(program: program, kernels: kernels)
     }
 
-    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+    package func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
         for graph in graphs {
             guard let graph = graph as? ReferenceGraph else {
                 preconditionFailure("graphs run on the device that compiled them")

@@ -4,7 +4,7 @@ import Glibc
 public import Logging
 public import Martlet
 import NIOCore
-import NIOSSL
+package import NIOSSL
 
 /// How a server is reached and what it allows.
 public struct ServerConfiguration: Sendable {
@@ -81,7 +81,7 @@ public struct ConfigurationError: Error, CustomStringConvertible {
 
 extension ServerConfiguration.TLS {
     /// For NIOSSL: TLS 1.2 and later.
-    func configuration() throws -> TLSConfiguration {
+    package func configuration() throws -> TLSConfiguration {
         func check(_ path: String, _ what: String) throws(ConfigurationError) {
             guard access(path, R_OK) == 0 else {
                 throw ConfigurationError(

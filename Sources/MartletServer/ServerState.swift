@@ -6,7 +6,7 @@ import Martlet
 import Synchronization
 
 /// What all requests to a server share.
-final class ServerState: Sendable {
+package final class ServerState: Sendable {
     let served = ServedEngine()
     let metrics: ServerMetrics
     let text: TextPool
@@ -25,7 +25,7 @@ final class ServerState: Sendable {
     /// How answers are drawn where a request doesn't say.
     let sampling: SamplingParameters
 
-    init(_ configuration: ServerConfiguration) {
+    package init(_ configuration: ServerConfiguration) {
         limits = configuration.limits
         logprobs = LogprobBudget(limit: configuration.limits.totalLogprobEntries)
         modelNames = configuration.modelNames

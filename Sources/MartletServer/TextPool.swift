@@ -13,7 +13,7 @@ import Synchronization
 /// same is abandoned, and a new thread takes its thread's place, until there are too many of those.
 ///
 /// Short texts come first, and one thread is theirs alone: many long ones at a time don't hold them up.
-final class TextPool: Sendable {
+package final class TextPool: Sendable {
     private struct Job: Sendable {
         let isLong: Bool
         let work: @Sendable () -> Void
@@ -66,19 +66,19 @@ final class TextPool: Sendable {
     /// - Parameters:
     ///   - queueLimit: requests that may wait for a thread.
     ///   - seconds: what a request's text work takes at most.
-    init(queueLimit: Int, seconds: Double) {
+    package init(queueLimit: Int, seconds: Double) {
         self.queueLimit = queueLimit
         self.seconds = seconds
     }
 
     /// Whether so much work is stuck that no thread is left.
-    var isStuck: Bool { state.withLock { $0.isStuck } }
+    package var isStuck: Bool { state.withLock { $0.isStuck } }
     /// Threads whose work was abandoned and hasn't ended.
-    var stuckCount: Int { state.withLock { $0.stuck } }
+    package var stuckCount: Int { state.withLock { $0.stuck } }
 
     /// - Parameter bytes: of the request that the work is for.
     /// - Throws: what `work` throws, or why it wasn't done.
-    func run<Result: Sendable>(
+    package func run<Result: Sendable>(
         bytes: Int = 0, _ work: @escaping @Sendable () throws -> Result
     ) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in

@@ -3,13 +3,18 @@
 /// Finds the first of several strings in a text that arrives in pieces, and holds back what may become one.
 ///
 /// Works on UTF-8; since stop strings are whole characters, so is everything it lets through.
-public struct StopMatcher: Sendable {
+package struct StopMatcher: Sendable {
     /// What is certain after a piece.
-    public struct Match: Equatable, Sendable {
+    package struct Match: Equatable, Sendable {
         /// Text that no stop string can be part of any more; all before the match, if there is one.
-        public var text: String
+        package var text: String
         /// The string that was found, by its index among those looked for.
-        public var stop: Int?
+        package var stop: Int?
+
+        package init(text: String, stop: Int? = nil) {
+            self.text = text
+            self.stop = stop
+        }
     }
 
     private let stops: [[UInt8]]
@@ -20,7 +25,7 @@ public struct StopMatcher: Sendable {
     /// - Parameters:
     ///   - stops: in UTF-8, none empty.
     ///   - includesStop: whether the string that was found is part of the text.
-    public init(stops: [[UInt8]], includesStop: Bool = false) {
+    package init(stops: [[UInt8]], includesStop: Bool = false) {
         precondition(stops.allSatisfy { !$0.isEmpty })
         self.stops = stops
         self.includesStop = includesStop
@@ -30,7 +35,7 @@ public struct StopMatcher: Sendable {
     /// doesn't matter how the text is cut into pieces.
     ///
     /// - Complexity: O(piece + held) times the strings' lengths.
-    public mutating func append(_ piece: String) -> Match {
+    package mutating func append(_ piece: String) -> Match {
         guard !stops.isEmpty else { return Match(text: piece, stop: nil) }
         // What ended before was no match, and isn't now.
         let known = held.count
@@ -53,14 +58,14 @@ public struct StopMatcher: Sendable {
     }
 
     /// Takes a piece that doesn't end the text, whatever it completes. What it begins may yet.
-    public mutating func pass(_ piece: String) -> String {
+    package mutating func pass(_ piece: String) -> String {
         guard !stops.isEmpty else { return piece }
         held.append(contentsOf: piece.utf8)
         return release()
     }
 
     /// What was held back: no more text will come.
-    public mutating func finish() -> String {
+    package mutating func finish() -> String {
         defer { held.removeAll() }
         return String(decoding: held, as: UTF8.self)
     }

@@ -2,8 +2,7 @@
 
 import Foundation
 import Testing
-
-@testable import compare
+import compare
 
 @Suite struct CompareTests {
     @Test func workloadsAreParsed() {

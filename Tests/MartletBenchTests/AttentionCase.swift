@@ -2,11 +2,10 @@
 
 import MartletAttention
 import MartletBench
+import MartletCPU
 import MartletCompute
 import MartletReference
 import MartletTestSupport
-
-@testable import MartletCPU
 
 /// A random batch: its sequences with their queries, keys and values, and what attention computes of them.
 struct AttentionCase {

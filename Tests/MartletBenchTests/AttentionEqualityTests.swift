@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 /// A row's bits depend on its own sequence alone: not on the launch, the batch, the chunks, the threads, the room for
 /// partials or where its blocks lie. Everything that could be read stale is NaN before each run.

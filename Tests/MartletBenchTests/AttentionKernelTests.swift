@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletAttention
+import MartletCPU
 import MartletCompute
 import MartletReference
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 /// The kernels against the formula.
 @Suite struct AttentionKernelTests {

@@ -2,12 +2,11 @@
 
 import MartletAttention
 import MartletBench
+import MartletCPU
 import MartletCompute
 import MartletReference
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 /// The unit test of vLLM pull request 29020, with its sizes and tolerances: 1,536 cases. Its threshold for splitting
 /// keys, 0 or 8 sequences, is here no room for partials, or ample room.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletBench
 import Testing
-
-@testable import MartletBench
 
 @Suite struct SchedulerSimulationTests {
     /// `martlet check scheduler` runs as many as one likes.

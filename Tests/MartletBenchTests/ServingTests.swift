@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MartletBench
 import Synchronization
 import Testing
-
-@testable import MartletBench
 
 @Suite struct ServingTests {
     @Test func arrivalsHaveTheRateAndTheBurstinessThatWereAsked() {

@@ -2,11 +2,10 @@
 
 import Foundation
 import Martlet
+import MartletBench
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import MartletBench
 
 @Suite struct ThroughputTests {
     @Test func aBenchmarkCountsWhatItDid() async throws {

@@ -6,7 +6,7 @@ import MartletBench
 import MartletTestSupport
 import Testing
 
-@testable import struct MartletBench.LinePlot
+import struct MartletBench.LinePlot
 
 @Suite struct VariantTests {
     private func engines(_ variants: [EngineVariant], _ change: (inout EngineOptions) -> Void = { _ in }) async throws

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MartletCLI
 import MartletServer
 import Testing
-
-@testable import MartletCLI
 
 @Suite struct DocumentationTests {
     /// `make docs` writes them anew.

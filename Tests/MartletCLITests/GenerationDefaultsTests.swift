@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCLI
 import MartletTestSupport
 import Testing
-
-@testable import MartletCLI
 
 @Suite struct GenerationDefaultsTests {
     /// Hugging Face writes one token or a list of them.

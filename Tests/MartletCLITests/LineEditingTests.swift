@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCLI
 import MartletTestSupport
 import Testing
-
-@testable import MartletCLI
 
 @Suite struct LineEditingTests {
     /// What each line is that these bytes enter; `^C` where Ctrl-C was, `^D` at the end.

@@ -4,10 +4,9 @@ import ArgumentParser
 import Martlet
 import MartletAttention
 import MartletBench
+import MartletCLI
 import MartletCompute
 import Testing
-
-@testable import MartletCLI
 
 @Suite struct ExecutionOptionsTests {
     private func options(_ arguments: String...) throws -> EngineOptions {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCPU
 import MartletCompute
 import Testing
-
-@testable import MartletCPU
 
 @Suite struct AlignedMemoryTests {
     /// More than one shared mapping holds, and pieces with a mapping of their own among them.

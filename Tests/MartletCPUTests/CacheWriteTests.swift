@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
+import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 @Suite struct CacheWriteTests {
     /// What the cache's writer stores is what the format's twin rounds to.

@@ -1,39 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCPU
 import MartletCompute
 import Testing
 
-@testable import MartletCPU
-
 @Suite struct ChunkPolicyTests {
-    private final class Items: Phase {
-        private let isSingly: Bool
-        private let least: Int
-        private let minimumSteal: Int
-
-        init(hasUnevenItems: Bool = false, minimumChunk: Int = 1, minimumStealChunk: Int? = nil) {
-            isSingly = hasUnevenItems
-            least = minimumChunk
-            minimumSteal = minimumStealChunk ?? minimumChunk
-        }
-
-        override var hasUnevenItems: Bool { isSingly }
-        override var minimumChunk: Int { least }
-        override var minimumStealChunk: Int { minimumSteal }
-    }
-
-    private func chunks(of total: Int, _ phase: Items, threads: Int) -> [Range<Int>] {
+    private func chunks(of total: Int, _ bounds: ChunkBounds, threads: Int) -> [Range<Int>] {
         let policy = ChunkPolicy(threadCount: threads)
-        let count = phase.chunkCount(total, policy)
-        return (0..<count).map { phase.items(of: total, chunk: $0, count: count, policy) }
+        let count = bounds.chunkCount(total, policy)
+        return (0..<count).map { bounds.items(of: total, chunk: $0, count: count, policy) }
     }
 
     @Test(arguments: [1, 2, 3, 16]) func everyItemIsInOneChunk(_ threads: Int) {
-        for phase in [
-            Items(), Items(hasUnevenItems: true), Items(minimumChunk: 4), Items(minimumStealChunk: 22),
+        for bounds in [
+            ChunkBounds(), ChunkBounds(hasUnevenItems: true), ChunkBounds(minimum: 4), ChunkBounds(minimumSteal: 22),
         ] {
             for total in Array(0...200) + [1536, 4008] {
-                let chunks = chunks(of: total, phase, threads: threads)
+                let chunks = chunks(of: total, bounds, threads: threads)
                 #expect(chunks.flatMap(Array.init).sorted() == Array(0..<total))
                 #expect(chunks.allSatisfy { !$0.isEmpty })
             }
@@ -43,15 +26,15 @@ import Testing
     /// Of each thread's run of memory a long part first, then what follows.
     @Test func theLastQuarterOfMuchWorkCanBeStolen() {
         #expect(
-            chunks(of: 1600, Items(minimumStealChunk: 100), threads: 2)
+            chunks(of: 1600, ChunkBounds(minimumSteal: 100), threads: 2)
                 == [0..<600, 600..<700, 700..<800, 800..<1400, 1400..<1500, 1500..<1600])
     }
 
     @Test func littleWorkIsOneChunkAThread() {
-        #expect(chunks(of: 18, Items(minimumStealChunk: 22), threads: 2) == [0..<9, 9..<18])
-        #expect(chunks(of: 175, Items(minimumStealChunk: 22), threads: 2).count == 2)
-        #expect(chunks(of: 176, Items(minimumStealChunk: 22), threads: 2).count == 4)
-        #expect(chunks(of: 3, Items(), threads: 2).count == 2)
+        #expect(chunks(of: 18, ChunkBounds(minimumSteal: 22), threads: 2) == [0..<9, 9..<18])
+        #expect(chunks(of: 175, ChunkBounds(minimumSteal: 22), threads: 2).count == 2)
+        #expect(chunks(of: 176, ChunkBounds(minimumSteal: 22), threads: 2).count == 4)
+        #expect(chunks(of: 3, ChunkBounds(), threads: 2).count == 2)
     }
 
     /// Bands take too long for one thread to have one more than another. What a row is told of its thread is so.
@@ -85,8 +68,8 @@ import Testing
     }
 
     @Test func fewItemsStayTogether() {
-        #expect(chunks(of: 4, Items(minimumChunk: 4), threads: 2) == [0..<4])
-        #expect(chunks(of: 5, Items(minimumChunk: 4), threads: 2).count == 2)
-        #expect(chunks(of: 40, Items(hasUnevenItems: true), threads: 2).count == 40)
+        #expect(chunks(of: 4, ChunkBounds(minimum: 4), threads: 2) == [0..<4])
+        #expect(chunks(of: 5, ChunkBounds(minimum: 4), threads: 2).count == 2)
+        #expect(chunks(of: 40, ChunkBounds(hasUnevenItems: true), threads: 2).count == 40)
     }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 @Suite struct DecodeSharesTests {
     private func shares(of works: [Int], _ heads: AttentionHeads, threads: Int) -> [[DecodeShares.Place]] {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCPU
 import Testing
-
-@testable import MartletCPU
 
 @Suite struct FreeMemoryTests {
     @Test func readsWhatTheKernelSays() {

@@ -2,12 +2,11 @@
 
 import CMartletKernels
 import MartletAttention
+import MartletCPU
 import MartletCompute
 import MartletReference
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 /// Keys and values as a cache of int16 keeps them.
 @Suite struct Int16HeadTests {

@@ -2,9 +2,8 @@
 
 import CMartletKernels
 import Foundation
+import MartletCPU
 import MartletCompute
-
-@testable import MartletCPU
 
 /// The plain Swift twin of single loops in `CMartletKernels`: slow, obvious, in f64 where rounding isn't the point. Whole
 /// kernels are compared with the reference device.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import MartletCPU
 import MartletCompute
 import Testing
-
-@testable import MartletCPU
 
 @Suite struct KeyValueCacheTests {
     /// Two blocks of 64 layers are 384 KB here, in the cache's first huge page. (A smaller cache would start on no page.)

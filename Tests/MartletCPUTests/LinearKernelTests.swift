@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
+import MartletCPU
 import MartletCheckpoints
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 /// A random matrix in a file's format, packed, its values by the plain dequantiser, and its 4-bit blocks' minimums.
 private struct RandomWeight {

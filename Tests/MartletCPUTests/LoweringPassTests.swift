@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
+import MartletCPU
 import MartletCompute
 import Testing
-
-@testable import MartletCPU
 
 /// Weights whose names say how they are packed: `q…` is quantised, others are floats.
 private struct Traits: LoweringTraits {

@@ -2,11 +2,10 @@
 
 import CMartletKernels
 import Foundation
+import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 private let counts = [1, 2, 15, 16, 17, 31, 32, 33, 100, 576, 1025]
 

@@ -2,11 +2,10 @@
 
 import CMartletKernels
 import Foundation
+import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import MartletCPU
 
 extension Sampler {
     /// With the row's summary as phases make it.

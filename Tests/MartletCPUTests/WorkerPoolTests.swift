@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import MartletCPU
 import MartletCompute
 import Synchronization
 import Testing
-
-@testable import MartletCPU
 
 /// Counts, in each phase, how often each chunk ran, and whether all of the phase before had run by then.
 private final class CountingJob: PhasedJob {

@@ -2,9 +2,8 @@
 
 import Foundation
 import Martlet
+import MartletServer
 import Testing
-
-@testable import MartletServer
 
 extension LiveServerTests {
     /// Answers over HTTP are the library's, bit for bit.

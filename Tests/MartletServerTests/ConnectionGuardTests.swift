@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletServer
 import NIOCore
 import NIOEmbedded
 import NIOHTTP1
 import Testing
-
-@testable import MartletServer
 
 /// The guard's times, on a clock that only the test advances.
 @Suite struct ConnectionGuardTests {

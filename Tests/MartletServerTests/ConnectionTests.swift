@@ -3,9 +3,8 @@
 import Foundation
 import Logging
 import Martlet
+import MartletServer
 import Testing
-
-@testable import MartletServer
 
 extension LiveServerTests {
     /// Clients that dawdle, leave or don't listen; after each of them nothing is held.

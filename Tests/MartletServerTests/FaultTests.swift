@@ -3,11 +3,10 @@
 import Foundation
 import Martlet
 import MartletReference
+import MartletServer
 import MartletTestSupport
 import Synchronization
 import Testing
-
-@testable import MartletServer
 
 extension LiveServerTests {
     /// What users of such servers report, and what a fuzzer found.

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MartletServer
 import Testing
-
-@testable import MartletServer
 
 @Suite struct JSONTests {
     private func parse(_ text: String, depth: Int = 64) throws -> JSONValue {

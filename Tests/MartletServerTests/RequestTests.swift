@@ -2,9 +2,8 @@
 
 import Foundation
 import Martlet
+import MartletServer
 import Testing
-
-@testable import MartletServer
 
 extension LiveServerTests {
     /// What is wrong with a body, over a live socket: its status, and the field that is named.

@@ -2,13 +2,12 @@
 
 import Foundation
 import Logging
+import Martlet
 import MartletCompute
+import MartletServer
 import MartletTestSupport
 import Synchronization
 import Testing
-
-@testable import Martlet
-@testable import MartletServer
 
 /// Everything over live sockets, one after the other: what they wait for is not how busy their neighbours are.
 @Suite(.serialized) struct LiveServerTests {}

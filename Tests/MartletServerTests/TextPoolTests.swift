@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dispatch
+import MartletServer
 import Testing
-
-@testable import MartletServer
 
 @Suite struct TextPoolTests {
     /// Work that doesn't end is given up; others go on in its thread's place, until too much is stuck.

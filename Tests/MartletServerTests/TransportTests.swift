@@ -3,10 +3,9 @@
 import Foundation
 import Logging
 import Martlet
+import MartletServer
 import MartletTestSupport
 import Testing
-
-@testable import MartletServer
 
 extension LiveServerTests {
     /// How clients reach the server: HTTP's rules, paths, connections, sockets and TLS.

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Dispatch
-public import MartletCompute
-import Synchronization
+package import MartletCompute
+package import Synchronization
 
 /// Another device on a thread of its own: a submission returns before it has run, as a GPU's does.
-public final class AsynchronousDevice<Device: ComputeDevice>: ForwardingDevice {
-    public let device: Device
+package final class AsynchronousDevice<Device: ComputeDevice>: ForwardingDevice {
+    package let device: Device
     /// Submissions that were begun before the one ahead of them had ended, which no device has to bear.
-    public let overlaps = Atomic<Int>(0)
+    package let overlaps = Atomic<Int>(0)
     private let running = Atomic<Int>(0)
     private let queue = DispatchQueue(label: "device")
 
-    public init(_ device: Device) { self.device = device }
+    package init(_ device: Device) { self.device = device }
 
-    public var runsAsynchronously: Bool { true }
+    package var runsAsynchronously: Bool { true }
 
     /// What a submission hands to the device's thread, which alone uses it until the completion.
     private struct Submission: @unchecked Sendable {
@@ -22,7 +22,7 @@ public final class AsynchronousDevice<Device: ComputeDevice>: ForwardingDevice {
         let batch: BatchBuffers
     }
 
-    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+    package func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
         if running.wrappingAdd(1, ordering: .relaxed).oldValue > 0 { overlaps.wrappingAdd(1, ordering: .relaxed) }
         let submission = Submission(graphs: graphs, batch: batch)
         let (ended, outcome) = (DispatchSemaphore(value: 0), Outcome())

@@ -1,44 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// A device of the tests that leaves to another one what it doesn't do itself.
-public protocol ForwardingDevice: ComputeDevice {
+package protocol ForwardingDevice: ComputeDevice {
     associatedtype Device: ComputeDevice
     var device: Device { get }
 }
 
 extension ForwardingDevice {
-    public var name: String { device.name }
-    public var freeMemory: Int? { device.freeMemory }
-    public func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
+    package var name: String { device.name }
+    package var freeMemory: Int? { device.freeMemory }
+    package func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
         try device.check(programs, cache: cache)
     }
-    public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
+    package func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
         try device.pack(tensor, for: use)
     }
-    public var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
-    public func byteCount(of shape: CacheShape) throws -> Int { try device.byteCount(of: shape) }
-    public func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try device.allocateCache(shape) }
-    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
-    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
-    public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
+    package var defaultCacheFormat: CacheFormat { device.defaultCacheFormat }
+    package func byteCount(of shape: CacheShape) throws -> Int { try device.byteCount(of: shape) }
+    package func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try device.allocateCache(shape) }
+    package func populate(_ cache: any KeyValueCache, blocks: Range<Int>) { device.populate(cache, blocks: blocks) }
+    package func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace { try device.makeWorkspace(capacity) }
+    package func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
         device.attentionGeometry(for: heads)
     }
-    public var attentionGraphSupport: AttentionGraphSupport { device.attentionGraphSupport }
-    public var capturesBySize: Bool { device.capturesBySize }
-    public var runsAsynchronously: Bool { device.runsAsynchronously }
-    public func makeBatchMemory(byteCount: Int) throws -> any BatchMemory {
+    package var attentionGraphSupport: AttentionGraphSupport { device.attentionGraphSupport }
+    package var capturesBySize: Bool { device.capturesBySize }
+    package var runsAsynchronously: Bool { device.runsAsynchronously }
+    package func makeBatchMemory(byteCount: Int) throws -> any BatchMemory {
         try device.makeBatchMemory(byteCount: byteCount)
     }
 
-    public func compile(
+    package func compile(
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         try device.compile(program, bindings: bindings, mode: mode, extent: extent)
     }
 
-    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+    package func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
         try device.submit(graphs, batch: batch)
     }
 }

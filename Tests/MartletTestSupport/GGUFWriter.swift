@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import MartletCompute
+package import MartletCompute
 
 /// Writes GGUF byte by byte, right or wrong: every count and type can be overridden.
-public struct GGUFWriter {
-    public var magic: [UInt8] = Array("GGUF".utf8)
-    public var version: UInt32 = 3
-    public var tensorCount: UInt64?
-    public var pairCount: UInt64?
-    public var alignment = 32
-    public private(set) var pairs: [[UInt8]] = []
-    public private(set) var tensors: [(record: [UInt8], data: [UInt8])] = []
+package struct GGUFWriter {
+    package var magic: [UInt8] = Array("GGUF".utf8)
+    package var version: UInt32 = 3
+    package var tensorCount: UInt64?
+    package var pairCount: UInt64?
+    package var alignment = 32
+    package private(set) var pairs: [[UInt8]] = []
+    package private(set) var tensors: [(record: [UInt8], data: [UInt8])] = []
     private var dataSize = 0
 
-    public init() {}
+    package init() {}
 
     // MARK: Bytes
 
-    public static func bytes<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
+    package static func bytes<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
         withUnsafeBytes(of: value.littleEndian) { Array($0) }
     }
 
-    public static func string(_ text: String) -> [UInt8] { string(Array(text.utf8)) }
-    public static func string(_ text: [UInt8]) -> [UInt8] { bytes(UInt64(text.count)) + text }
+    package static func string(_ text: String) -> [UInt8] { string(Array(text.utf8)) }
+    package static func string(_ text: [UInt8]) -> [UInt8] { bytes(UInt64(text.count)) + text }
 
     // MARK: Metadata, by GGUF's type numbers
 
-    public mutating func add(raw: [UInt8]) { pairs.append(raw) }
-    public mutating func add(_ key: String, type: UInt32, _ value: [UInt8]) {
+    package mutating func add(raw: [UInt8]) { pairs.append(raw) }
+    package mutating func add(_ key: String, type: UInt32, _ value: [UInt8]) {
         pairs.append(Self.string(key) + Self.bytes(type) + value)
     }
-    public mutating func add(_ key: String, _ value: String) { add(key, type: 8, Self.string(value)) }
-    public mutating func add(_ key: String, _ value: UInt32) { add(key, type: 4, Self.bytes(value)) }
-    public mutating func add(_ key: String, _ value: Float) { add(key, type: 6, Self.bytes(value.bitPattern)) }
-    public mutating func add(_ key: String, _ value: Bool) { add(key, type: 7, [value ? 1 : 0]) }
-    public mutating func add(_ key: String, _ values: [String]) {
+    package mutating func add(_ key: String, _ value: String) { add(key, type: 8, Self.string(value)) }
+    package mutating func add(_ key: String, _ value: UInt32) { add(key, type: 4, Self.bytes(value)) }
+    package mutating func add(_ key: String, _ value: Float) { add(key, type: 6, Self.bytes(value.bitPattern)) }
+    package mutating func add(_ key: String, _ value: Bool) { add(key, type: 7, [value ? 1 : 0]) }
+    package mutating func add(_ key: String, _ values: [String]) {
         add(key, type: 9, Self.bytes(UInt32(8)) + Self.bytes(UInt64(values.count)) + values.flatMap { Self.string($0) })
     }
-    public mutating func add(_ key: String, _ values: [Int32]) {
+    package mutating func add(_ key: String, _ values: [Int32]) {
         add(key, type: 9, Self.bytes(UInt32(5)) + Self.bytes(UInt64(values.count)) + values.flatMap { Self.bytes($0) })
     }
 
     // MARK: Tensors
 
-    public mutating func add(
+    package mutating func add(
         tensor name: String, dimensions: [UInt64], type: UInt32, data: [UInt8], offset: UInt64? = nil,
         dimensionCount: UInt32? = nil
     ) {
@@ -54,7 +54,7 @@ public struct GGUFWriter {
         dataSize += (data.count + alignment - 1) / alignment * alignment
     }
 
-    public var file: [UInt8] {
+    package var file: [UInt8] {
         var result = magic + Self.bytes(version)
         result += Self.bytes(tensorCount ?? UInt64(tensors.count)) + Self.bytes(pairCount ?? UInt64(pairs.count))
         result += pairs.joined()
@@ -71,7 +71,7 @@ public struct GGUFWriter {
 
 extension ElementType {
     /// Its number in GGUF.
-    public var ggufNumber: UInt32 {
+    package var ggufNumber: UInt32 {
         switch self {
         case .float32: 0
         case .float16: 1

@@ -3,14 +3,14 @@
 import Foundation
 
 /// A TCP connection to a server on this machine, of which only bytes are known.
-public final class LoopbackSocket: Sendable {
+package final class LoopbackSocket: Sendable {
     private let socket: Int32
 
     /// - Parameters:
     ///   - timeout: seconds that `receive` waits.
     ///   - configure: sets further options, before the connection is made.
     /// - Returns: nil where the connection isn't accepted; `errno` says why.
-    public init?(port: Int, timeout: Int, configure: (Int32) -> Void = { _ in }) {
+    package init?(port: Int, timeout: Int, configure: (Int32) -> Void = { _ in }) {
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         Self.set(SO_RCVTIMEO, to: timeval(tv_sec: timeout, tv_usec: 0), of: socket)
         configure(socket)
@@ -29,14 +29,14 @@ public final class LoopbackSocket: Sendable {
     deinit { close(socket) }
 
     /// Sets an option of a socket.
-    public static func set<Value>(_ option: Int32, to value: Value, of socket: Int32) {
+    package static func set<Value>(_ option: Int32, to value: Value, of socket: Int32) {
         withUnsafeBytes(of: value) { bytes in
             _ = setsockopt(socket, SOL_SOCKET, option, bytes.baseAddress, socklen_t(bytes.count))
         }
     }
 
     /// False where the server has closed, or takes nothing.
-    public func send(_ bytes: [UInt8]) -> Bool {
+    package func send(_ bytes: [UInt8]) -> Bool {
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes {
@@ -48,9 +48,9 @@ public final class LoopbackSocket: Sendable {
         return true
     }
 
-    public enum Received: Sendable { case bytes([UInt8]), closed, nothing }
+    package enum Received: Sendable { case bytes([UInt8]), closed, nothing }
 
-    public func receive() -> Received {
+    package func receive() -> Received {
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         let count = recv(socket, &buffer, buffer.count, 0)
         if count > 0 { return .bytes(Array(buffer.prefix(count))) }
@@ -58,7 +58,7 @@ public final class LoopbackSocket: Sendable {
     }
 
     /// Goes without a word; the system then resets the connection if there was something unread.
-    public func leave() { shutdown(socket, Int32(SHUT_RDWR)) }
+    package func leave() { shutdown(socket, Int32(SHUT_RDWR)) }
     /// Says that nothing more will be sent.
-    public func closeSending() { shutdown(socket, Int32(SHUT_WR)) }
+    package func closeSending() { shutdown(socket, Int32(SHUT_WR)) }
 }

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
-public import MartletCompute
+package import MartletCompute
 
 /// SplitMix64: the same numbers on every machine.
-public struct SeededGenerator: RandomNumberGenerator, Sendable {
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    public init(_ seed: UInt64) { state = seed }
+    package init(_ seed: UInt64) { state = seed }
 
-    public mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         return DrawKey.mix(state)
     }
 
     /// About normal, mean 0, variance 1.
-    public mutating func normal() -> Float {
+    package mutating func normal() -> Float {
         (0..<12).reduce(-6) { sum, _ in sum + Float.random(in: 0..<1, using: &self) }
     }
 
-    public mutating func normals(_ count: Int, scale: Float = 1) -> [Float] {
+    package mutating func normals(_ count: Int, scale: Float = 1) -> [Float] {
         (0..<count).map { _ in normal() * scale }
     }
 
     /// Rows of random weights of a type, about normal with the given scale.
-    public mutating func weights(_ type: ElementType, rows: Int, columns: Int, scale: Float) -> [UInt8] {
+    package mutating func weights(_ type: ElementType, rows: Int, columns: Int, scale: Float) -> [UInt8] {
         var result: [UInt8] = []
         for _ in 0..<rows * columns / type.blockLength {
             switch type {
@@ -42,7 +42,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
         return result
     }
 
-    public mutating func randomBytes(_ count: Int) -> [UInt8] {
+    package mutating func randomBytes(_ count: Int) -> [UInt8] {
         (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) }
     }
 
@@ -50,10 +50,10 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 }
 
 /// A file that is removed with this.
-public final class TemporaryFile: Sendable {
-    public let path: String
+package final class TemporaryFile: Sendable {
+    package let path: String
 
-    public init(_ bytes: [UInt8], name: String = "model.gguf") throws {
+    package init(_ bytes: [UInt8], name: String = "model.gguf") throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "martlet-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let file = folder.appending(path: name)

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// A small model with random weights, as a GGUF file: odd sizes on purpose.
-public struct TinyModel: Sendable {
-    public var architecture = "llama"
-    public var layers = 2
-    public var hiddenSize = 96
-    public var feedForwardSize = 160
-    public var queryHeads = 6
-    public var keyValueHeads = 2
-    public var headSize = 16
-    public var contextLength = 256
-    public var type = ElementType.q4_1
-    public var embeddingType = ElementType.q8_0
-    public var hasOutput = false
-    public var hasBias = false
-    public var seed: UInt64 = 1
-    public var template = Self.chatTemplate
+package struct TinyModel: Sendable {
+    package var architecture = "llama"
+    package var layers = 2
+    package var hiddenSize = 96
+    package var feedForwardSize = 160
+    package var queryHeads = 6
+    package var keyValueHeads = 2
+    package var headSize = 16
+    package var contextLength = 256
+    package var type = ElementType.q4_1
+    package var embeddingType = ElementType.q8_0
+    package var hasOutput = false
+    package var hasBias = false
+    package var seed: UInt64 = 1
+    package var template = Self.chatTemplate
     /// GGUF's number of each token's kind.
-    public var tokenTypes = Self.vocabulary.types
+    package var tokenTypes = Self.vocabulary.types
 
-    public init() {}
+    package init() {}
 
     /// The 256 bytes in GPT-2's spelling, some merges, and ChatML's control tokens.
-    public static let vocabulary: (tokens: [String], types: [Int32], merges: [String]) = {
+    package static let vocabulary: (tokens: [String], types: [Int32], merges: [String]) = {
         var spelling: [String] = []
         var next: UInt32 = 0x100
         for byte in UInt32(0)..<256 {
@@ -45,14 +45,14 @@ public struct TinyModel: Sendable {
         )
     }()
 
-    public static let chatTemplate = """
+    package static let chatTemplate = """
         {% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}\
         {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
         """
 
-    public var vocabularySize: Int { Self.vocabulary.tokens.count }
+    package var vocabularySize: Int { Self.vocabulary.tokens.count }
 
-    public var writer: GGUFWriter {
+    package var writer: GGUFWriter {
         var writer = GGUFWriter()
         writer.add("general.architecture", architecture)
         writer.add("general.name", "tiny")
@@ -113,5 +113,5 @@ public struct TinyModel: Sendable {
         }
     }
 
-    public func write() throws -> TemporaryFile { try TemporaryFile(writer.file) }
+    package func write() throws -> TemporaryFile { try TemporaryFile(writer.file) }
 }

@@ -2,10 +2,9 @@
 
 import AllocationCounter
 import Glibc
+import Martlet
 import MartletTestSupport
 import Testing
-
-@testable import Martlet
 
 @Suite struct AllocationTests {
     /// Answers under way, with everything that a request may ask for: a step allocates nothing.

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletAttention
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import Martlet
 
 /// The promise: an answer's bits depend on its own request alone.
 @Suite struct BatchInvarianceTests {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import Testing
-
-@testable import Martlet
 
 @Suite struct BlockPoolTests {
     private func tokens(_ count: Int, from first: Int32 = 0) -> [Int32] { (0..<Int32(count)).map { first + $0 } }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Martlet
 import MartletCheckpoints
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import Martlet
 
 @Suite struct DummyModelTests {
     private static let config = """

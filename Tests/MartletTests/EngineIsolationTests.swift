@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Martlet
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import Martlet
 
 @Suite struct EngineIsolationTests {
     private func loaded(_ change: (inout EngineOptions) -> Void = { _ in }) throws -> LoadedEngine {

@@ -2,12 +2,11 @@
 
 import Dispatch
 import Foundation
+import Martlet
 import MartletCompute
 import MartletTestSupport
 import Synchronization
 import Testing
-
-@testable import Martlet
 
 @Suite struct EngineLifecycleTests {
     private let path: String

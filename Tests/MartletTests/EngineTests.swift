@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletAttention
 import MartletCPU
 import MartletCheckpoints
@@ -7,8 +8,6 @@ import MartletCompute
 import MartletTestSupport
 import MartletText
 import Testing
-
-@testable import Martlet
 
 /// One way of running the same request.
 private struct Variant: CustomTestStringConvertible, Sendable {

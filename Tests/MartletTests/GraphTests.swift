@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletAttention
 import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import Martlet
 
 @Suite struct GraphModeTests {
     @Test func modesHaveVLLMsMeaning() {

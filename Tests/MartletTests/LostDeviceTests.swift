@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletCompute
 import MartletReference
 import MartletTestSupport
 import Synchronization
 import Testing
-
-@testable import Martlet
 
 /// A device whose cache has no heads of the model's size.
 private final class PickyDevice: ForwardingDevice {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletCompute
 import MartletTestSupport
 import MartletText
-
-@testable import Martlet
 
 /// An engine whose steps are taken by hand, on the test's own thread.
 final class ManualEngine {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletCheckpoints
 import MartletCompute
 import MartletTestSupport
 import MartletText
 import Testing
-
-@testable import Martlet
 
 /// What a model's file says of itself, and what it says to the one who can't run it.
 @Suite struct ModelFileTests {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletCPU
 import MartletCompute
 import MartletReference
 import MartletTestSupport
 import Synchronization
 import Testing
-
-@testable import Martlet
 
 /// A device that runs steps by itself, until one submission fails.
 private final class FailingDevice: ForwardingDevice {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletCPU
 import MartletCompute
 import MartletTestSupport
 import Synchronization
-
-@testable import Martlet
 
 /// A device like a GPU: it captures by size, computes padding rows too, and writes down what it is asked. The CPU does
 /// the arithmetic.

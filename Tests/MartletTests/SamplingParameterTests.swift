@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletCompute
 import MartletTestSupport
 import Testing
-
-@testable import Martlet
 
 /// Every parameter of a request, through the whole engine.
 @Suite struct SamplingParameterTests {

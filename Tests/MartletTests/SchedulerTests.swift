@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Martlet
 import MartletCompute
 import Testing
-
-@testable import Martlet
 
 @Suite struct SchedulerTests {
     private let validator = RequestValidator(

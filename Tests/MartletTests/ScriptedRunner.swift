@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-@testable import Martlet
+import Martlet
 
 /// A runner that does what a test wants before it lets the real one compute.
 final class ScriptedRunner: StepRunner {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import MartletText
 import Testing
-
-@testable import MartletText
 
 private struct WordCase: Decodable, CustomTestStringConvertible {
     let text: String

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletTestSupport
+import MartletText
 import Testing
-
-@testable import MartletText
 
 @Suite struct TokenizerTests {
     private let tokenizer: Tokenizer

@@ -2,18 +2,18 @@
 
 /// What an engine has computed, in the units that cost time. Counts are since its start; a difference is what happened
 /// between two moments.
-public struct ComputedWork: Equatable, Sendable {
-    public var steps: Int
+package struct ComputedWork: Equatable, Sendable {
+    package var steps: Int
     /// Tokens that went through the layers, as far as others read them.
-    public var tokens: Int
+    package var tokens: Int
     /// Rows that went through the rest of the last layer, and that logits were made of.
-    public var logitRows: Int
+    package var logitRows: Int
     /// Pairs of a token and one that it could see.
-    public var attendedPairs: Int
+    package var attendedPairs: Int
     /// Tokens whose keys and values were read from the cache, once a step and sequence.
-    public var readTokens: Int
+    package var readTokens: Int
 
-    public init() {
+    package init() {
         self.init(steps: 0, tokens: 0, logitRows: 0, attendedPairs: 0, readTokens: 0)
     }
 
@@ -25,7 +25,7 @@ public struct ComputedWork: Equatable, Sendable {
         self.readTokens = readTokens
     }
 
-    public static func - (later: Self, earlier: Self) -> Self {
+    package static func - (later: Self, earlier: Self) -> Self {
         Self(
             steps: later.steps - earlier.steps, tokens: later.tokens - earlier.tokens,
             logitRows: later.logitRows - earlier.logitRows,
@@ -33,5 +33,5 @@ public struct ComputedWork: Equatable, Sendable {
             readTokens: later.readTokens - earlier.readTokens)
     }
 
-    public static func + (first: Self, second: Self) -> Self { first - (Self() - second) }
+    package static func + (first: Self, second: Self) -> Self { first - (Self() - second) }
 }

@@ -51,7 +51,7 @@ public final class Engine: Sendable {
     }
 
     /// Serves what `load` returns, on a thread of its own that calls it.
-    static func start(
+    package static func start(
         _ options: EngineOptions, load: @escaping @Sendable () throws -> LoadedEngine
     ) async throws -> Engine {
         let (mailbox, counters, lifetime) = (Mailbox(), EngineCounters(), EngineLifetime())

@@ -29,9 +29,9 @@ public struct EngineStatistics: Equatable, Sendable {
     public var generatedTokens: Int
     /// Requests that ended in an error.
     public var failedRequests: Int
-    public var work: ComputedWork
+    package var work: ComputedWork
 
-    init(_ counters: EngineCounters, blocks: Int) {
+    package init(_ counters: EngineCounters, blocks: Int) {
         running = counters.running.load(ordering: .relaxed)
         waiting = counters.waiting.load(ordering: .relaxed)
         self.blocks = blocks

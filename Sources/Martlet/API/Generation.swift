@@ -65,6 +65,12 @@ public struct TokenScore: Equatable, Sendable {
     public var likeliest: Int32
     /// The likeliest tokens, likeliest first, as many as were asked for.
     public var topLogprobs: [TokenLogprob] = []
+
+    package init(logprob: Float, likeliest: Int32, topLogprobs: [TokenLogprob] = []) {
+        self.logprob = logprob
+        self.likeliest = likeliest
+        self.topLogprobs = topLogprobs
+    }
 }
 
 /// A whole answer.

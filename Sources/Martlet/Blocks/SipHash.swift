@@ -28,7 +28,7 @@ package struct SipHash {
     private let mask: UInt64
     private var byteCount: UInt64 = 0
 
-    init(_ key: Key) {
+    package init(_ key: Key) {
         v0 = key.low ^ 0x736f_6d65_7073_6575
         v1 = key.high ^ 0x646f_7261_6e64_6f6d
         v2 = key.low ^ 0x6c79_6765_6e65_7261
@@ -36,13 +36,13 @@ package struct SipHash {
         mask = key.mask
     }
 
-    mutating func combine(_ word: UInt64) {
+    package mutating func combine(_ word: UInt64) {
         byteCount &+= 8
         compress(word)
     }
 
     /// Ends the hash with up to seven bytes more, the first in the lowest bits.
-    mutating func finish(tail: UInt64 = 0, tailBytes: UInt64 = 0) -> UInt64 {
+    package mutating func finish(tail: UInt64 = 0, tailBytes: UInt64 = 0) -> UInt64 {
         compress((byteCount &+ tailBytes) << 56 | tail)
         v2 ^= 0xff
         for _ in 0..<4 { round() }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// How likely a model finds a text behind another, as lm_eval asks it.
-public struct LogLikelihood: Equatable, Sendable {
+package struct LogLikelihood: Equatable, Sendable {
     /// Natural logarithm of the probability of all its tokens.
-    public var logprob: Double
+    package var logprob: Double
     /// Whether the model would write this text if it took the likeliest token at each position.
-    public var isGreedy: Bool
+    package var isGreedy: Bool
 
     /// - Parameters:
     ///   - context: must not be empty; blanks at its end count for the continuation's, as lm_eval has it.
     ///   - continuation: what is judged.
-    public static func of(
+    package static func of(
         _ continuation: String, behind context: String, on engine: Engine
     ) async throws -> LogLikelihood {
         var scalars = context.unicodeScalars[...]

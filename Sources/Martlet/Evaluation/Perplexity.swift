@@ -4,27 +4,27 @@ import Foundation
 
 /// Perplexity by llama.cpp's method: windows that don't overlap, each scored from its middle to its end, so that every
 /// scored token has at least half a window before it.
-public struct Perplexity: Sendable {
-    public let contextLength: Int
+package struct Perplexity: Sendable {
+    package let contextLength: Int
 
     /// - Parameter contextLength: tokens in a window, at least 4.
-    public init(contextLength: Int) throws(EngineError) {
+    package init(contextLength: Int) throws(EngineError) {
         guard contextLength >= 4 else {
             throw EngineError(.invalidRequest, "a window needs 4 tokens at least", field: "contextLength")
         }
         self.contextLength = contextLength
     }
 
-    public struct Result: Equatable, Sendable {
-        public var perplexity: Double
+    package struct Result: Equatable, Sendable {
+        package var perplexity: Double
         /// The perplexity's standard error.
-        public var standardError: Double
-        public var scoredTokens: Int
-        public var windows: Int
+        package var standardError: Double
+        package var scoredTokens: Int
+        package var windows: Int
     }
 
     /// - Parameter report: called after each window with what is known so far.
-    public func evaluate(
+    package func evaluate(
         _ text: String, on engine: Engine, report: (Result) -> Void = { _ in }
     ) async throws -> Result {
         let tokenizer = engine.model.tokenizer

@@ -1,41 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Holds an engine against another one's answers and ids.
-public struct TextCheck: Sendable {
+package struct TextCheck: Sendable {
     /// Largest mean |difference| of logprobs over all steps, in nats.
-    public let meanTolerance: Double
+    package let meanTolerance: Double
 
     /// Where the reference's best two are closer than this, either is right.
     ///
     /// A margin is the difference of two logprobs. With normal errors of the mean size that is allowed its standard
     /// deviation is √(π/2)·√2 = 1.8 of that size; 8 are 4.5 deviations, which rounding exceeds in one step of 150,000.
-    public var nearTie: Double { 8 * meanTolerance }
+    package var nearTie: Double { 8 * meanTolerance }
 
     /// - Parameter meanTolerance: by default that of two engines which both round activations to 8 bits: each is 0.032
     ///   from the exact weights, independently.
-    public init(meanTolerance: Double = 0.045) { self.meanTolerance = meanTolerance }
+    package init(meanTolerance: Double = 0.045) { self.meanTolerance = meanTolerance }
 
     /// One prompt's outcome.
-    public struct GreedyOutcome: Sendable {
-        public let prompt: String
-        public let steps: Int
+    package struct GreedyOutcome: Sendable {
+        package let prompt: String
+        package let steps: Int
         /// Over the steps, teacher-forced on the reference's ids.
-        public let meanDifference: Double
-        public let largestDifference: Double
+        package let meanDifference: Double
+        package let largestDifference: Double
         /// Steps, not near ties, at which another token was likeliest.
-        public let wrongTopTokens: [Int]
+        package let wrongTopTokens: [Int]
         /// Steps that are near ties.
-        public let nearTies: Int
+        package let nearTies: Int
         /// First step at which the free-running answer differs.
-        public let divergence: Int?
+        package let divergence: Int?
         /// Whether it differs where it mustn't.
-        public let divergedWrongly: Bool
-        public let promptIDsMatch: Bool
+        package let divergedWrongly: Bool
+        package let promptIDsMatch: Bool
 
-        public var passes: Bool { wrongTopTokens.isEmpty && !divergedWrongly && promptIDsMatch }
+        package var passes: Bool { wrongTopTokens.isEmpty && !divergedWrongly && promptIDsMatch }
     }
 
-    public func check(_ reference: GreedyReference, on engine: Engine) async throws -> GreedyOutcome {
+    package func check(_ reference: GreedyReference, on engine: Engine) async throws -> GreedyOutcome {
         let steps = reference.ids.count
         let scores = try await engine.score(
             reference.promptIDs + reference.ids, from: reference.promptIDs.count - 1)
@@ -64,13 +64,13 @@ public struct TextCheck: Sendable {
     }
 
     /// Mean |difference| over all steps of all prompts.
-    public static func meanDifference(of outcomes: [GreedyOutcome]) -> Double {
+    package static func meanDifference(of outcomes: [GreedyOutcome]) -> Double {
         let steps = outcomes.reduce(0) { $0 + $1.steps }
         return outcomes.reduce(0) { $0 + $1.meanDifference * Double($1.steps) } / Double(steps)
     }
 
     /// Whether a text's ids are the reference's both ways, and decode to the text's own bytes.
-    public func check(_ reference: TokenReference, on engine: Engine) -> Bool {
+    package func check(_ reference: TokenReference, on engine: Engine) -> Bool {
         let tokenizer = engine.model.tokenizer
         func decodes(_ ids: [Int32]) -> Bool {
             ids.flatMap { tokenizer.bytes(of: $0, includingSpecials: true) } == Array(reference.text.utf8)

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Foundation
+package import Foundation
 
 /// Another engine's greedy answer to a prompt, with what it thought at each step.
-public struct GreedyReference: Decodable, Sendable {
-    public let prompt: String
-    public let promptIDs: [Int32]
-    public let ids: [Int32]
+package struct GreedyReference: Decodable, Sendable {
+    package let prompt: String
+    package let promptIDs: [Int32]
+    package let ids: [Int32]
     /// Natural logarithms, one an id.
-    public let logprobs: [Double]
+    package let logprobs: [Double]
     /// At each step the likeliest tokens, best first.
-    public let top5: [[Candidate]]
+    package let top5: [[Candidate]]
 
-    public struct Candidate: Decodable, Sendable {
-        public let token: Int32
-        public let logprob: Double
+    package struct Candidate: Decodable, Sendable {
+        package let token: Int32
+        package let logprob: Double
 
-        public init(from decoder: any Decoder) throws {
+        package init(from decoder: any Decoder) throws {
             var container = try decoder.unkeyedContainer()
             token = try container.decode(Int32.self)
             logprob = try container.decode(Double.self)
@@ -41,12 +41,12 @@ public struct GreedyReference: Decodable, Sendable {
 }
 
 /// A text's token ids by another tokenizer.
-public struct TokenReference: Decodable, Sendable {
-    public let text: String
+package struct TokenReference: Decodable, Sendable {
+    package let text: String
     /// With special tokens parsed.
-    public let special: [Int32]
+    package let special: [Int32]
     /// With special tokens taken as text.
-    public let plain: [Int32]
+    package let plain: [Int32]
 
     private enum CodingKeys: String, CodingKey {
         case text
@@ -57,14 +57,14 @@ public struct TokenReference: Decodable, Sendable {
 
 /// A directory of references: `greedy.json` (`greedy_<type>.json` for a model whose matrices are of that type), and
 /// `tokens.json`.
-public struct TextReferences: Sendable {
-    public let greedyFile: String?
-    public let greedy: [GreedyReference]
-    public let tokens: [TokenReference]
+package struct TextReferences: Sendable {
+    package let greedyFile: String?
+    package let greedy: [GreedyReference]
+    package let tokens: [TokenReference]
     /// nil where there is no tokens.json.
-    public let tokensFile: String?
+    package let tokensFile: String?
 
-    public init(directory: URL, matrixType: String) throws {
+    package init(directory: URL, matrixType: String) throws {
         func read<Value: Decodable>(_ name: String) throws -> [Value]? {
             let url = directory.appending(path: name)
             guard FileManager.default.fileExists(atPath: url.path) else { return nil }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletCompute
-import Synchronization
+package import Synchronization
 
 /// What the engine's thread lets others see of itself while it works, without a lock.
-final class EngineCounters: Sendable {
+package final class EngineCounters: Sendable {
+
+    package init() {
+    }
     /// Turns of the engine's thread: who watches them sees whether it gets on.
     let beats = Atomic<Int>(0)
     /// Requests that were accepted and haven't ended, and the tokens of their prompts.
-    let requests = Atomic<Int>(0)
+    package let requests = Atomic<Int>(0)
     let requestedPromptTokens = Atomic<Int>(0)
 
-    let steps = Atomic<Int>(0)
+    package let steps = Atomic<Int>(0)
     /// Those of them that ran as one graph, and as pieces of one.
     let fullGraphSteps = Atomic<Int>(0)
     let piecewiseGraphSteps = Atomic<Int>(0)
@@ -23,7 +26,7 @@ final class EngineCounters: Sendable {
     let prefixCacheHits = Atomic<Int>(0)
     let promptTokens = Atomic<Int>(0)
     let generatedTokens = Atomic<Int>(0)
-    let failedRequests = Atomic<Int>(0)
+    package let failedRequests = Atomic<Int>(0)
     /// See `ComputedWork`.
     let computedTokens = Atomic<Int>(0)
     let logitRows = Atomic<Int>(0)

@@ -3,7 +3,7 @@
 import MartletCompute
 
 /// How far an engine has come: serving, draining, ended.
-final class EngineLifetime: Sendable {
+package final class EngineLifetime: Sendable {
     private struct State {
         var isDraining = false
         var hasEnded = false

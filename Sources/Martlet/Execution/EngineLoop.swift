@@ -7,8 +7,8 @@ import Synchronization
 ///
 /// It owns the model's state, so nothing here is locked but the mailbox, once a step. Where the runner prepares ahead, a
 /// turn plans step n + 1 while step n runs, waits for step n, submits step n + 1, and then tells readers of step n.
-final class EngineLoop {
-    var scheduler: Scheduler
+package final class EngineLoop {
+    package var scheduler: Scheduler
     private let runner: any StepRunner
     private let mailbox: Mailbox
     private let counters: EngineCounters
@@ -44,7 +44,7 @@ final class EngineLoop {
         var unfinishedSamples: Int
     }
 
-    init(
+    package init(
         scheduler: Scheduler, runner: any StepRunner, mailbox: Mailbox, counters: EngineCounters,
         lifetime: EngineLifetime = EngineLifetime(), trace: EngineTrace? = nil
     ) {
@@ -58,7 +58,7 @@ final class EngineLoop {
     }
 
     /// Whether a turn has anything to do but to wait for commands.
-    var hasWork: Bool { scheduler.hasWork || !submitted.isEmpty }
+    package var hasWork: Bool { scheduler.hasWork || !submitted.isEmpty }
 
     /// Serves until it is told to stop and nothing is left to do.
     func run() {
@@ -69,7 +69,7 @@ final class EngineLoop {
     }
 
     /// Does what the mailbox holds, or comes to hold, and a step if there is work.
-    func turn(waits: Bool) {
+    package func turn(waits: Bool) {
         if waits {
             populateAhead()
             mailbox.wait(into: &inbox)

@@ -3,17 +3,17 @@
 import MartletCompute
 
 /// What the engine's lane of a trace and its spans are called, where a submission's is its runtime mode's `spanName`.
-public enum EngineSpan {
-    public static let lane = "engine"
-    public static let step = "step"
-    public static let schedule = "schedule"
-    public static let prepare = "prepare"
-    public static let plan = "plan attention"
-    public static let update = "update"
+package enum EngineSpan {
+    package static let lane = "engine"
+    package static let step = "step"
+    package static let schedule = "schedule"
+    package static let prepare = "prepare"
+    package static let plan = "plan attention"
+    package static let update = "update"
 }
 
 /// The spans of the engine's own thread: what a step is made of.
-final class EngineTrace {
+package final class EngineTrace {
     private let lane: TraceRecorder.Lane
     let step: TraceRecorder.Name
     let schedule: TraceRecorder.Name

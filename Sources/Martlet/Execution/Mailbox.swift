@@ -4,7 +4,7 @@ import Dispatch
 import MartletCompute
 
 /// What is asked of the engine's thread.
-enum EngineCommand: Sendable {
+package enum EngineCommand: Sendable {
     case add(RequestID, ValidatedRequest, TokenChannel)
     /// Ends a request, or one of its samples. Those that are finished are not meant.
     case cancel(RequestID, sample: Int?)
@@ -15,7 +15,10 @@ enum EngineCommand: Sendable {
 }
 
 /// Commands on their way to the engine's thread, in order.
-final class Mailbox: Sendable {
+package final class Mailbox: Sendable {
+
+    package init() {
+    }
     private struct State {
         var commands: [EngineCommand] = []
         var isClosed = false
@@ -26,7 +29,7 @@ final class Mailbox: Sendable {
     private let arrived = DispatchSemaphore(value: 0)
 
     /// False where its reader has gone.
-    @discardableResult func post(_ command: EngineCommand) -> Bool {
+    @discardableResult package func post(_ command: EngineCommand) -> Bool {
         let (isOpen, isAwaited) = state.withLock { state in
             if !state.isClosed { state.commands.append(command) }
             defer { state.isAwaited = false }

@@ -4,8 +4,8 @@ import MartletCompute
 import Synchronization
 
 /// Something that the engine says of a request.
-struct TokenEvent {
-    enum Kind: Equatable {
+package struct TokenEvent {
+    package enum Kind: Equatable {
         /// The prompt's next token was scored: `logprob` is its, `token` the likeliest.
         case scored
         /// The answer's next token.
@@ -13,16 +13,16 @@ struct TokenEvent {
         case finished(GenerationSummary.FinishReason)
     }
 
-    let kind: Kind
-    let sample: Int32
-    var token: Int32 = 0
-    var logprob: Float = 0
+    package let kind: Kind
+    package let sample: Int32
+    package var token: Int32 = 0
+    package var logprob: Float = 0
     /// The time of the step that brought it.
     let time: ContinuousClock.Instant
 }
 
 /// Why a channel has no more events.
-enum ChannelEnd: UInt8 {
+package enum ChannelEnd: UInt8 {
     case open
     /// All samples are finished.
     case finished
@@ -37,11 +37,11 @@ enum ChannelEnd: UInt8 {
 }
 
 /// Bytes that all channels of an engine hold for readers that have fallen behind.
-final class UnreadBudget: Sendable {
+package final class UnreadBudget: Sendable {
     private let limit: Int
     private let held = Atomic<Int>(0)
 
-    init(limit: Int) { self.limit = limit }
+    package init(limit: Int) { self.limit = limit }
 
     /// False where there is no room for so much more.
     func take(_ bytes: Int) -> Bool {
@@ -124,7 +124,7 @@ private final class EventRing: @unchecked Sendable {
 ///
 /// Unchecked because `tail` and what follows it belong to the writer, `head` to the reader, and `waiter` to the thread
 /// that sets `isWaiting` from true to false.
-final class TokenChannel: @unchecked Sendable {
+package final class TokenChannel: @unchecked Sendable {
     /// Likeliest tokens kept with each event.
     private let topStride: Int
     private var head: EventRing
@@ -152,7 +152,7 @@ final class TokenChannel: @unchecked Sendable {
     /// - Parameters:
     ///   - budget: what rings for readers that are behind are taken from.
     ///   - patience: how long a reader that is behind may take nothing.
-    init(for request: ValidatedRequest, unreadBytes: Int, budget: UnreadBudget, patience: Duration) {
+    package init(for request: ValidatedRequest, unreadBytes: Int, budget: UnreadBudget, patience: Duration) {
         topStride = max(request.answerLogprobs, request.promptLogprobs)
         let eventBytes = MemoryLayout<TokenEvent>.stride + topStride * MemoryLayout<TokenLogprob>.stride
         let events = request.sampleCount * (request.maxTokens + 1)
@@ -209,8 +209,8 @@ final class TokenChannel: @unchecked Sendable {
         wake()
     }
 
-    var end: ChannelEnd { ChannelEnd(rawValue: endCode.load(ordering: .sequentiallyConsistent)) ?? .stopped }
-    var failureText: String { failure.withLock { $0 } }
+    package var end: ChannelEnd { ChannelEnd(rawValue: endCode.load(ordering: .sequentiallyConsistent)) ?? .stopped }
+    package var failureText: String { failure.withLock { $0 } }
 
     /// A step computes of the request now.
     func noteScheduled(_ now: ContinuousClock.Instant) {
@@ -230,7 +230,7 @@ final class TokenChannel: @unchecked Sendable {
     }
 
     /// The next event, for the reader alone.
-    func peek() -> TokenEvent? {
+    package func peek() -> TokenEvent? {
         if let event = head.peek() { return event }
         // The writer left the ring before it linked the next one: what it wrote to it is there to be seen now.
         while let next = head.next.load() {
@@ -241,13 +241,13 @@ final class TokenChannel: @unchecked Sendable {
     }
 
     /// The likeliest tokens of the event that `peek` returns, and forgets the event.
-    func take() -> [TokenLogprob] {
+    package func take() -> [TokenLogprob] {
         taken.wrappingAdd(1, ordering: .relaxed)
         return head.take()
     }
 
     /// Returns once there is an event or an end. For the reader alone.
-    func wait() async {
+    package func wait() async {
         await withUnsafeContinuation { continuation in
             waiter = continuation
             isWaiting.store(true, ordering: .sequentiallyConsistent)

@@ -3,22 +3,27 @@
 import MartletCompute
 
 /// A graph as it is asked for: how it runs, and the largest batch it runs.
-struct GraphKey: Hashable {
-    let mode: GraphRuntimeMode
-    let extent: GraphExtent
+package struct GraphKey: Hashable {
+    package let mode: GraphRuntimeMode
+    package let extent: GraphExtent
+
+    package init(mode: GraphRuntimeMode, extent: GraphExtent) {
+        self.mode = mode
+        self.extent = extent
+    }
 }
 
 /// Which graphs an engine captures.
-struct CapturePlan: Equatable {
+package struct CapturePlan: Equatable {
     /// The body's graphs: those for uniform decodes only where the mode treats them apart.
-    private(set) var body: [GraphKey] = []
-    private(set) var head: [GraphKey] = []
+    package private(set) var body: [GraphKey] = []
+    package private(set) var head: [GraphKey] = []
 
     /// vLLM's sizes up to the largest: 1, 2, 4, then every 8th, from 256 on every 16th, and the largest itself.
     ///
     /// vLLM ends at twice its number of sequences, or at 512; ours end where batches do, so that mixed steps are
     /// captured too.
-    static func standardSizes(upTo largest: Int) -> [Int] {
+    package static func standardSizes(upTo largest: Int) -> [Int] {
         let sizes =
             [1, 2, 4] + Array(stride(from: 8, to: 256, by: 8)) + Array(stride(from: 256, through: largest, by: 16))
         return sizes.filter { $0 < largest } + [largest]
@@ -29,7 +34,7 @@ struct CapturePlan: Equatable {
     ///     the largest size are not captured.
     ///   - capturesBySize: whether the device needs a graph for each, or one for the largest.
     ///   - decodeLength: query tokens of a decode, 1 + k where k are speculated.
-    init(
+    package init(
         mode: GraphMode, sizes: [Int]?, capacity: BatchCapacity, capturesBySize: Bool, decodeLength: Int = 1
     ) {
         guard mode != .none else { return }

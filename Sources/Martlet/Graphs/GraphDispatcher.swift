@@ -5,13 +5,13 @@ import MartletCompute
 
 /// Captures an engine's graphs, and picks those that run a step: of the graphs that were captured the smallest that
 /// holds it, or none and every kernel by itself.
-final class GraphDispatcher {
+package final class GraphDispatcher {
     /// What runs a program of a step.
-    struct Dispatch {
-        let mode: GraphRuntimeMode
+    package struct Dispatch {
+        package let mode: GraphRuntimeMode
         let graph: any ExecutionGraph
         /// What the graph was captured for; nil where nothing needs to be padded.
-        let paddedRows: Int?
+        package let paddedRows: Int?
     }
 
     private struct Captured {
@@ -31,7 +31,7 @@ final class GraphDispatcher {
     /// a warning says so.
     ///
     /// - Throws: where the programs can't be run at all.
-    init(
+    package init(
         _ plan: CapturePlan, programs: DecoderPrograms, bindings: ProgramBindings, on device: any ComputeDevice,
         logger: Logger
     ) throws {
@@ -67,13 +67,13 @@ final class GraphDispatcher {
     }
 
     /// - Complexity: O(graphs); allocates nothing.
-    func dispatch(body extent: GraphExtent) -> Dispatch {
+    package func dispatch(body extent: GraphExtent) -> Dispatch {
         if extent.isUniformDecode, let found = smallest(uniformDecodes, holding: extent) { return found }
         return smallest(mixed, holding: extent) ?? Dispatch(mode: .none, graph: eagerBody, paddedRows: nil)
     }
 
     /// - Parameter mode: how the body runs: beside an eager body the head is eager too.
-    func dispatch(head rows: Int, beside mode: GraphRuntimeMode) -> Dispatch {
+    package func dispatch(head rows: Int, beside mode: GraphRuntimeMode) -> Dispatch {
         let extent = GraphExtent(rows: rows, sequences: 0)
         let found = mode == .none ? nil : smallest(heads, holding: extent)
         return found ?? Dispatch(mode: .none, graph: eagerHead, paddedRows: nil)

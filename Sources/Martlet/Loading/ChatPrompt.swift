@@ -6,11 +6,16 @@ import MartletText
 ///
 /// The rendered text knows which of its bytes a user wrote; control tokens are found in the others alone. An answer that
 /// was given may therefore be sent back, whatever it spells.
-struct ChatPrompt {
+package struct ChatPrompt {
     let template: ChatTemplate
     let tokenizer: Tokenizer
 
-    func tokens(of messages: [ChatMessage], until deadline: ContinuousClock.Instant? = nil) throws -> [Int32] {
+    package init(template: ChatTemplate, tokenizer: Tokenizer) {
+        self.template = template
+        self.tokenizer = tokenizer
+    }
+
+    package func tokens(of messages: [ChatMessage], until deadline: ContinuousClock.Instant? = nil) throws -> [Int32] {
         let bos = tokenizer.bosToken.map(text) ?? ""
         let prompt = try template.render(
             messages, bosToken: bos, eosToken: tokenizer.eosToken.map(text) ?? "", until: deadline)

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 public import MartletCompute
-public import MartletModels
+package import MartletModels
 public import MartletText
 
 /// What is known of a loaded model.
 public struct LoadedModel: Sendable {
     /// From the file, or the file's own name.
     public let name: String
-    public let shape: ModelShape
+    package let shape: ModelShape
     /// What a step runs.
-    public let programs: DecoderPrograms
+    package let programs: DecoderPrograms
     /// How most of the matrices are stored in the file.
-    public let matrixType: ElementType
+    package let matrixType: ElementType
     public let tokenizer: Tokenizer
     /// nil where the file has none, or one that can't be read.
     public let chatTemplate: ChatTemplate?
@@ -27,7 +27,7 @@ public struct LoadedModel: Sendable {
     /// Bytes of the packed weights.
     public let weightBytes: Int
     /// Bytes of those that linear layers read, once a step.
-    public let linearBytes: Int
+    package let linearBytes: Int
     /// Bytes of the KV cache's address space; pages are touched about as it fills.
     public let cacheBytes: Int
     public let cacheBlocks: Int

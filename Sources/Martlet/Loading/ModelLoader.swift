@@ -8,15 +8,21 @@ import MartletReference
 import MartletText
 
 /// From a file to an engine's parts: read, check, pack, size the cache, capture.
-struct ModelLoader {
+package struct ModelLoader {
     let path: String
     let options: EngineOptions
+
+    package init(path: String, options: EngineOptions) {
+        self.path = path
+        self.options = options
+    }
 
     /// Query tokens of a decode: its one, and those that are speculated, which none are yet.
     private static let decodeLength = 1
 
     /// - Parameter device: nil for the CPU, as the options describe it.
-    func load(on device: (any ComputeDevice)? = nil, progress: ((Double) -> Void)? = nil) throws -> LoadedEngine {
+    package func load(on device: (any ComputeDevice)? = nil, progress: ((Double) -> Void)? = nil) throws -> LoadedEngine
+    {
         let start = ContinuousClock.now
         try options.validate()
         let device = try device ?? makeDevice()

@@ -1,61 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletCPU
-public import MartletCheckpoints
+package import MartletCheckpoints
 import MartletCompute
 import MartletModels
 import MartletText
 
 /// What a model file holds, and what running it needs.
-public struct ModelReport: Encodable, Sendable {
-    public struct Metadata: Encodable, Sendable {
-        public let key: String
-        public let type: String
-        public let value: GGUFValue
+package struct ModelReport: Encodable, Sendable {
+    package struct Metadata: Encodable, Sendable {
+        package let key: String
+        package let type: String
+        package let value: GGUFValue
         /// The value in one short line.
-        public let summary: String
+        package let summary: String
     }
 
-    public struct TensorEntry: Encodable, Sendable {
-        public let name: String
-        public let type: String
+    package struct TensorEntry: Encodable, Sendable {
+        package let name: String
+        package let type: String
         /// Fastest first, as in the file.
-        public let dimensions: [Int]
-        public let bytes: Int
+        package let dimensions: [Int]
+        package let bytes: Int
     }
 
-    public struct Quantization: Encodable, Sendable {
-        public let type: String
-        public let tensors: Int
-        public let parameters: Int
-        public let bytes: Int
+    package struct Quantization: Encodable, Sendable {
+        package let type: String
+        package let tensors: Int
+        package let parameters: Int
+        package let bytes: Int
     }
 
-    public struct Memory: Encodable, Sendable {
-        public let weightBytes: Int
-        public let cacheBytesPerToken: Int
-        public let contextLength: Int
+    package struct Memory: Encodable, Sendable {
+        package let weightBytes: Int
+        package let cacheBytesPerToken: Int
+        package let contextLength: Int
         /// For a whole context.
-        public let cacheBytes: Int
+        package let cacheBytes: Int
     }
 
-    public let path: String
-    public let fileBytes: Int
-    public let version: Int
-    public let parameters: Int
-    public let metadata: [Metadata]
-    public let tensors: [TensorEntry]
-    public let quantization: [Quantization]
+    package let path: String
+    package let fileBytes: Int
+    package let version: Int
+    package let parameters: Int
+    package let metadata: [Metadata]
+    package let tensors: [TensorEntry]
+    package let quantization: [Quantization]
     /// Tensors of types that can't be read, by type.
-    public let unsupportedTensors: [String: Int]
+    package let unsupportedTensors: [String: Int]
     /// nil where the model can't be loaded.
-    public let memory: Memory?
+    package let memory: Memory?
     /// Why it can't be: all that stands in the way.
-    public let problems: [String]
+    package let problems: [String]
     /// Why its chat template can't be read, and what of it will be missed.
-    public let templateProblems: [String]
+    package let templateProblems: [String]
 
-    public init(of file: GGUFFile) {
+    package init(of file: GGUFFile) {
         let header = file.contents
         path = file.file.path
         fileBytes = file.file.bytes.count

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import MartletCPU
-import MartletCompute
+package import MartletCPU
+package import MartletCompute
 import MartletModels
 
 /// A model's two programs, and what the CPU makes of them.
-public struct ProgramReport: Sendable {
-    public struct Entry: Sendable {
-        public let name: String
+package struct ProgramReport: Sendable {
+    package struct Entry: Sendable {
+        package let name: String
         /// What the model asks for, whatever the device.
-        public let kernels: [String]
-        public let listing: ProgramListing
+        package let kernels: [String]
+        package let listing: ProgramListing
     }
 
-    public let deviceName: String
-    public let entries: [Entry]
+    package let deviceName: String
+    package let entries: [Entry]
     /// How often the workers are woken in a step, by runtime mode: a program's last piece and the next one's first go
     /// together.
-    public let wakeUps: [GraphRuntimeMode: Int]
+    package let wakeUps: [GraphRuntimeMode: Int]
 
     /// Packs the model's weights, since what becomes of a kernel depends on them.
-    public init(path: String, options: EngineOptions = EngineOptions()) throws {
+    package init(path: String, options: EngineOptions = EngineOptions()) throws {
         let device = try CPUDevice(
             threads: options.threads, instructionSet: options.instructionSet, activations: options.activations)
         let source = try options.loadFormat.open(path, freeMemory: device.freeMemory)

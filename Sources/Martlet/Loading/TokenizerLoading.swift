@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
-public import MartletText
+package import MartletCheckpoints
+package import MartletText
 
 extension Tokenizer {
     /// The tokenizer that a GGUF file carries.
-    public init(of file: GGUFFile) throws {
+    package init(of file: GGUFFile) throws {
         let header = file.contents
         let prefix = "tokenizer.ggml"
         let model = try header.required(header.name("\(prefix).model"), "\(prefix).model")

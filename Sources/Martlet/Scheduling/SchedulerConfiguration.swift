@@ -37,7 +37,7 @@ package struct SchedulerConfiguration: Sendable {
     }
 
     /// The most tokens that cost no more than `work`, at least one.
-    func tokenCount(costing work: Double, context: Int) -> Int {
+    package func tokenCount(costing work: Double, context: Int) -> Int {
         // n (1 + (c + n / 2) / d) = w, solved for n.
         let doubling = Double(doublingContext)
         let linear = 1 + Double(context) / doubling

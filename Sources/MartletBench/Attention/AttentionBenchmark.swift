@@ -1,43 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
-public import MartletAttention
-public import MartletCPU
+package import MartletAttention
+package import MartletCPU
 import MartletCompute
 
 /// Times attention layers, and beside them the limits that they are up against, in turn.
-public final class AttentionBenchmark {
+package final class AttentionBenchmark {
     /// What one launch took.
-    public struct Result: Sendable {
+    package struct Result: Sendable {
         /// The time of one layer.
-        public let timings: Timings
+        package let timings: Timings
         /// K and V seen a second.
-        public let bytesPerSecond: Double
-        public let operationsPerSecond: Double
+        package let bytesPerSecond: Double
+        package let operationsPerSecond: Double
     }
 
     /// What the machine did between the runs.
-    public struct Limits: Sendable {
+    package struct Limits: Sendable {
         /// A bare prefetched read of the same blocks.
-        public let blockRead: Double
+        package let blockRead: Double
         /// A read of the same memory in order.
-        public let sequentialRead: Double
+        package let sequentialRead: Double
         /// Products of the kind that the kernel takes, from registers, in operations a second.
-        public let multiply: Double
+        package let multiply: Double
     }
 
     /// What all launches of a workload took, and what the machine could do meanwhile.
-    public struct Report: Sendable {
-        public let workload: AttentionWorkload
-        public let results: [(launch: AttentionLaunch, result: Result)]
-        public let limits: Limits
+    package struct Report: Sendable {
+        package let workload: AttentionWorkload
+        package let results: [(launch: AttentionLaunch, result: Result)]
+        package let limits: Limits
         /// Layers whose caches were gone through in turn, and what they hold.
-        public let layers: Int
-        public let rotatedBytes: Int
+        package let layers: Int
+        package let rotatedBytes: Int
     }
 
     /// No cache of a processor holds so much.
-    public static let rotatedBytes = 256 << 20
+    package static let rotatedBytes = 256 << 20
     /// A run goes through as many layers as do about these, or through all.
     private static let operationsPerRun = 1 << 30
 
@@ -48,7 +48,7 @@ public final class AttentionBenchmark {
     private let layersPerRun: Int
 
     /// - Parameter rotating: bytes of cache to go through, at least.
-    public init(
+    package init(
         _ workload: AttentionWorkload, rotating bytes: Int = AttentionBenchmark.rotatedBytes, on device: CPUDevice
     ) throws {
         self.device = device
@@ -117,7 +117,7 @@ public final class AttentionBenchmark {
     /// - Parameters:
     ///   - launches: timed in turn.
     ///   - progress: called with the fraction done.
-    public func run(
+    package func run(
         launches: [AttentionLaunch], iterations: Int, warmup: Int, progress: (Double) -> Void = { _ in }
     ) throws -> Report {
         var timings = launches.map { _ in Timings() }

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a manifest says of a case.
-public struct AttentionCaseDescription: Decodable, Sendable {
-    public let file: String
-    public let parameters: Parameters
+package struct AttentionCaseDescription: Decodable, Sendable {
+    package let file: String
+    package let parameters: Parameters
     /// Errors of the reference's runs, by the run's name.
-    public let runs: [String: Run]
+    package let runs: [String: Run]
     /// What is wrong with some runs, by words of their names.
-    public let knownDefects: [String: String]
-    public let absoluteTolerance: Double
-    public let relativeTolerance: Double
+    package let knownDefects: [String: String]
+    package let absoluteTolerance: Double
+    package let relativeTolerance: Double
 
     /// The errors of one of the reference's runs.
-    public struct Run: Decodable, Sendable {
-        public let largest: Double
-        public let rootMeanSquare: Double
+    package struct Run: Decodable, Sendable {
+        package let largest: Double
+        package let rootMeanSquare: Double
 
         private enum CodingKeys: String, CodingKey {
             case largest = "max_abs"
@@ -30,7 +30,7 @@ public struct AttentionCaseDescription: Decodable, Sendable {
         case relativeTolerance = "rtol"
     }
 
-    public init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         file = try container.decode(String.self, forKey: .file)
         parameters = try container.decode(Parameters.self, forKey: .parameters)
@@ -53,17 +53,17 @@ public struct AttentionCaseDescription: Decodable, Sendable {
     }
 
     /// The case's parameters that its tensors don't show.
-    public struct Parameters: Decodable, Sendable {
-        public let scale: Float
-        public let softcap: Float?
+    package struct Parameters: Decodable, Sendable {
+        package let scale: Float
+        package let softcap: Float?
         /// Keys that a query sees, itself included; with `chunkLookback`, the keys of all chunks it may see.
-        public let window: Int?
-        public let chunkLookback: Int?
-        public let usesSquareRootALiBi: Bool
-        public let isCausal: Bool
-        public let outputType: String?
+        package let window: Int?
+        package let chunkLookback: Int?
+        package let usesSquareRootALiBi: Bool
+        package let isCausal: Bool
+        package let outputType: String?
         /// Names that mean nothing here: if they matter, the errors will say so.
-        public let unknown: [String]
+        package let unknown: [String]
 
         private struct Name: CodingKey {
             let stringValue: String
@@ -79,7 +79,7 @@ public struct AttentionCaseDescription: Decodable, Sendable {
             "q_scale",
         ]
 
-        public init(from decoder: any Decoder) throws {
+        package init(from decoder: any Decoder) throws {
             let container = try decoder.container(keyedBy: Name.self)
             var used: Set<String> = []
             func value<Value: Decodable>(_ names: String..., as type: Value.Type) throws -> Value? {

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Foundation
+package import Foundation
 import MartletAttention
 import MartletCheckpoints
-public import MartletCompute
+package import MartletCompute
 
 /// Holds attention against a directory of cases that another implementation computed.
 ///
 /// `manifest.json` names each case's file, parameters and runs with their errors against `ref64`, the exact result;
 /// the file holds the inputs. A case passes where no output is further from exact than the best run that has no known
 /// defect, with a tenth to spare.
-public struct AttentionCheck {
+package struct AttentionCheck {
     /// The errors of one implementation of a case.
-    public struct Errors: Equatable, Sendable {
-        public var largest = 0.0
-        public var rootMeanSquare = 0.0
-        public var notFinite = 0
+    package struct Errors: Equatable, Sendable {
+        package var largest = 0.0
+        package var rootMeanSquare = 0.0
+        package var notFinite = 0
     }
 
-    public struct Outcome: Sendable {
-        public let name: String
+    package struct Outcome: Sendable {
+        package let name: String
         /// By launch.
-        public let unified: Errors
-        public let split: Errors
+        package let unified: Errors
+        package let split: Errors
         /// The smallest of each among the reference's clean runs; nil where it has none.
-        public let reference: Errors?
+        package let reference: Errors?
         /// Why it fails; empty where it passes.
-        public let failures: [String]
+        package let failures: [String]
         /// Parameters that this check doesn't know.
-        public let unknownParameters: [String]
-        public let launchesAgree: Bool
+        package let unknownParameters: [String]
+        package let launchesAgree: Bool
 
-        public var passes: Bool { failures.isEmpty }
+        package var passes: Bool { failures.isEmpty }
     }
 
-    public let directory: URL
+    package let directory: URL
     /// By name.
-    public let cases: [(name: String, description: AttentionCaseDescription)]
+    package let cases: [(name: String, description: AttentionCaseDescription)]
 
     /// - Throws: where the manifest can't be read.
-    public init(directory: URL) throws {
+    package init(directory: URL) throws {
         self.directory = directory
         let manifest = directory.appending(path: "manifest.json")
         guard let data = FileManager.default.contents(atPath: manifest.path) else {
@@ -60,7 +60,7 @@ public struct AttentionCheck {
     /// Computes one case with one launch for all, then with one for prefills and one for decodes.
     ///
     /// - Parameter format: what the cache keeps of the case's keys and values; nil for their own.
-    public func run(
+    package func run(
         _ name: String, _ description: AttentionCaseDescription, keptAs format: CacheFormat? = nil,
         on device: any ComputeDevice
     ) throws -> Outcome {

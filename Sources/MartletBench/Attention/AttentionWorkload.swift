@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// What an attention benchmark computes.
-public struct AttentionWorkload: Sendable {
+package struct AttentionWorkload: Sendable {
     /// Sequences of one shape.
-    public struct Group: Hashable, Sendable, CustomStringConvertible {
-        public var queryLength: Int
-        public var length: Int
-        public var count: Int
+    package struct Group: Hashable, Sendable, CustomStringConvertible {
+        package var queryLength: Int
+        package var length: Int
+        package var count: Int
 
-        public init(queryLength: Int, length: Int, count: Int = 1) {
+        package init(queryLength: Int, length: Int, count: Int = 1) {
             self.queryLength = queryLength
             self.length = length
             self.count = count
         }
 
-        public var description: String { "\(count > 1 ? "\(count) of " : "")\(queryLength) x \(length)" }
+        package var description: String { "\(count > 1 ? "\(count) of " : "")\(queryLength) x \(length)" }
     }
 
     /// Where a sequence's cache blocks lie.
-    public enum BlockOrder: String, Sendable, CaseIterable {
+    package enum BlockOrder: String, Sendable, CaseIterable {
         /// Each sequence's blocks anywhere in the cache.
         case random
         /// One after another.
         case ascending
     }
 
-    public var parameters: AttentionParameters
-    public var format: CacheFormat
-    public var blockSize: Int
-    public var blockOrder: BlockOrder
-    public var groups: [Group]
+    package var parameters: AttentionParameters
+    package var format: CacheFormat
+    package var blockSize: Int
+    package var blockOrder: BlockOrder
+    package var groups: [Group]
 
-    public init(
+    package init(
         _ parameters: AttentionParameters, format: CacheFormat, blockSize: Int, blockOrder: BlockOrder, groups: [Group]
     ) {
         self.parameters = parameters
@@ -43,15 +43,15 @@ public struct AttentionWorkload: Sendable {
         self.groups = groups
     }
 
-    public var tokens: Int { groups.reduce(0) { $0 + $1.queryLength * $1.count } }
-    public var sequenceCount: Int { groups.reduce(0) { $0 + $1.count } }
+    package var tokens: Int { groups.reduce(0) { $0 + $1.queryLength * $1.count } }
+    package var sequenceCount: Int { groups.reduce(0) { $0 + $1.count } }
     var blocksPerSequence: Int { groups.map { blocks($0.length) }.max() ?? 1 }
     var blockCount: Int { groups.reduce(0) { $0 + blocks($1.length) * $1.count } }
 
     private func blocks(_ length: Int) -> Int { (length + blockSize - 1) / blockSize }
 
     /// Bytes of K and V that one layer's queries see.
-    public var visibleBytes: Int {
+    package var visibleBytes: Int {
         let heads = parameters.heads
         return groups.reduce(0) { sum, group in
             let first = group.length - group.queryLength
@@ -62,7 +62,7 @@ public struct AttentionWorkload: Sendable {
     }
 
     /// Operations of one layer: a multiplication and an addition for each element of each visible key and value.
-    public var operations: Int {
+    package var operations: Int {
         groups.reduce(0) { sum, group in
             let pairs = (group.length - group.queryLength..<group.length).reduce(0) { pairs, position in
                 pairs + parameters.visibility.visibleRange(of: position...position, length: group.length).count
@@ -72,5 +72,5 @@ public struct AttentionWorkload: Sendable {
     }
 
     /// Whether it is decodes alone, which the memory bounds; anything else the multipliers bound.
-    public var isDecode: Bool { groups.allSatisfy { $0.queryLength == 1 } }
+    package var isDecode: Bool { groups.allSatisfy { $0.queryLength == 1 } }
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletAttention
-public import MartletCompute
+package import MartletAttention
+package import MartletCompute
 
 /// Attention layers without a model around them: a cache, a batch with its plan, and a graph of nothing but attention.
-public final class IsolatedAttention {
+package final class IsolatedAttention {
     /// A sequence's share of a step.
-    public struct Sequence: Equatable, Sendable {
-        public var queryLength: Int
+    package struct Sequence: Equatable, Sendable {
+        package var queryLength: Int
         /// Keys it has, those of its query tokens included.
-        public var length: Int
-        public var blockTable: [Int32]
-        public var prefixRanges: [PrefixRange]
+        package var length: Int
+        package var blockTable: [Int32]
+        package var prefixRanges: [PrefixRange]
 
-        public init(queryLength: Int, length: Int, blockTable: [Int32], prefixRanges: [PrefixRange] = []) {
+        package init(queryLength: Int, length: Int, blockTable: [Int32], prefixRanges: [PrefixRange] = []) {
             self.queryLength = queryLength
             self.length = length
             self.blockTable = blockTable
@@ -21,10 +21,10 @@ public final class IsolatedAttention {
         }
     }
 
-    public let parameters: AttentionParameters
-    public let cache: any KeyValueCache
-    public let workspace: any Workspace
-    public let batch: BatchBuffers
+    package let parameters: AttentionParameters
+    package let cache: any KeyValueCache
+    package let workspace: any Workspace
+    package let batch: BatchBuffers
     private let device: any ComputeDevice
     private let bindings: ProgramBindings
     private var graphs: [Range<Int>: any ExecutionGraph] = [:]
@@ -32,7 +32,7 @@ public final class IsolatedAttention {
     private let output: Tensor
 
     /// - Parameter sinks: `[queryHeads]`
-    public init(
+    package init(
         _ parameters: AttentionParameters, shape: CacheShape, capacity: BatchCapacity, sinks: [Float]? = nil,
         on device: any ComputeDevice
     ) throws {
@@ -55,14 +55,14 @@ public final class IsolatedAttention {
     }
 
     /// A planner for this device and these heads.
-    public func planner(splits: Bool, decodeThreshold: Int = 1) -> AttentionPlanner {
+    package func planner(splits: Bool, decodeThreshold: Int = 1) -> AttentionPlanner {
         AttentionPlanner(
             geometry: device.attentionGeometry(for: parameters.heads), group: parameters.group, splits: splits,
             decodeThreshold: decodeThreshold)
     }
 
     /// Writes K and V, both `[slots, keyValueHeads, headSize]`, to slots of the cache.
-    public func store(keys: [Float], values: [Float], slots: [Int64], layer: Int = 0) throws {
+    package func store(keys: [Float], values: [Float], slots: [Int64], layer: Int = 0) throws {
         let heads = parameters.heads
         let columns = heads.keyValueHeads * heads.headSize
         precondition(
@@ -89,7 +89,7 @@ public final class IsolatedAttention {
     /// Writes a step's geometry into the batch.
     ///
     /// - Precondition: it fits the capacity.
-    public func prepare(_ sequences: [Sequence]) {
+    package func prepare(_ sequences: [Sequence]) {
         let capacity = batch.capacity
         precondition(sequences.count <= capacity.sequences, "too many sequences")
         var row = 0
@@ -120,7 +120,7 @@ public final class IsolatedAttention {
     }
 
     /// Sets what is added to the scores among a sequence's query tokens; empty for nothing.
-    public func setQueryQueryBias(_ bias: [[Float]]) {
+    package func setQueryQueryBias(_ bias: [[Float]]) {
         precondition(bias.count <= batch.capacity.queryQueryBias, "too many rows of bias")
         for (row, values) in bias.enumerated() {
             precondition(values.count == bias.count, "the bias is square")
@@ -132,7 +132,7 @@ public final class IsolatedAttention {
     }
 
     /// Sets the queries of the prepared step, `[tokens, queryHeads, headSize]`.
-    public func setQueries(_ queries: [Float]) throws {
+    package func setQueries(_ queries: [Float]) throws {
         let heads = parameters.heads
         precondition(queries.count == batch.tokenCount * heads.outputColumns, "a query for each token")
         var rows: [Float] = []
@@ -145,18 +145,18 @@ public final class IsolatedAttention {
     }
 
     /// Plans the prepared step and runs it once.
-    public func run(_ planner: AttentionPlanner) throws {
+    package func run(_ planner: AttentionPlanner) throws {
         planner.plan(batch)
         try runPlanned(layers: 0..<cache.shape.layers)
     }
 
     /// Runs the planned step through some of the layers.
-    public func runPlanned(layers: Range<Int>) throws {
+    package func runPlanned(layers: Range<Int>) throws {
         try device.submit([try graph(layers)], batch: batch).wait()
     }
 
     /// Makes the graph of some of the layers ready, so that no run has to.
-    public func compile(layers: Range<Int>) throws { _ = try graph(layers) }
+    package func compile(layers: Range<Int>) throws { _ = try graph(layers) }
 
     private func graph(_ layers: Range<Int>) throws -> any ExecutionGraph {
         if let graph = graphs[layers] { return graph }
@@ -178,10 +178,10 @@ public final class IsolatedAttention {
     }
 
     /// The last layer's output, `[tokens, queryHeads, headSize]`.
-    public func outputs() throws -> [Float] { try workspace.read(output, rows: batch.tokenCount) }
+    package func outputs() throws -> [Float] { try workspace.read(output, rows: batch.tokenCount) }
 
     /// Overwrites the output, so that what a run leaves out shows.
-    public func poisonOutputs() throws {
+    package func poisonOutputs() throws {
         let count = batch.capacity.tokens * parameters.heads.outputColumns
         try workspace.write(Array(repeating: .nan, count: count), to: output)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Martlet
+package import Martlet
 import MartletCompute
 import MartletModels
 
@@ -9,16 +9,16 @@ import MartletModels
 ///
 /// Reckoned for products as they are by default: int8 for quantised weights, int16 or bf16 for others; for attention int16
 /// beside a cache of it, else bf16. Activations of 16 bits take two int8 products for each that is counted.
-public struct LimitShare: Encodable, Sendable {
+package struct LimitShare: Encodable, Sendable {
     /// The part of the time that the products would take at the multipliers' peaks.
-    public let multiply: Double
+    package let multiply: Double
     /// The part of the time that a read in order of all weights and cached tokens would take, once a step.
-    public let read: Double
+    package let read: Double
     /// What both are shares of.
-    public let limits: MachineLimits
+    package let limits: MachineLimits
 
     /// - Parameter seconds: that the work took.
-    public init(_ work: ComputedWork, of model: LoadedModel, seconds: Double, limits: MachineLimits) {
+    package init(_ work: ComputedWork, of model: LoadedModel, seconds: Double, limits: MachineLimits) {
         let cost = ModelCost(model)
         let linear = model.matrixType.isQuantized ? limits.int8 : limits.floatMatrices
         let attention = model.cacheFormat == .int16 ? limits.int16 : limits.bfloat16

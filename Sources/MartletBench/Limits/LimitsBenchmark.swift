@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCPU
+package import MartletCPU
 import MartletCompute
 
 /// What the machine could do while something was measured: medians.
-public struct MachineLimits: Encodable, Sendable {
+package struct MachineLimits: Encodable, Sendable {
     /// Bytes a second, memory read in order.
-    public let read: Double
+    package let read: Double
     /// Operations a second from registers, a multiply and an add each counted.
-    public let float32: Double
-    public let bfloat16: Double
-    public let int16: Double
-    public let int8: Double
+    package let float32: Double
+    package let bfloat16: Double
+    package let int16: Double
+    package let int8: Double
     /// What the kernels multiply matrices of floats as.
-    public let floatMatrixProduct: CPUDevice.Product
+    package let floatMatrixProduct: CPUDevice.Product
     /// Its limit.
     var floatMatrices: Double { floatMatrixProduct == .int16 ? int16 : bfloat16 }
 
-    public init(
+    package init(
         read: Double, float32: Double, bfloat16: Double, int16: Double, int8: Double,
         floatMatrixProduct: CPUDevice.Product
     ) {
@@ -41,30 +41,30 @@ public struct MachineLimits: Encodable, Sendable {
 
 /// Takes the machine's limits with the threads and the kind of memory that kernels use. To be sampled in turn with
 /// whatever is measured against them: a shared machine's limits change within seconds.
-public final class LimitsBenchmark {
+package final class LimitsBenchmark {
     /// Whose threads, kernels and memory are measured.
-    public let device: CPUDevice
+    package let device: CPUDevice
     private let memory: ReadableMemory
     private var read = Timings()
     private var products: [CPUDevice.Product: Timings] = [:]
     private var operations: [CPUDevice.Product: Int] = [:]
 
     /// More than most machines' caches give a process, so that it is the memory that is read.
-    public static let byteCount = 256 << 20
+    package static let byteCount = 256 << 20
     /// About a millisecond of products, or a few.
     private static let repetitions = 1 << 16
 
     /// - Parameter byteCount: how much memory is read for a sample.
-    public init(on device: CPUDevice, byteCount: Int = LimitsBenchmark.byteCount) throws {
+    package init(on device: CPUDevice, byteCount: Int = LimitsBenchmark.byteCount) throws {
         self.device = device
         memory = try device.makeReadableMemory(byteCount: byteCount)
     }
 
     /// - Parameter threads: nil for one a processor.
-    public convenience init(threads: Int?) throws { try self.init(on: CPUDevice(threads: threads)) }
+    package convenience init(threads: Int?) throws { try self.init(on: CPUDevice(threads: threads)) }
 
     /// Takes each limit once.
-    public func sample() {
+    package func sample() {
         // Outside of the measurement threads wake up, and the system moves those that woke on one processor apart.
         let end = ContinuousClock.now + .milliseconds(30)
         repeat { _ = device.multiply(.float32, repetitions: Self.repetitions) } while ContinuousClock.now < end
@@ -77,21 +77,21 @@ public final class LimitsBenchmark {
     }
 
     /// Takes them again and again for a while, at least once.
-    public func sample(for duration: Duration) {
+    package func sample(for duration: Duration) {
         let end = ContinuousClock.now + duration
         repeat { sample() } while ContinuousClock.now < end
     }
 
     /// Rates of all samples: bytes or operations a second.
-    public var readRates: Timings { read.inverted(times: Double(memory.byteCount)) }
+    package var readRates: Timings { read.inverted(times: Double(memory.byteCount)) }
 
     /// Operations a second, a multiply and an add each counted.
-    public func rates(of product: CPUDevice.Product) -> Timings {
+    package func rates(of product: CPUDevice.Product) -> Timings {
         (products[product] ?? Timings()).inverted(times: Double(operations[product] ?? 0))
     }
 
     /// Medians of all samples; NaN of none.
-    public var limits: MachineLimits {
+    package var limits: MachineLimits {
         MachineLimits(
             read: readRates.median, float32: rates(of: .float32).median, bfloat16: rates(of: .bfloat16).median,
             int16: rates(of: .int16).median, int8: rates(of: .int8).median,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Lines over lengths, as an SVG: panels side by side, one legend for all.
-public struct LinePlot: Sendable {
+package struct LinePlot: Sendable {
     /// A median, and the range around it.
-    public struct Point: Sendable {
-        public var x: Double
-        public var y: Double
-        public var range: ClosedRange<Double>
+    package struct Point: Sendable {
+        package var x: Double
+        package var y: Double
+        package var range: ClosedRange<Double>
 
-        public init(x: Double, y: Double, range: ClosedRange<Double>) {
+        package init(x: Double, y: Double, range: ClosedRange<Double>) {
             self.x = x
             self.y = y
             self.range = range
@@ -16,34 +16,34 @@ public struct LinePlot: Sendable {
     }
 
     /// A line.
-    public struct Series: Sendable {
-        public var name: String
-        public var points: [Point]
+    package struct Series: Sendable {
+        package var name: String
+        package var points: [Point]
 
-        public init(name: String, points: [Point]) {
+        package init(name: String, points: [Point]) {
             self.name = name
             self.points = points
         }
     }
 
     /// Lines with axes of their own.
-    public struct Panel: Sendable {
-        public var title: String
+    package struct Panel: Sendable {
+        package var title: String
         /// In the order of the legend; a series keeps its colour through all panels.
-        public var series: [Series]
+        package var series: [Series]
 
-        public init(title: String, series: [Series]) {
+        package init(title: String, series: [Series]) {
             self.title = title
             self.series = series
         }
     }
 
-    public var title: String
-    public var xLabel: String
-    public var yLabel: String
-    public var panels: [Panel]
+    package var title: String
+    package var xLabel: String
+    package var yLabel: String
+    package var panels: [Panel]
 
-    public init(title: String, xLabel: String, yLabel: String, panels: [Panel]) {
+    package init(title: String, xLabel: String, yLabel: String, panels: [Panel]) {
         self.title = title
         self.xLabel = xLabel
         self.yLabel = yLabel
@@ -68,7 +68,7 @@ public struct LinePlot: Sendable {
     }
 
     /// The whole picture, white behind it.
-    public var svg: String {
+    package var svg: String {
         var body = Self.text(title, at: (width / 2, 22), size: 15, anchor: "middle", weight: "bold")
         body += legend
         for (index, panel) in panels.enumerated() {
@@ -173,7 +173,7 @@ public struct LinePlot: Sendable {
     }
 
     /// Round numbers from 0 to the first that isn't below `most`, four to eight of them.
-    static func ticks(upTo most: Double) -> [Double] {
+    package static func ticks(upTo most: Double) -> [Double] {
         guard most >= .leastNormalMagnitude, most.isFinite else { return [0, 1] }
         var magnitude = 1.0
         while magnitude > most { magnitude /= 10 }

@@ -7,22 +7,22 @@ import MartletCompute
 ///
 /// Gaps are drawn from a gamma distribution of shape `burstiness`, as vLLM does it: 1 is Poisson, less is burstier, more
 /// is steadier.
-public struct ArrivalProcess: Sendable {
-    public enum Ramp: String, Sendable, CaseIterable { case linear, exponential }
+package struct ArrivalProcess: Sendable {
+    package enum Ramp: String, Sendable, CaseIterable { case linear, exponential }
 
     /// Requests a second; infinite sends all at once.
-    public var rate: Double
-    public var burstiness: Double
+    package var rate: Double
+    package var burstiness: Double
     /// From one rate to another over all requests, in place of `rate`.
-    public var ramp: (shape: Ramp, start: Double, end: Double)?
+    package var ramp: (shape: Ramp, start: Double, end: Double)?
 
-    public init(rate: Double = .infinity, burstiness: Double = 1) {
+    package init(rate: Double = .infinity, burstiness: Double = 1) {
         self.rate = rate
         self.burstiness = burstiness
     }
 
     /// Seconds from the start at which each request sets out, ascending.
-    public func times(count: Int, seed: UInt64) -> [Double] {
+    package func times(count: Int, seed: UInt64) -> [Double] {
         var random = ReplayableRandom(seed: seed)
         var (times, time) = ([Double](), 0.0)
         for index in 0..<count {
@@ -64,44 +64,44 @@ public struct ArrivalProcess: Sendable {
 }
 
 /// What became of one request, in seconds from the benchmark's start.
-public struct ServingOutcome: Sendable {
-    public var start: Double
+package struct ServingOutcome: Sendable {
+    package var start: Double
     /// When pieces of its answer came.
-    public var times: [Double] = []
-    public var inputTokens: Int
-    public var outputTokens = 0
-    public var text = ""
+    package var times: [Double] = []
+    package var inputTokens: Int
+    package var outputTokens = 0
+    package var text = ""
     /// nil where it was answered.
-    public var error: String?
+    package var error: String?
 
-    public init(start: Double, inputTokens: Int) {
+    package init(start: Double, inputTokens: Int) {
         self.start = start
         self.inputTokens = inputTokens
     }
 
-    public var timeToFirstToken: Double? { times.first.map { $0 - start } }
-    public var interTokenLatencies: [Double] { zip(times.dropFirst(), times).map { $0 - $1 } }
-    public var endToEndLatency: Double? { times.last.map { $0 - start } }
+    package var timeToFirstToken: Double? { times.first.map { $0 - start } }
+    package var interTokenLatencies: [Double] { zip(times.dropFirst(), times).map { $0 - $1 } }
+    package var endToEndLatency: Double? { times.last.map { $0 - start } }
 
     /// Mean time of the tokens after the first.
-    public var timePerOutputToken: Double? {
+    package var timePerOutputToken: Double? {
         guard let first = times.first, let last = times.last, outputTokens > 1 else { return nil }
         return (last - first) / Double(outputTokens - 1)
     }
 }
 
 /// Sends requests when their time has come, and no more at once than allowed.
-public struct ServingBenchmark: Sendable {
-    public var maxConcurrency: Int?
+package struct ServingBenchmark: Sendable {
+    package var maxConcurrency: Int?
 
-    public init(maxConcurrency: Int? = nil) { self.maxConcurrency = maxConcurrency }
+    package init(maxConcurrency: Int? = nil) { self.maxConcurrency = maxConcurrency }
 
     /// - Parameters:
     ///   - times: when each request sets out, ascending.
     ///   - send: asks the server; gets the request's index and the benchmark's start.
     ///   - progress: called with the number of requests that are done.
     /// - Returns: outcomes in the order of requests, and the seconds that all took.
-    public func run(
+    package func run(
         times: [Double], send: @escaping @Sendable (Int, ContinuousClock.Instant) async -> ServingOutcome,
         progress: (Int) -> Void = { _ in }
     ) async throws -> (outcomes: [ServingOutcome], seconds: Double) {

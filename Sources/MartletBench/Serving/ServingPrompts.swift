@@ -2,10 +2,10 @@
 
 import Foundation
 import MartletCompute
-public import MartletText
+package import MartletText
 
 /// Prompts for a serving benchmark, under the names of vLLM's data sets.
-public enum ServingDataset: String, Sendable, CaseIterable {
+package enum ServingDataset: String, Sendable, CaseIterable {
     case random, sharegpt
     case prefixRepetition = "prefix_repetition"
     case custom
@@ -13,7 +13,7 @@ public enum ServingDataset: String, Sendable, CaseIterable {
 
 extension ThroughputWorkload {
     /// Random prompts whose lengths vary by a share around their mean, both ways. A parameter for each of vLLM's flags.
-    public static func random(
+    package static func random(
         count: Int, inputLength: Int, outputLength: Int, rangeRatio: Double, prefixLength: Int, vocabulary: Vocabulary,
         seed: UInt64
     ) -> ThroughputWorkload {
@@ -28,7 +28,7 @@ extension ThroughputWorkload {
     }
 
     /// Prompts that share some prefixes in turn. A parameter for each of vLLM's flags.
-    public static func prefixRepetition(
+    package static func prefixRepetition(
         count: Int, prefixLength: Int, suffixLength: Int, prefixes: Int, outputLength: Int, vocabulary: Vocabulary,
         seed: UInt64
     ) -> ThroughputWorkload {
@@ -46,7 +46,7 @@ extension ThroughputWorkload {
     }
 
     /// A file of JSON objects, one a line, each with a `prompt`; used in turn where there are too few.
-    public static func custom(
+    package static func custom(
         path: String, count: Int, outputLength: Int, tokenizer: Tokenizer
     ) throws -> ThroughputWorkload {
         struct Line: Decodable { let prompt: String }

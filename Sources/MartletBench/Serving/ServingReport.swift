@@ -3,13 +3,13 @@
 import Foundation
 
 /// Figures of a serving benchmark under the names of vLLM's `bench serve`.
-public struct ServingReport: Sendable {
+package struct ServingReport: Sendable {
     /// What is measured of each request.
-    public enum Measure: String, Sendable, CaseIterable {
+    package enum Measure: String, Sendable, CaseIterable {
         case ttft, tpot, itl, e2el
 
         /// For people.
-        public var title: String {
+        package var title: String {
             switch self {
             case .ttft: "Time to first token"
             case .tpot: "Time per output token (without the first)"
@@ -20,29 +20,29 @@ public struct ServingReport: Sendable {
     }
 
     /// Milliseconds that a request may take of a measure to count as good.
-    public typealias Goodput = [Measure: Double]
+    package typealias Goodput = [Measure: Double]
 
-    public let outcomes: [ServingOutcome]
-    public let seconds: Double
-    public let goodput: Goodput
+    package let outcomes: [ServingOutcome]
+    package let seconds: Double
+    package let goodput: Goodput
     /// What the caller wants said of the run: its settings.
-    public var settings: [(name: String, value: JSONScalar)] = []
+    package var settings: [(name: String, value: JSONScalar)] = []
     /// Seconds of the probes that were sent beside the load.
-    public var probes: [Double] = []
-    public let completed: [ServingOutcome]
+    package var probes: [Double] = []
+    package let completed: [ServingOutcome]
 
-    public init(outcomes: [ServingOutcome], seconds: Double, goodput: Goodput = [:]) {
+    package init(outcomes: [ServingOutcome], seconds: Double, goodput: Goodput = [:]) {
         self.outcomes = outcomes
         self.seconds = seconds
         self.goodput = goodput
         completed = outcomes.filter { $0.error == nil }
     }
 
-    public var inputTokens: Int { completed.reduce(0) { $0 + $1.inputTokens } }
-    public var outputTokens: Int { completed.reduce(0) { $0 + $1.outputTokens } }
+    package var inputTokens: Int { completed.reduce(0) { $0 + $1.inputTokens } }
+    package var outputTokens: Int { completed.reduce(0) { $0 + $1.outputTokens } }
 
     /// Over all requests that were answered, in milliseconds.
-    public func timings(_ measure: Measure) -> Timings {
+    package func timings(_ measure: Measure) -> Timings {
         var timings = Timings()
         for outcome in completed {
             let values: [Double] =
@@ -58,14 +58,14 @@ public struct ServingReport: Sendable {
     }
 
     /// The probes' times, in milliseconds.
-    public var probeTimings: Timings {
+    package var probeTimings: Timings {
         var timings = Timings()
         for probe in probes { timings.append(probe * 1000) }
         return timings
     }
 
     /// Requests a second that met all of the goodput's conditions; nil where there are none.
-    public var requestGoodput: Double? {
+    package var requestGoodput: Double? {
         guard !goodput.isEmpty else { return nil }
         let good = completed.filter { outcome in
             goodput.allSatisfy { measure, limit in
@@ -83,7 +83,7 @@ public struct ServingReport: Sendable {
     }
 
     /// Pieces of answers that came within the busiest second, and most requests that were open at once.
-    public var peaks: (tokensPerSecond: Int, requests: Int) {
+    package var peaks: (tokensPerSecond: Int, requests: Int) {
         var buckets: [Int: Int] = [:]
         for time in completed.flatMap(\.times) { buckets[Int(time), default: 0] += 1 }
         let ends = completed.flatMap { outcome in [(outcome.start, 1), (outcome.times.last ?? outcome.start, -1)] }
@@ -97,13 +97,13 @@ public struct ServingReport: Sendable {
 }
 
 /// A plain value of a JSON report.
-public enum JSONScalar: Encodable, Sendable, Equatable {
+package enum JSONScalar: Encodable, Sendable, Equatable {
     case text(String)
     case number(Double)
     case integer(Int)
     case none
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {
         case .text(let value): try container.encode(value)
@@ -128,7 +128,7 @@ extension ServingReport {
     /// - Parameters:
     ///   - measures: those whose percentiles are told.
     ///   - isDetailed: whether each request is listed.
-    public func json(measures: [Measure], percentiles: [Double], isDetailed: Bool) -> some Encodable & Sendable {
+    package func json(measures: [Measure], percentiles: [Double], isDetailed: Bool) -> some Encodable & Sendable {
         Document(report: self, measures: measures, percentiles: percentiles, isDetailed: isDetailed)
     }
 
@@ -194,5 +194,5 @@ extension ServingReport {
 
 extension Double {
     /// `99`, `99.9`.
-    public var percentName: String { Int(exactly: self).map { "\($0)" } ?? "\(self)" }
+    package var percentName: String { Int(exactly: self).map { "\($0)" } ?? "\(self)" }
 }

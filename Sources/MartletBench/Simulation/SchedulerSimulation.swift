@@ -5,21 +5,21 @@
 /// After each step it is checked that blocks are neither lost nor given out twice, that no sequence reads another's cache,
 /// that budgets hold and someone always gets on; at the end that every request got just the answer it would have got
 /// alone. A failure names its seed, which brings it back.
-public enum SchedulerSimulation {
+package enum SchedulerSimulation {
     /// What happened, so that one can tell that something did.
-    public struct Summary: Equatable, Sendable {
-        public var histories = 0
-        public var steps = 0
-        public var requests = 0
-        public var refused = 0
-        public var cancelled = 0
-        public var failed = 0
-        public var tokens = 0
-        public var preemptions = 0
+    package struct Summary: Equatable, Sendable {
+        package var histories = 0
+        package var steps = 0
+        package var requests = 0
+        package var refused = 0
+        package var cancelled = 0
+        package var failed = 0
+        package var tokens = 0
+        package var preemptions = 0
         /// Shares of steps whose sequence had ended or lost its blocks when they ran.
-        public var computedInVain = 0
+        package var computedInVain = 0
         /// Prompt tokens found in the prefix cache.
-        public var cachedTokens = 0
+        package var cachedTokens = 0
 
         static func += (left: inout Summary, right: Summary) {
             left.histories += right.histories
@@ -38,7 +38,7 @@ public enum SchedulerSimulation {
     /// Runs the histories of seeds that follow each other.
     ///
     /// - Parameter progress: called now and then with the number done.
-    public static func run(
+    package static func run(
         histories: Int, firstSeed: UInt64, progress: (Int) -> Void = { _ in }
     ) throws(SimulationFailure) -> Summary {
         var summary = Summary()

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Martlet
-public import MartletCompute
+package import MartletCompute
 
 /// What the engine's thread did in steps that computed the next token of one answer and nothing else.
-public struct DecodeStepBreakdown: Equatable, Sendable {
-    public private(set) var steps = 0
+package struct DecodeStepBreakdown: Equatable, Sendable {
+    package private(set) var steps = 0
     /// Seconds of all those steps together, and the parts of it.
-    public private(set) var total = 0.0
-    public private(set) var kernels = 0.0
+    package private(set) var total = 0.0
+    package private(set) var kernels = 0.0
     /// Claiming work, and waiting for other threads, while a program runs.
-    public private(set) var betweenKernels = 0.0
+    package private(set) var betweenKernels = 0.0
     /// Scheduling, writing the batch, planning attention, handing out tokens.
-    public private(set) var host = 0.0
-    public private(set) var median = 0.0
+    package private(set) var host = 0.0
+    package private(set) var median = 0.0
 
     /// Reads the engine's lane of a trace and that of the worker on the same thread. A step's own span ends behind those of
     /// its parts.
-    public init(_ trace: TraceRecorder) {
+    package init(_ trace: TraceRecorder) {
         let submissions = Set(GraphRuntimeMode.allCases.map(\.spanName))
         let parts: Set = [EngineSpan.schedule, EngineSpan.prepare, EngineSpan.plan, EngineSpan.update]
         var (kernels, programs): (UInt64, UInt64) = (0, 0)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// How long repeated runs of one thing took, in seconds.
-public struct Timings: Sendable {
-    public private(set) var seconds: [Double] = []
+package struct Timings: Sendable {
+    package private(set) var seconds: [Double] = []
 
-    public init() {}
+    package init() {}
 
     /// Runs `body` and adds how long it took.
-    public mutating func measure<Result>(_ body: () throws -> Result) rethrows -> Result {
+    package mutating func measure<Result>(_ body: () throws -> Result) rethrows -> Result {
         let clock = ContinuousClock()
         let start = clock.now
         let result = try body()
@@ -15,20 +15,20 @@ public struct Timings: Sendable {
         return result
     }
 
-    public mutating func append(_ time: Double) { seconds.append(time) }
+    package mutating func append(_ time: Double) { seconds.append(time) }
 
     /// The same in shares, of one layer of several for example.
-    public func scaled(by factor: Double) -> Timings {
+    package func scaled(by factor: Double) -> Timings {
         var result = Timings()
         result.seconds = seconds.map { $0 * factor }
         return result
     }
 
     /// The middle one, or the mean of the middle two; NaN of none.
-    public var median: Double { quantile(0.5) }
+    package var median: Double { quantile(0.5) }
 
     /// The value below which a fraction of them lies, on a straight line between two of them; NaN of none.
-    public func quantile(_ fraction: Double) -> Double {
+    package func quantile(_ fraction: Double) -> Double {
         let sorted = seconds.sorted()
         guard let last = sorted.indices.last else { return .nan }
         let rank = fraction * Double(last)
@@ -37,14 +37,14 @@ public struct Timings: Sendable {
         return sorted[lower] + (sorted[upper] - sorted[lower]) * (rank - Double(lower))
     }
 
-    public var mean: Double { seconds.isEmpty ? .nan : seconds.reduce(0, +) / Double(seconds.count) }
+    package var mean: Double { seconds.isEmpty ? .nan : seconds.reduce(0, +) / Double(seconds.count) }
 
     /// That of the whole population, not of a sample.
-    public var standardDeviation: Double {
+    package var standardDeviation: Double {
         let mean = mean
         return (seconds.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(seconds.count)).squareRoot()
     }
 
-    public var minimum: Double { seconds.min() ?? .nan }
-    public var maximum: Double { seconds.max() ?? .nan }
+    package var minimum: Double { seconds.min() ?? .nan }
+    package var maximum: Double { seconds.max() ?? .nan }
 }

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Martlet
+package import Martlet
 import Synchronization
 
 /// How much an engine gets done when all requests are there from the start.
-public struct ThroughputBenchmark: Sendable {
-    public let workload: ThroughputWorkload
+package struct ThroughputBenchmark: Sendable {
+    package let workload: ThroughputWorkload
     /// Samples of each request.
-    public let samples: Int
-    public let seed: UInt64
+    package let samples: Int
+    package let seed: UInt64
 
-    public init(_ workload: ThroughputWorkload, samples: Int = 1, seed: UInt64 = 0) {
+    package init(_ workload: ThroughputWorkload, samples: Int = 1, seed: UInt64 = 0) {
         self.workload = workload
         self.samples = samples
         self.seed = seed
     }
 
     /// - Parameter progress: called with the fraction of all answers' tokens that is there.
-    public func run(
+    package func run(
         on engine: Engine, progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) async throws -> ThroughputReport {
         for request in workload.requests
@@ -109,26 +109,26 @@ public struct ThroughputBenchmark: Sendable {
 }
 
 /// Figures under vLLM's names, and some of our own.
-public struct ThroughputReport: Encodable, Sendable {
-    public var elapsedTime: Double
-    public var numRequests: Int
-    public var totalNumTokens: Int
-    public var requestsPerSecond: Double
+package struct ThroughputReport: Encodable, Sendable {
+    package var elapsedTime: Double
+    package var numRequests: Int
+    package var totalNumTokens: Int
+    package var requestsPerSecond: Double
     /// Tokens of prompts and answers.
-    public var tokensPerSecond: Double
-    public var totalInputTokens: Int
-    public var totalOutputTokens: Int
-    public var outputThroughput: Double
+    package var tokensPerSecond: Double
+    package var totalInputTokens: Int
+    package var totalOutputTokens: Int
+    package var outputThroughput: Double
     /// From the start of all requests, so time in the queue counts.
-    public var timeToFirstToken: Milliseconds
-    public var interTokenLatency: Milliseconds
-    public var steps: Int
-    public var preemptions: Int
+    package var timeToFirstToken: Milliseconds
+    package var interTokenLatency: Milliseconds
+    package var steps: Int
+    package var preemptions: Int
     /// Prompt tokens.
-    public var prefixCacheHits: Int
-    public var work: ComputedWork
+    package var prefixCacheHits: Int
+    package var work: ComputedWork
     /// Beside what the machine could do, if that was measured.
-    public var share: LimitShare?
+    package var share: LimitShare?
 
     private enum Key: String, CodingKey {
         case elapsedTime = "elapsed_time"
@@ -154,7 +154,7 @@ public struct ThroughputReport: Encodable, Sendable {
         case share = "of_limits"
     }
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(elapsedTime, forKey: .elapsedTime)
         try container.encode(numRequests, forKey: .numRequests)
@@ -182,20 +182,20 @@ public struct ThroughputReport: Encodable, Sendable {
 }
 
 /// A set of durations, for their statistics.
-public struct Milliseconds: Sendable {
+package struct Milliseconds: Sendable {
     private let sorted: [Double]
 
-    public init(_ seconds: [Double]) { sorted = seconds.map { $0 * 1e3 }.sorted() }
+    package init(_ seconds: [Double]) { sorted = seconds.map { $0 * 1e3 }.sorted() }
 
     /// nil of none.
-    public var mean: Double? { sorted.isEmpty ? nil : sorted.reduce(0, +) / Double(sorted.count) }
+    package var mean: Double? { sorted.isEmpty ? nil : sorted.reduce(0, +) / Double(sorted.count) }
 
     /// The smallest value that `percent` of them don't exceed; nil where there are none.
-    public func percentile(_ percent: Double) -> Double? {
+    package func percentile(_ percent: Double) -> Double? {
         guard !sorted.isEmpty else { return nil }
         let rank = Int((percent / 100 * Double(sorted.count)).rounded(.up))
         return sorted[min(max(rank, 1), sorted.count) - 1]
     }
 
-    public var maximum: Double? { sorted.last }
+    package var maximum: Double? { sorted.last }
 }

@@ -3,30 +3,30 @@
 import Foundation
 import Martlet
 import MartletCompute
-public import MartletText
+package import MartletText
 
 /// The requests of a throughput benchmark.
-public struct ThroughputWorkload: Sendable {
-    public struct Request: Equatable, Sendable {
-        public var promptTokens: [Int32]
-        public var outputLength: Int
+package struct ThroughputWorkload: Sendable {
+    package struct Request: Equatable, Sendable {
+        package var promptTokens: [Int32]
+        package var outputLength: Int
 
-        public init(promptTokens: [Int32], outputLength: Int) {
+        package init(promptTokens: [Int32], outputLength: Int) {
             self.promptTokens = promptTokens
             self.outputLength = outputLength
         }
     }
 
-    public let requests: [Request]
+    package let requests: [Request]
 
-    public init(requests: [Request]) { self.requests = requests }
+    package init(requests: [Request]) { self.requests = requests }
 
     /// Random tokens. Lengths are taken in turn from the lists.
     ///
     /// - Parameters:
     ///   - prefixLength: tokens that all prompts begin with, before their own.
     ///   - vocabulary: control tokens are left out.
-    public static func random(
+    package static func random(
         count: Int, inputLengths: [Int], outputLengths: [Int], prefixLength: Int = 0, vocabulary: Vocabulary,
         seed: UInt64
     ) -> ThroughputWorkload {
@@ -47,7 +47,7 @@ public struct ThroughputWorkload: Sendable {
 
     /// The first turns of ShareGPT's conversations: questions, and answers of the length that they had there. As vLLM
     /// does it, what has fewer than 4 tokens, or more than 1024 or 2048 with its answer, is left out.
-    public static func shareGPT(
+    package static func shareGPT(
         path: String, count: Int, outputLength: Int?, tokenizer: Tokenizer, seed: UInt64
     ) throws -> ThroughputWorkload {
         struct Conversation: Decodable {
@@ -77,6 +77,6 @@ public struct ThroughputWorkload: Sendable {
     }
 }
 
-public struct WorkloadError: Error, CustomStringConvertible {
-    public let description: String
+package struct WorkloadError: Error, CustomStringConvertible {
+    package let description: String
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletAttention
-public import MartletCompute
+package import MartletAttention
+package import MartletCompute
 
 /// One of the ways of running a model that a benchmark holds against each other.
-public struct EngineVariant: Hashable, Sendable {
-    public let graphMode: GraphMode
-    public let attentionLaunch: AttentionLaunch
+package struct EngineVariant: Hashable, Sendable {
+    package let graphMode: GraphMode
+    package let attentionLaunch: AttentionLaunch
 
-    public init(graphMode: GraphMode, attentionLaunch: AttentionLaunch) {
+    package init(graphMode: GraphMode, attentionLaunch: AttentionLaunch) {
         self.graphMode = graphMode
         self.attentionLaunch = attentionLaunch
     }
 
     /// For people: `FULL split`.
-    public var name: String { "\(graphMode.rawValue) \(attentionLaunch.rawValue)" }
+    package var name: String { "\(graphMode.rawValue) \(attentionLaunch.rawValue)" }
 }

@@ -3,19 +3,19 @@
 import Martlet
 
 /// How long a batch of requests takes from the first to the last token, all of one shape: vLLM's `bench latency`.
-public struct LatencyBenchmark: Sendable {
-    public let batchSize: Int
-    public let outputLength: Int
-    public let seed: UInt64
+package struct LatencyBenchmark: Sendable {
+    package let batchSize: Int
+    package let outputLength: Int
+    package let seed: UInt64
 
-    public init(batchSize: Int, outputLength: Int, seed: UInt64 = 0) {
+    package init(batchSize: Int, outputLength: Int, seed: UInt64 = 0) {
         self.batchSize = batchSize
         self.outputLength = outputLength
         self.seed = seed
     }
 
     /// The same random prompts in each run.
-    public func run(
+    package func run(
         on engines: VariantEngines, inputLength: Int, warmup: Int, iterations: Int, limits: LimitsBenchmark? = nil,
         progress: (Double) -> Void = { _ in }
     ) async throws -> [VariantResult] {

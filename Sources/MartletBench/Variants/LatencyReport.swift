@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What one variant took at one length, with vLLM's keys and some of our own.
-public struct LatencyEntry: Encodable, Sendable {
+package struct LatencyEntry: Encodable, Sendable {
     /// As numpy's, which vLLM uses: between two values there is a straight line.
     private static let percents = [10, 25, 50, 75, 90, 99]
 
-    public let averageLatency: Double
-    public let latencies: [Double]
-    public let percentiles: [String: Double]
-    public let graphMode: String
-    public let attentionLaunch: String
-    public let inputLength: Int
-    public let outputLength: Int
+    package let averageLatency: Double
+    package let latencies: [Double]
+    package let percentiles: [String: Double]
+    package let graphMode: String
+    package let attentionLaunch: String
+    package let inputLength: Int
+    package let outputLength: Int
     /// nil where the batch is what the benchmark's name says.
-    public let batchSize: Int?
-    public let prefix: String?
-    public let share: LimitShare?
+    package let batchSize: Int?
+    package let prefix: String?
+    package let share: LimitShare?
 
-    public init(_ result: VariantResult, outputLength: Int, batchSize: Int? = nil) {
+    package init(_ result: VariantResult, outputLength: Int, batchSize: Int? = nil) {
         let timings = result.timings
         latencies = timings.seconds
         averageLatency = timings.seconds.reduce(0, +) / Double(max(1, timings.seconds.count))
@@ -46,14 +46,14 @@ public struct LatencyEntry: Encodable, Sendable {
 }
 
 /// All entries of a run. One alone is written as vLLM writes it.
-public struct LatencyReport: Encodable, Sendable {
-    public let entries: [LatencyEntry]
+package struct LatencyReport: Encodable, Sendable {
+    package let entries: [LatencyEntry]
 
-    public init(_ entries: [LatencyEntry]) { self.entries = entries }
+    package init(_ entries: [LatencyEntry]) { self.entries = entries }
 
     private enum CodingKeys: String, CodingKey { case results }
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         if entries.count == 1 { return try entries[0].encode(to: encoder) }
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(entries, forKey: .results)

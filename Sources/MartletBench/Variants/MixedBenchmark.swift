@@ -6,14 +6,14 @@ import Martlet
 ///
 /// The long prompt comes first and its answer has many tokens; each of the short ones has one. Two sequences at a time,
 /// so nearly every step is a decode over a long context beside a short prompt.
-public struct MixedBenchmark: Sendable {
+package struct MixedBenchmark: Sendable {
     /// Tokens of the long request's answer.
-    public let outputLength: Int
-    public let shortCount: Int
-    public let shortLength: Int
-    public let seed: UInt64
+    package let outputLength: Int
+    package let shortCount: Int
+    package let shortLength: Int
+    package let seed: UInt64
 
-    public init(outputLength: Int, shortCount: Int, shortLength: Int, seed: UInt64 = 0) {
+    package init(outputLength: Int, shortCount: Int, shortLength: Int, seed: UInt64 = 0) {
         self.outputLength = outputLength
         self.shortCount = shortCount
         self.shortLength = shortLength
@@ -26,7 +26,7 @@ public struct MixedBenchmark: Sendable {
     ///   - prefix: cold takes another long prompt for each run, warm the same one, that of the last cold run if the
     ///     cache still holds it.
     ///   - warmup: warm runs need at least one, so that the cache holds the prompt.
-    public func run(
+    package func run(
         on engines: VariantEngines, longLength: Int, prefix: PrefixState, warmup: Int, iterations: Int,
         limits: LimitsBenchmark? = nil,
         progress: (Double) -> Void = { _ in }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import Martlet
+package import Martlet
 
 /// Engines of one model, a variant each, that are timed in turn.
-public struct VariantEngines: Sendable {
-    public let engines: [(variant: EngineVariant, engine: Engine)]
+package struct VariantEngines: Sendable {
+    package let engines: [(variant: EngineVariant, engine: Engine)]
 
-    public init(_ engines: [(variant: EngineVariant, engine: Engine)]) { self.engines = engines }
+    package init(_ engines: [(variant: EngineVariant, engine: Engine)]) { self.engines = engines }
 
     /// What a variant took, and the share of the machine's limits that this was.
-    public struct Run: Sendable {
-        public let variant: EngineVariant
-        public fileprivate(set) var timings = Timings()
-        public fileprivate(set) var share: LimitShare?
+    package struct Run: Sendable {
+        package let variant: EngineVariant
+        package fileprivate(set) var timings = Timings()
+        package fileprivate(set) var share: LimitShare?
         fileprivate var work = ComputedWork()
     }
 
@@ -22,7 +22,7 @@ public struct VariantEngines: Sendable {
     /// - Parameters:
     ///   - limits: sampled after each run.
     ///   - progress: called with the fraction of all runs done.
-    public func time(
+    package func time(
         warmup: Int, iterations: Int, limits: LimitsBenchmark? = nil, progress: (Double) -> Void = { _ in },
         _ body: (_ engine: Engine, _ iteration: Int) async throws -> ThroughputReport
     ) async throws -> [Run] {

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a variant took at one length.
-public struct VariantResult: Sendable {
-    public let variant: EngineVariant
+package struct VariantResult: Sendable {
+    package let variant: EngineVariant
     /// Tokens of the prompts, or of the long one.
-    public let length: Int
+    package let length: Int
     /// What was in the cache, where that is a part of the measurement.
-    public let prefix: PrefixState?
-    public let timings: Timings
+    package let prefix: PrefixState?
+    package let timings: Timings
     /// Beside what the machine could do, if that was measured.
-    public var share: LimitShare?
+    package var share: LimitShare?
+
+    package init(
+        variant: EngineVariant, length: Int, prefix: PrefixState? = nil, timings: Timings, share: LimitShare? = nil
+    ) {
+        self.variant = variant
+        self.length = length
+        self.prefix = prefix
+        self.timings = timings
+        self.share = share
+    }
 }
 
 /// Whether the cache holds a prompt's beginning when it comes.
-public enum PrefixState: String, Sendable, CaseIterable {
+package enum PrefixState: String, Sendable, CaseIterable {
     case cold, warm
 }

@@ -5,7 +5,9 @@ import Foundation
 import MartletServer
 
 /// For `make docs`.
-struct GenerateDocumentationCommand: ParsableCommand {
+package struct GenerateDocumentationCommand: ParsableCommand {
+    package init() {}
+
     static let configuration = CommandConfiguration(
         commandName: "generate-documentation", abstract: "Writes the documents that are made from the program.",
         shouldDisplay: false)
@@ -13,7 +15,7 @@ struct GenerateDocumentationCommand: ParsableCommand {
     @Argument(help: "The folder.") var folder: String
 
     /// File names and contents.
-    static var documents: [(name: String, text: String)] {
+    package static var documents: [(name: String, text: String)] {
         [("Flags.md", flags), ("HTTP.md", ServerReference.http), ("Metrics.md", ServerReference.metrics)]
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ArgumentParser
+package import ArgumentParser
 import Dispatch
 import Foundation
 import Logging
@@ -8,16 +8,18 @@ import Martlet
 import MartletServer
 import Synchronization
 
-struct ServeCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
+package struct ServeCommand: AsyncParsableCommand {
+    package init() {}
+
+    package static let configuration = CommandConfiguration(
         commandName: "serve", abstract: "Serves a model over HTTP, for OpenAI's clients.",
         discussion: """
             Completions, chat, tokenizing and metrics under vLLM's names, and a page for trying the model at /. The first \
             Ctrl-C or SIGTERM refuses new requests and finishes those under way; a second one ends at once.
             """)
 
-    @OptionGroup(title: "Model and engine") var load: LoadOptions
-    @OptionGroup(title: "Where and for whom") var listen: ListenOptions
+    @OptionGroup(title: "Model and engine") package var load: LoadOptions
+    @OptionGroup(title: "Where and for whom") package var listen: ListenOptions
 
     @Option(
         help: ArgumentHelp(
@@ -31,16 +33,16 @@ struct ServeCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "How answers are drawn where requests don't say: auto reads the generation_config.json beside the model, vllm is temperature 1, anything else is a path to one.",
             valueName: "source"))
-    var generationConfig = GenerationDefaults.auto
+    package var generationConfig = GenerationDefaults.auto
 
     @Option(parsing: .unconditional, help: "Where the seeds of requests without one begin; they are random by default.")
     var seed: UInt64?
 
     @OptionGroup(title: "Logs") var log: LogOptions
-    @OptionGroup(title: "Limits") var limits: LimitOptions
-    @OptionGroup(visibility: .hidden) var vllm: VLLMOptions
+    @OptionGroup(title: "Limits") package var limits: LimitOptions
+    @OptionGroup(visibility: .hidden) package var vllm: VLLMOptions
 
-    func run() async throws {
+    package func run() async throws {
         let path = try load.model.model.resolve()
         var configuration = listen.configuration(model: load.model.model.name)
         configuration.limits = limits.limits

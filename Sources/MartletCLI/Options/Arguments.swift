@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ArgumentParser
-import Martlet
-import MartletAttention
-import MartletBench
-import MartletCPU
-import MartletCompute
+public import ArgumentParser
+public import Martlet
+public import MartletAttention
+public import MartletBench
+public import MartletCPU
+public import MartletCompute
 
 extension InstructionSet: ExpressibleByArgument {
     public init?(argument: String) {

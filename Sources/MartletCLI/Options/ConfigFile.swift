@@ -7,9 +7,9 @@ import Yams
 /// A YAML file of flags, as vLLM's `--config` reads it: `max-model-len: 4096`.
 ///
 /// Its flags are put before those of the command line, which so have the last word.
-enum ConfigFile {
+package enum ConfigFile {
     /// Arguments with the file's in them, if they ask for one.
-    static func expand(_ arguments: [String]) throws -> [String] {
+    package static func expand(_ arguments: [String]) throws -> [String] {
         guard arguments.first == "serve" else { return normalized(arguments) }
         var (rest, path) = (VLLMOptions.normalized(Array(arguments.dropFirst())), String?.none)
         for (index, argument) in rest.enumerated() {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import Martlet
+package import Martlet
 import MartletAttention
 import MartletCompute
 
 /// How steps are run.
-struct ExecutionOptions: ParsableArguments {
+package struct ExecutionOptions: ParsableArguments {
+    package init() {}
+
     @Option(
         help: ArgumentHelp(
             """
@@ -25,7 +27,7 @@ struct ExecutionOptions: ParsableArguments {
 
     func validate() throws { try graphs.requireOneMode(beside: graphMode.map { [$0] } ?? []) }
 
-    func apply(to options: inout EngineOptions) {
+    package func apply(to options: inout EngineOptions) {
         options.graphMode = graphs.mode ?? graphMode ?? options.graphMode
         options.graphCaptureSizes = graphs.captureSizes
         options.attentionLaunch = attentionLaunch

@@ -5,7 +5,7 @@ import Foundation
 import Martlet
 
 /// How answers are drawn where requests don't say, as vLLM's `--generation-config` has it.
-enum GenerationDefaults: ExpressibleByArgument, Equatable {
+package enum GenerationDefaults: ExpressibleByArgument, Equatable {
     /// The `generation_config.json` beside the model, if there is one.
     case auto
     /// vLLM's own: temperature 1, nothing cut off.
@@ -59,7 +59,7 @@ enum GenerationDefaults: ExpressibleByArgument, Equatable {
     /// The tokens that end answers beside the model's own.
     ///
     /// - Parameter model: the model's file.
-    func endTokens(model: String) throws -> [Int32] {
+    package func endTokens(model: String) throws -> [Int32] {
         try file(model: model).map { try Self.decode($0).eos_token_id?.tokens ?? [] } ?? []
     }
 

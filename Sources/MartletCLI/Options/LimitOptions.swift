@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import MartletServer
+package import MartletServer
 
 /// What clients may ask of a server at most: a flag for each row of `ServerLimit.all`.
-struct LimitOptions: ParsableArguments {
+package struct LimitOptions: ParsableArguments {
+    package init() {}
+
     @Option(limit: "max-body-bytes") var maxBodyBytes: Int
     @Option(limit: "max-json-depth") var maxJsonDepth: Int
     @Option(limit: "max-header-field-bytes") var maxHeaderFieldBytes: Int
@@ -42,7 +44,7 @@ struct LimitOptions: ParsableArguments {
     }
 
     /// The limits that the flags say. A flag finds its row by its name.
-    var limits: ServerLimits {
+    package var limits: ServerLimits {
         var limits = ServerLimits()
         for (label, option) in Mirror(reflecting: self).children {
             guard let limit = ServerLimit.all.first(where: { "_\($0.propertyName)" == label }) else {

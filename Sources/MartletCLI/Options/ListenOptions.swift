@@ -3,10 +3,12 @@
 import ArgumentParser
 import Foundation
 import Martlet
-import MartletServer
+package import MartletServer
 
 /// Where a server listens, whom it lets in, and what it calls its model.
-struct ListenOptions: ParsableArguments {
+package struct ListenOptions: ParsableArguments {
+    package init() {}
+
     @Option(help: "The address to listen on; 0.0.0.0 is all of them.")
     var host = "127.0.0.1"
 
@@ -77,14 +79,14 @@ struct ListenOptions: ParsableArguments {
     }
 
     /// What an operator should know.
-    var warnings: [String] {
+    package var warnings: [String] {
         let isOpen = uds == nil && !ServerConfiguration.Address.tcp(host: host, port: port).isLoopback
         return isOpen && apiKey.isEmpty && environmentKeys.isEmpty
             ? ["--host \(host) without an API key: everybody who can reach this machine may use the model"] : []
     }
 
     /// - Parameter model: its name where no other is given.
-    func configuration(model: String) -> ServerConfiguration {
+    package func configuration(model: String) -> ServerConfiguration {
         var configuration = ServerConfiguration(modelNames: servedModelName.isEmpty ? [model] : servedModelName)
         configuration.address = uds.map { .unix($0) } ?? .tcp(host: host, port: port)
         configuration.apiKeys = apiKey

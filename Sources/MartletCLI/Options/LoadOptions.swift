@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ArgumentParser
+package import ArgumentParser
 import Foundation
 import Martlet
 import MartletAttention
@@ -8,8 +8,10 @@ import MartletBench
 import MartletCompute
 
 /// The options of every command that loads a model to run it in one way.
-struct LoadOptions: ParsableArguments {
-    @OptionGroup var model: ModelOptions
+package struct LoadOptions: ParsableArguments {
+    package init() {}
+
+    @OptionGroup package var model: ModelOptions
     @OptionGroup var execution: ExecutionOptions
 
     /// Loads the model and says what it will run with.

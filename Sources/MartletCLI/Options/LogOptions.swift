@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ArgumentParser
-import Logging
+public import ArgumentParser
+public import Logging
 
 /// What a server says of itself, and how.
 struct LogOptions: ParsableArguments {

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import ArgumentParser
+package import ArgumentParser
 import Foundation
 import Martlet
 import MartletCompute
 
 /// Which model, and what an engine of it holds.
-struct ModelOptions: ParsableArguments {
+package struct ModelOptions: ParsableArguments {
+    package init() {}
+
     @Argument(
         help:
             "Path of a GGUF file, or a short name: smollm2. With --load-format dummy also of a config.json or its folder."
     )
-    var model: ModelPath
+    package var model: ModelPath
 
     @Option(help: "Where weights come from: auto or gguf is the file, dummy makes random ones of the model's shapes.")
     var loadFormat = EngineOptions().loadFormat
@@ -33,7 +35,7 @@ struct ModelOptions: ParsableArguments {
     var askedModelLen: ModelLength?
 
     /// nil for the default.
-    var maxModelLen: Int? { askedModelLen?.tokens }
+    package var maxModelLen: Int? { askedModelLen?.tokens }
 
     @Flag(help: "Permits a --max-model-len beyond what the model was trained for; answers may make no sense there.")
     var allowLongMaxModelLen = false

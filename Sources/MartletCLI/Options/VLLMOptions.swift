@@ -4,7 +4,9 @@ import ArgumentParser
 
 /// Flags that scripts written for vLLM bring along and that decide nothing here. Accepted, and said to be without effect,
 /// where what they ask for is the case anyway; refused with a reason where it isn't.
-struct VLLMOptions: ParsableArguments {
+package struct VLLMOptions: ParsableArguments {
+    package init() {}
+
     @Option var dtype = "auto"
     @Option var quantization: String?
     @Option var tokenizer: String?
@@ -62,7 +64,7 @@ struct VLLMOptions: ParsableArguments {
     }
 
     /// Those that were given, each with what to use instead.
-    var notices: [String] {
+    package var notices: [String] {
         var notices: [String] = []
         if dtype != "auto" { notices.append("--dtype has no effect: weights are computed as the file has them") }
         if gpuMemoryUtilization != nil {

@@ -3,12 +3,14 @@
 import ArgumentParser
 import Martlet
 import MartletAttention
-import MartletBench
+package import MartletBench
 import MartletCompute
 import OrderedCollections
 
 /// The ways of running a model that a benchmark holds against each other.
-struct VariantOptions: ParsableArguments {
+package struct VariantOptions: ParsableArguments {
+    package init() {}
+
     @Option(
         help: ArgumentHelp(
             """
@@ -40,7 +42,7 @@ struct VariantOptions: ParsableArguments {
         try graphs.requireOneMode(beside: graphMode?.values.map(\.mode) ?? [])
     }
 
-    var variants: [EngineVariant] {
+    package var variants: [EngineVariant] {
         let modes =
             graphs.mode.map { [ModeAndLaunch(mode: $0)] } ?? graphMode?.values
             ?? [ModeAndLaunch(mode: EngineOptions().graphMode)]

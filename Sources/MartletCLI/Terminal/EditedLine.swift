@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A line while it is typed, and the lines before it.
-struct EditedLine {
-    private(set) var text: [Character] = []
+package struct EditedLine {
+    package private(set) var text: [Character] = []
     /// Before which character the next one is put.
-    private(set) var cursor = 0
+    package private(set) var cursor = 0
+
     private var history: [String] = []
     /// Which line of the history is shown; `history.count` is the new one.
     private var shown = 0
     /// Lines as they were left, by their number, while another one is shown.
     private var drafts: [Int: [Character]] = [:]
 
-    enum Outcome: Equatable {
+    package init() {}
+
+    package enum Outcome: Equatable {
         case goesOn, ended, interrupted, suspended
         case entered(String)
     }
 
-    mutating func apply(_ key: Key) -> Outcome {
+    package mutating func apply(_ key: Key) -> Outcome {
         switch key {
         case .text(let added):
             // A combining mark joins the character before it.
@@ -84,7 +87,7 @@ struct EditedLine {
     /// The part of the line that is shown in `columns` columns, and the cursor's column.
     ///
     /// - Parameter width: columns of a character.
-    func visible(columns: Int, width: (Character) -> Int) -> (text: String, cursor: Int) {
+    package func visible(columns: Int, width: (Character) -> Int) -> (text: String, cursor: Int) {
         func columnsOf(_ characters: ArraySlice<Character>) -> Int { characters.reduce(0) { $0 + width($1) } }
         // The cursor may stand behind the last character and takes a column itself.
         var first = cursor

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a terminal sends for a key, or for a text that is pasted.
-enum Key: Equatable {
+package enum Key: Equatable {
     case text(String)
     case enter, interrupt, endOfInput, suspend, redraw
     case left, right, wordLeft, wordRight, home, end
@@ -29,7 +29,7 @@ enum Key: Equatable {
     ///
     /// - Parameter nextByte: waits for the next byte; nil at the end of the input.
     /// - Returns: nil for a key without meaning; `endOfInput` where the bytes end.
-    static func read(_ nextByte: () -> UInt8?) -> Key? {
+    package static func read(_ nextByte: () -> UInt8?) -> Key? {
         guard let first = nextByte() else { return .endOfInput }
         switch first {
         case 0x1b: return readSequence(nextByte)

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Lines of a listing in which layers repeat each other.
-struct RepeatedLines {
+package struct RepeatedLines {
     /// A stretch of lines, and how often more the same follow.
-    struct Stretch: Equatable {
+    package struct Stretch: Equatable {
         var lines: Range<Int>
         var repeats: Int
+
+        package init(lines: Range<Int>, repeats: Int) {
+            self.lines = lines
+            self.repeats = repeats
+        }
     }
 
     /// The longest period that is looked for.
@@ -14,7 +19,7 @@ struct RepeatedLines {
     /// Cuts lines into stretches: those that follow themselves at least twice stand once.
     ///
     /// - Parameter keys: of each line what makes it the same as another.
-    static func stretches(of keys: [String]) -> [Stretch] {
+    package static func stretches(of keys: [String]) -> [Stretch] {
         var stretches: [Stretch] = []
         var index = 0
         while index < keys.count {
@@ -36,7 +41,7 @@ struct RepeatedLines {
     }
 
     /// A line without the number of its layer.
-    static func key(_ line: String) -> String {
+    package static func key(_ line: String) -> String {
         var key = ""
         var rest = line[...]
         while let found = ["blk.", "layer "].compactMap({ rest.firstRange(of: $0) }).min(by: {

@@ -6,8 +6,8 @@ import MartletCheckpoints
 import Synchronization
 
 /// Something the user gave can't be used; unlike a `ValidationError` it is no question of how the command is written.
-struct InputError: Error, CustomStringConvertible {
-    let description: String
+package struct InputError: Error, CustomStringConvertible {
+    package let description: String
 
     init(_ description: String) { self.description = description }
 }

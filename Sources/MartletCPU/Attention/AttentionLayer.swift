@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
-import MartletCompute
+package import MartletCompute
 
 /// One layer's attention as the kernels take it, and the tables that it points into.
-final class AttentionLayer {
+package final class AttentionLayer {
     let parameters: AttentionParameters
     let kernels: MartletKernelTable
     private let arguments: MartletAttentionLayer
@@ -64,7 +64,7 @@ final class AttentionLayer {
     /// Floats of a partial: all query heads.
     var partialFloats: Int { Self.partialFloats(parameters.heads) }
 
-    static func partialFloats(_ heads: AttentionHeads) -> Int {
+    package static func partialFloats(_ heads: AttentionHeads) -> Int {
         heads.queryHeads * Int(martlet_partial_floats(Int64(heads.headSize)))
     }
 
@@ -149,7 +149,7 @@ final class AttentionLayer {
 
 extension AttentionParameters {
     /// What is multiplied: int16 if the cache keeps it, bf16 where it holds both queries and cache exactly, else f32.
-    public func product(beside cache: CacheFormat) -> CPUDevice.Product {
+    package func product(beside cache: CacheFormat) -> CPUDevice.Product {
         if cache == .int16 { return .int16 }
         return queryFormat(beside: cache).fitsBFloat16 && cache.fitsBFloat16 ? .bfloat16 : .float32
     }

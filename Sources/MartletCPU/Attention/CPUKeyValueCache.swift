@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// The paged cache: `[chunk][layer][K | V][block][kvHead]`, a head's part laid out as `cache_layout.h` draws it.
 ///
 /// A chunk is as many blocks as attention takes at a time. Blocks that were taken together follow each other there, so it
 /// reads long runs. A chunk's layers lie together, so that a sequence touches memory for its own tokens: with layers
 /// outermost the first token would touch a huge page in each.
-final class CPUKeyValueCache: KeyValueCache {
-    let shape: CacheShape
-    let memory: AlignedMemory
+package final class CPUKeyValueCache: KeyValueCache {
+    package let shape: CacheShape
+    package let memory: AlignedMemory
     /// Bytes of one head's K in one block, and of its V.
-    let headKeyBytes: Int
-    let headValueBytes: Int
+    package let headKeyBytes: Int
+    package let headValueBytes: Int
     /// Blocks in a chunk.
     let chunkBlocks: Int
 
-    init(_ shape: CacheShape) throws(DeviceError) {
+    package init(_ shape: CacheShape) throws(DeviceError) {
         _ = try Self.byteCount(of: shape)
         self.shape = shape
         (headKeyBytes, headValueBytes) = Self.headBytes(shape)
@@ -64,24 +64,24 @@ final class CPUKeyValueCache: KeyValueCache {
     }
 
     /// Bytes of a block of one layer: all heads, K and V.
-    var layerBlockBytes: Int { shape.keyValueHeads * (headKeyBytes + headValueBytes) }
+    package var layerBlockBytes: Int { shape.keyValueHeads * (headKeyBytes + headValueBytes) }
 
     /// Bytes from a chunk to the next.
-    var chunkBytes: Int { chunkBlocks * shape.layers * layerBlockBytes }
+    package var chunkBytes: Int { chunkBlocks * shape.layers * layerBlockBytes }
 
     /// Where some blocks lie, and all others of their chunks.
-    func bytes(of blocks: Range<Int>) -> Range<Int> {
+    package func bytes(of blocks: Range<Int>) -> Range<Int> {
         guard !blocks.isEmpty else { return 0..<0 }
         return blocks.lowerBound / chunkBlocks * chunkBytes..<((blocks.upperBound - 1) / chunkBlocks + 1) * chunkBytes
     }
 
     /// A layer's part of the first chunk.
-    func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
+    package func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
         memory.pointer(at: layer * chunkBlocks * layerBlockBytes)
     }
 
     /// Where a block's keys and values of one layer and head begin.
-    func pointers(
+    package func pointers(
         block: Int = 0, layer: Int, head: Int = 0
     ) -> (keys: UnsafeMutablePointer<UInt8>, values: UnsafeMutablePointer<UInt8>) {
         let (chunk, within) = block.quotientAndRemainder(dividingBy: chunkBlocks)
@@ -93,14 +93,14 @@ final class CPUKeyValueCache: KeyValueCache {
 }
 
 extension MartletFormat {
-    init(_ format: CacheFormat) {
+    package init(_ format: CacheFormat) {
         switch format {
         case .float(let format): self.init(format)
         case .int16: self = .int16
         }
     }
 
-    init(_ format: FloatFormat) {
+    package init(_ format: FloatFormat) {
         self =
             switch format {
             case .bfloat16: .bfloat16

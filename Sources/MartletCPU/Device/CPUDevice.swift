@@ -2,16 +2,16 @@
 
 import CMartletKernels
 import FoundationEssentials
-public import MartletCompute
+package import MartletCompute
 import Synchronization
 
 /// The CPU as a compute device: a pool of threads over one kernel table.
 ///
 /// A token's bits depend on its own sequence and on the table, never on threads, batch or chunking.
-public final class CPUDevice: ComputeDevice {
-    public let instructionSet: InstructionSet
-    public let threadCount: Int
-    public let activations: ActivationPrecision
+package final class CPUDevice: ComputeDevice {
+    package let instructionSet: InstructionSet
+    package let threadCount: Int
+    package let activations: ActivationPrecision
     let attentionSegmentLength: Int
     let kernels: MartletKernelTable
     let pool: WorkerPool
@@ -25,7 +25,7 @@ public final class CPUDevice: ComputeDevice {
     ///   - attentionSegmentLength: keys in a segment, a multiple of 64: long enough that folding costs little, short
     ///     enough to deal out a context of a thousand. Bits depend on it.
     ///   - trace: what kernels do is recorded there, a lane a thread.
-    public init(
+    package init(
         threads: Int? = nil, instructionSet: InstructionSet? = nil, activations: ActivationPrecision = .int8,
         attentionSegmentLength: Int = 512, trace: TraceRecorder? = nil
     ) throws(DeviceError) {
@@ -48,19 +48,19 @@ public final class CPUDevice: ComputeDevice {
         submission = Submission(threadCount: threadCount, trace: trace)
     }
 
-    public var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }
+    package var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }
 
     /// Whether the kernels compute attention with heads of a size.
-    public static func allows(headSize: Int) -> Bool {
+    package static func allows(headSize: Int) -> Bool {
         (8...Int(MARTLET_MAX_HEAD_SIZE)).contains(headSize) && headSize % 8 == 0
     }
 
     /// What `allows(headSize:)` demands, for people.
-    public static let headSizeRule = "a multiple of 8 up to \(MARTLET_MAX_HEAD_SIZE)"
+    package static let headSizeRule = "a multiple of 8 up to \(MARTLET_MAX_HEAD_SIZE)"
 
-    public var freeMemory: Int? { FreeMemory.byteCount }
+    package var freeMemory: Int? { FreeMemory.byteCount }
 
-    public func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
+    package func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
         _ = try CPUKeyValueCache.byteCount(of: cache)
         for kernel in programs.kernels {
             switch kernel {
@@ -71,42 +71,42 @@ public final class CPUDevice: ComputeDevice {
         }
     }
 
-    public func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
+    package func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {
         if use.roles.contains(.vector) { return try VectorWeight(tensor.dequantized()) }
         return try PanelWeight.pack(tensor, for: kernels, on: pool)
     }
 
-    public var defaultCacheFormat: CacheFormat { instructionSet.defaultCacheFormat }
+    package var defaultCacheFormat: CacheFormat { instructionSet.defaultCacheFormat }
 
-    public func byteCount(of shape: CacheShape) throws -> Int { try CPUKeyValueCache.byteCount(of: shape) }
+    package func byteCount(of shape: CacheShape) throws -> Int { try CPUKeyValueCache.byteCount(of: shape) }
 
-    public func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try CPUKeyValueCache(shape) }
+    package func allocateCache(_ shape: CacheShape) throws -> any KeyValueCache { try CPUKeyValueCache(shape) }
 
-    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {
+    package func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {
         guard let cache = cache as? CPUKeyValueCache else {
             preconditionFailure("caches are used on the device that allocated them")
         }
         pool.run(MemoryPopulation(of: cache.memory, bytes: cache.bytes(of: blocks)))
     }
 
-    public func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
+    package func makeWorkspace(_ capacity: BatchCapacity) throws -> any Workspace {
         CPUWorkspace(capacity, activations: activations)
     }
 
     /// A tile's rows are tokens times the heads that share their keys.
-    public func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
+    package func attentionGeometry(for heads: AttentionHeads) -> AttentionGeometry {
         AttentionGeometry(
             segmentLength: attentionSegmentLength, tokensPerTile: max(1, Int(MARTLET_ATTENTION_ROWS) / heads.groupSize),
             parallelism: threadCount, affinity: RowBanding(threadCount: threadCount))
     }
 
     /// Every kernel reads what it needs from the batch when it runs.
-    public var attentionGraphSupport: AttentionGraphSupport { .always }
+    package var attentionGraphSupport: AttentionGraphSupport { .always }
 
     /// Extents come from the batch, so rows that aren't there cost nothing.
-    public var capturesBySize: Bool { false }
+    package var capturesBySize: Bool { false }
 
-    public func compile(
+    package func compile(
         _ program: Program, bindings: ProgramBindings, mode: GraphRuntimeMode, extent: GraphExtent
     ) throws -> any ExecutionGraph {
         try CPUGraph(program, mode: mode, environment: environment(bindings))
@@ -118,7 +118,7 @@ public final class CPUDevice: ComputeDevice {
             trace: trace)
     }
 
-    public func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
+    package func submit(_ graphs: [any ExecutionGraph], batch: BatchBuffers) throws -> Completion {
         defer { submission.removeAll() }
         for graph in graphs {
             guard let graph = graph as? CPUGraph else {

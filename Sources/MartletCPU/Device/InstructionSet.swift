@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-public import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// Which of the compiled kernel tables a device uses.
 public enum InstructionSet: String, Sendable, CaseIterable {
@@ -20,22 +20,22 @@ public enum InstructionSet: String, Sendable, CaseIterable {
     public static var available: [InstructionSet] { allCases.filter { $0.kernels != nil } }
 
     /// What a cache keeps unless something else is asked for: 16 bits a number, in the kind that attention multiplies fastest.
-    public var defaultCacheFormat: CacheFormat {
+    package var defaultCacheFormat: CacheFormat {
         kernels?.cacheFormat == .int16 ? .int16 : .float(.bfloat16)
     }
 
     /// What matrices of floats are multiplied as.
-    public var floatMatrixProduct: CPUDevice.Product { kernels?.floatPanels == .words ? .int16 : .bfloat16 }
+    package var floatMatrixProduct: CPUDevice.Product { kernels?.floatPanels == .words ? .int16 : .bfloat16 }
 
     /// Bytes that a matrix takes once packed, if its numbers are no odder than trained ones; `.max` where they can't be
     /// addressed or this machine lacks the instructions.
-    public func packedByteCount(elementType: ElementType, count: Int = 1, rows: Int, columns: Int) -> Int {
+    package func packedByteCount(elementType: ElementType, count: Int = 1, rows: Int, columns: Int) -> Int {
         guard let kernels else { return .max }
         let format = MartletPanelFormat(elementType, for: kernels)
         return PanelWeight.byteCount(format, count: count, rows: rows, columns: columns) ?? .max
     }
 
-    var kernels: MartletKernelTable? {
+    package var kernels: MartletKernelTable? {
         switch self {
         case .portable: martlet_kernels_portable().pointee
         case .avx2: martlet_kernels_avx2()?.pointee

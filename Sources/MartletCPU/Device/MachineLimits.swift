@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import CMartletKernels
-public import MartletCompute
+package import MartletCompute
 
 /// Runs of nothing but a limit's own operations, on the device's own threads and memory: what kernels are measured
 /// against. The caller takes the time.
 extension CPUDevice {
     /// What is multiplied.
-    public enum Product: String, Encodable, Sendable, CaseIterable {
+    package enum Product: String, Encodable, Sendable, CaseIterable {
         case float32, bfloat16, int16, int8
     }
 
     /// Reads the cache blocks that the batch's sequences hold, layer by layer, as attention walks them and with its
     /// prefetches. Returns the bytes read.
-    public func readBlocks(of batch: BatchBuffers, cache: any KeyValueCache, layers: Range<Int>) throws -> Int {
+    package func readBlocks(of batch: BatchBuffers, cache: any KeyValueCache, layers: Range<Int>) throws -> Int {
         guard let cache = cache as? CPUKeyValueCache else { preconditionFailure("the cache is another device's") }
         let shape = cache.shape
         let heads = AttentionHeads(
@@ -32,20 +32,20 @@ extension CPUDevice {
     }
 
     /// Reads a cache from its first byte to its last. Returns the bytes read.
-    public func readInOrder(_ cache: any KeyValueCache) -> Int {
+    package func readInOrder(_ cache: any KeyValueCache) -> Int {
         guard let cache = cache as? CPUKeyValueCache else { preconditionFailure("the cache is another device's") }
         return readLines(of: cache.memory)
     }
 
     /// Memory as weights have it, touched first by the threads that will read it.
-    public func makeReadableMemory(byteCount: Int) throws -> ReadableMemory {
+    package func makeReadableMemory(byteCount: Int) throws -> ReadableMemory {
         let memory = ReadableMemory(try AlignedMemory(byteCount: byteCount))
         pool.run(FillJob(memory: memory.memory))
         return memory
     }
 
     /// Reads memory from its first byte to its last.
-    public func read(_ memory: ReadableMemory) { _ = readLines(of: memory.memory) }
+    package func read(_ memory: ReadableMemory) { _ = readLines(of: memory.memory) }
 
     /// Reads memory in order, but for the rest of a line. Returns the bytes read.
     private func readLines(of memory: AlignedMemory) -> Int {
@@ -55,7 +55,7 @@ extension CPUDevice {
     }
 
     /// Multiplies and adds from registers on every thread. Returns the operations done.
-    public func multiply(_ product: Product, repetitions: Int) -> Int {
+    package func multiply(_ product: Product, repetitions: Int) -> Int {
         let job = MultiplyJob(kernels: kernels, product: product, repetitions: Int64(repetitions), threads: threadCount)
         pool.run(job)
         return job.operations
@@ -63,9 +63,9 @@ extension CPUDevice {
 }
 
 /// Memory of a device that is there to be read.
-public final class ReadableMemory: Sendable {
+package final class ReadableMemory: Sendable {
     let memory: AlignedMemory
-    public var byteCount: Int { memory.byteCount }
+    package var byteCount: Int { memory.byteCount }
 
     init(_ memory: AlignedMemory) { self.memory = memory }
 }

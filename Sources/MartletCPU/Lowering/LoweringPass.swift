@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// Rewrites operations into others that compute the same.
-protocol LoweringPass: Sendable {
+package protocol LoweringPass: Sendable {
     static func run(_ operations: inout [Operation], for context: PassContext)
 }
 
 /// What passes may know.
-struct PassContext {
+package struct PassContext {
     let traits: any LoweringTraits
     /// What the same program runs behind the operations.
     let following: [Kernel]
     /// What is read once the program has run.
     let keeps: Set<Tensor>
 
-    init(_ traits: any LoweringTraits, following: [Kernel] = [], keeps: Set<Tensor> = []) {
+    package init(_ traits: any LoweringTraits, following: [Kernel] = [], keeps: Set<Tensor> = []) {
         self.keeps = keeps
         self.traits = traits
         self.following = following
@@ -47,7 +47,7 @@ struct PassContext {
 }
 
 /// What passes ask of weights and the machine.
-protocol LoweringTraits {
+package protocol LoweringTraits {
     var threadCount: Int { get }
     /// The form that a packed weight's input has.
     func inputForm(of weight: Weight) -> MartletActivations

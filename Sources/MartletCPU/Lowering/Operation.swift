@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// What passes rewrite: work of the device that names tensors and weights, before memory is chosen for it.
-struct Operation: Hashable {
-    enum Kind: Hashable {
+package struct Operation: Hashable {
+    package enum Kind: Hashable {
         case rows(RowsOperation)
         case linear(LinearOperation)
         case gatedLinear(GatedLinearOperation)
@@ -14,14 +14,19 @@ struct Operation: Hashable {
         case sample(logits: Tensor)
     }
 
-    var kind: Kind
+    package var kind: Kind
     /// The program's kernels that it computes, some of them in part.
     var kernels: ClosedRange<Int>
+
+    package init(kind: Kind, kernels: ClosedRange<Int>) {
+        self.kind = kind
+        self.kernels = kernels
+    }
 }
 
 /// Steps that each row takes without looking at another row.
-struct RowsOperation: Hashable {
-    enum Step: Hashable {
+package struct RowsOperation: Hashable {
+    package enum Step: Hashable {
         case kernel(Kernel)
         /// Copies a tensor into the form that linear layers read.
         case encode(Tensor, MartletActivations)
@@ -30,19 +35,31 @@ struct RowsOperation: Hashable {
     var extent: RowExtent
     var steps: [Step]
     /// The last steps, which a batch of one row skips: each thread that reads the row takes them itself.
-    var skippedForSingleRow = 0
+    package var skippedForSingleRow = 0
+
+    package init(extent: RowExtent, steps: [Step], skippedForSingleRow: Int = 0) {
+        self.extent = extent
+        self.steps = steps
+        self.skippedForSingleRow = skippedForSingleRow
+    }
 }
 
-struct LinearOperation: Hashable {
+package struct LinearOperation: Hashable {
     var linear: LinearKernel
     /// What is done with each head as soon as it is projected.
     var heads: HeadPreparation?
     /// The norm that makes its input, where each thread computes it of a batch of one row.
     var singleRowNorm: NormKernel?
+
+    package init(linear: LinearKernel, heads: HeadPreparation? = nil, singleRowNorm: NormKernel? = nil) {
+        self.linear = linear
+        self.heads = heads
+        self.singleRowNorm = singleRowNorm
+    }
 }
 
 /// Gate and up projections, the gate, and the result's copy for the layer that reads it.
-struct GatedLinearOperation: Hashable {
+package struct GatedLinearOperation: Hashable {
     var projections: LinearKernel
     var gate: Gate
     var gated: Tensor
@@ -50,17 +67,32 @@ struct GatedLinearOperation: Hashable {
     var form: MartletActivations
     /// As of `LinearOperation`.
     var singleRowNorm: NormKernel?
+
+    package init(
+        projections: LinearKernel, gate: Gate, gated: Tensor, form: MartletActivations, singleRowNorm: NormKernel? = nil
+    ) {
+        self.projections = projections
+        self.gate = gate
+        self.gated = gated
+        self.form = form
+        self.singleRowNorm = singleRowNorm
+    }
 }
 
-struct AttentionOperation: Hashable {
+package struct AttentionOperation: Hashable {
     var attention: AttentionKernel
     /// The form that the thread which computes heads of the output copies them into; nil for none.
     var encodedForm: MartletActivations?
+
+    package init(attention: AttentionKernel, encodedForm: MartletActivations? = nil) {
+        self.attention = attention
+        self.encodedForm = encodedForm
+    }
 }
 
 extension Operation {
     /// A kernel by itself.
-    init(_ kernel: Kernel, index: Int) {
+    package init(_ kernel: Kernel, index: Int) {
         kernels = index...index
         switch kernel {
         case .linear(let linear): kind = .linear(LinearOperation(linear: linear))

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// What the lowering makes of a program, for people.
-public struct ProgramListing: Sendable {
-    public struct Phase: Sendable {
+package struct ProgramListing: Sendable {
+    package struct Phase: Sendable {
         /// What it runs, in order.
-        public let name: String
+        package let name: String
         /// The program's kernels that it does, or does a part of.
-        public let kernels: ClosedRange<Int>
+        package let kernels: ClosedRange<Int>
     }
 
     /// What lies between two barriers where the program is one graph.
-    public let phases: [Phase]
+    package let phases: [Phase]
     /// The same of many tokens, which threads divide by rows.
-    public let bands: [Phase]
+    package let bands: [Phase]
     /// Tokens a thread from which on that is so.
-    public let leastBandRows: Int
+    package let leastBandRows: Int
     /// By runtime mode: whether each of its steps is a graph's piece or a kernel by itself.
     fileprivate let stepsArePieces: [GraphRuntimeMode: [Bool]]
 
     /// How often the workers are woken when programs run one after the other: once for each kernel that runs by itself, and
     /// once for pieces that follow each other.
-    public static func wakeUps(_ listings: [ProgramListing], mode: GraphRuntimeMode) -> Int {
+    package static func wakeUps(_ listings: [ProgramListing], mode: GraphRuntimeMode) -> Int {
         let steps = listings.flatMap { $0.stepsArePieces[mode] ?? [] }
         return zip(steps, [false] + steps).count { !($0 && $1) }
     }
@@ -30,7 +30,7 @@ public struct ProgramListing: Sendable {
 
 extension CPUDevice {
     /// Lowers a program and says into what.
-    public func listing(of program: Program, bindings: ProgramBindings) throws -> ProgramListing {
+    package func listing(of program: Program, bindings: ProgramBindings) throws -> ProgramListing {
         let environment = environment(bindings)
         let phases = try Lowering.lower(program.kernels, keeps: program.keeps, in: environment)
         func list(_ phases: [LoweredPhase]) -> [ProgramListing.Phase] {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
-import MartletCompute
+package import MartletCompute
 
 /// Zeroed memory on cache lines of its own, in huge pages where the system has them.
 ///
@@ -9,12 +9,12 @@ import MartletCompute
 /// fill some.
 ///
 /// Sendable because it only owns the bytes: who may write which, and when, is decided by those who hold it.
-final class AlignedMemory: @unchecked Sendable {
-    let base: UnsafeMutableRawPointer
-    let byteCount: Int
+package final class AlignedMemory: @unchecked Sendable {
+    package let base: UnsafeMutableRawPointer
+    package let byteCount: Int
     private let mapping: Mapping
 
-    init(byteCount: Int) throws(DeviceError) {
+    package init(byteCount: Int) throws(DeviceError) {
         guard let (mapping, base) = Self.take(max(byteCount, 0)) else {
             throw DeviceError(code: .outOfMemory, message: "can't allocate \(byteCount) bytes")
         }
@@ -23,7 +23,9 @@ final class AlignedMemory: @unchecked Sendable {
         self.byteCount = byteCount
     }
 
-    func pointer<Element>(to type: Element.Type = Element.self, at offset: Int = 0) -> UnsafeMutablePointer<Element> {
+    package func pointer<Element>(to type: Element.Type = Element.self, at offset: Int = 0) -> UnsafeMutablePointer<
+        Element
+    > {
         (base + offset).assumingMemoryBound(to: type)
     }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// The activations of one engine's programs: each tensor once, and beside it its copies in the forms that the linear
 /// kernels read. What is only read in such a form may have that alone.
-final class CPUWorkspace: Workspace {
-    let capacity: BatchCapacity
+package final class CPUWorkspace: Workspace {
+    package let capacity: BatchCapacity
     let activations: ActivationPrecision
     private var tensors: [String: (tensor: Tensor, memory: AlignedMemory)] = [:]
     private struct LinearInputKey: Hashable {
@@ -26,7 +26,7 @@ final class CPUWorkspace: Workspace {
     private var assignments: [AssignmentKey: ExpertAssignment] = [:]
     private var nearAngles: [[Double]: [RotaryAngleRows.Angle]] = [:]
 
-    init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
+    package init(_ capacity: BatchCapacity, activations: ActivationPrecision) {
         self.capacity = capacity
         self.activations = activations
     }
@@ -39,7 +39,7 @@ final class CPUWorkspace: Workspace {
     }
 
     /// - Parameter rows: how many there are, where they aren't those of the tensor's extent.
-    func rows(of tensor: Tensor, rows: Int? = nil) throws(DeviceError) -> TensorRows {
+    package func rows(of tensor: Tensor, rows: Int? = nil) throws(DeviceError) -> TensorRows {
         if let found = tensors[tensor.name] {
             precondition(found.tensor == tensor, "\(tensor.name) is used with two shapes")
             return TensorRows(base: found.memory.pointer(), columns: tensor.columns)
@@ -50,7 +50,7 @@ final class CPUWorkspace: Workspace {
     }
 
     /// The tensor's copy in the form that linear layers read, written row by row.
-    func linearInput(
+    package func linearInput(
         of tensor: Tensor, in form: MartletActivations, rows: Int? = nil
     ) throws(DeviceError) -> MartletLinearInput {
         let key = LinearInputKey(tensor: tensor.name, form: form)
@@ -69,7 +69,7 @@ final class CPUWorkspace: Workspace {
     }
 
     /// Room for the capacity's partials, of `floats` each. Layers of one size share it.
-    func partials(floats: Int) throws(DeviceError) -> UnsafeMutablePointer<Float> {
+    package func partials(floats: Int) throws(DeviceError) -> UnsafeMutablePointer<Float> {
         if let found = partialMemory[floats] { return found.pointer() }
         let (count, overflow) = capacity.partials.multipliedReportingOverflow(by: floats * 4)
         guard !overflow else { throw DeviceError(code: .outOfMemory, message: "too many partials to address") }
@@ -87,7 +87,7 @@ final class CPUWorkspace: Workspace {
     }
 
     /// Room for what rows of logits come to, slice by slice.
-    func summaries(of logits: Tensor) throws(DeviceError) -> UnsafeMutablePointer<LogitSummary> {
+    package func summaries(of logits: Tensor) throws(DeviceError) -> UnsafeMutablePointer<LogitSummary> {
         if let found = summaryMemory[logits.name] { return found.pointer() }
         let count = rowCapacity(logits.rows) * LogitSummary.sliceCount(vocabularySize: logits.columns)
         let memory = try AlignedMemory(byteCount: count * MemoryLayout<LogitSummary>.stride)
@@ -96,7 +96,7 @@ final class CPUWorkspace: Workspace {
     }
 
     /// What rotary angles are made of, kept because a kernel that is lowered at each step would compute it anew.
-    func nearAngles(_ inverseFrequencies: [Double]) -> [RotaryAngleRows.Angle] {
+    package func nearAngles(_ inverseFrequencies: [Double]) -> [RotaryAngleRows.Angle] {
         if let found = nearAngles[inverseFrequencies] { return found }
         let angles = RotaryAngleRows.nearAngles(inverseFrequencies)
         nearAngles[inverseFrequencies] = angles
@@ -124,21 +124,21 @@ final class CPUWorkspace: Workspace {
         return made
     }
 
-    func write(_ values: [Float], to tensor: Tensor) throws {
+    package func write(_ values: [Float], to tensor: Tensor) throws {
         precondition(values.count <= rowCapacity(tensor.rows) * tensor.columns, "more rows than the workspace holds")
         try rows(of: tensor).base.update(from: values, count: values.count)
     }
 
-    func read(_ tensor: Tensor, rows count: Int) throws -> [Float] {
+    package func read(_ tensor: Tensor, rows count: Int) throws -> [Float] {
         precondition(count <= rowCapacity(tensor.rows), "more rows than the workspace holds")
         return Array(UnsafeBufferPointer(start: try rows(of: tensor).base, count: count * tensor.columns))
     }
 }
 
 /// A tensor's memory, `[rows, columns]`.
-struct TensorRows {
+package struct TensorRows {
     let base: UnsafeMutablePointer<Float>
     let columns: Int
 
-    func row(_ index: Int) -> UnsafeMutablePointer<Float> { base + index * columns }
+    package func row(_ index: Int) -> UnsafeMutablePointer<Float> { base + index * columns }
 }

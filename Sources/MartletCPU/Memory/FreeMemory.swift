@@ -4,14 +4,14 @@ import Foundation
 
 /// Bytes that this process can still use without anything being swapped out: the machine's, and its control group's where
 /// that is less.
-enum FreeMemory {
+package enum FreeMemory {
     /// nil where the system doesn't say.
-    static var byteCount: Int? {
+    package static var byteCount: Int? {
         ([available(meminfo: read("/proc/meminfo") ?? "")] + groups).compactMap { $0 }.min()
     }
 
     /// What `/proc/meminfo` says is available.
-    static func available(meminfo: String) -> Int? {
+    package static func available(meminfo: String) -> Int? {
         guard let number = value(of: "MemAvailable:", in: meminfo) else { return nil }
         let (bytes, overflow) = number.multipliedReportingOverflow(by: 1024)
         return overflow ? nil : bytes
@@ -30,7 +30,7 @@ enum FreeMemory {
     }
 
     /// The path behind the last colon of `0::/system.slice/x.service`.
-    static func groupName(_ cgroup: String) -> String {
+    package static func groupName(_ cgroup: String) -> String {
         let line = cgroup.split(separator: "\n").first { $0.hasPrefix("0::") || $0.contains(":memory:") } ?? ""
         let name =
             line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false).last.map(String.init) ?? ""

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
+package import CMartletKernels
 import Glibc
-import MartletCompute
+package import MartletCompute
 
 struct ActivationRows: RowOperation {
     let name = "activation"
@@ -73,7 +73,7 @@ struct ScaleRows: RowOperation {
 }
 
 extension MartletFunction {
-    init(_ activation: Activation) {
+    package init(_ activation: Activation) {
         self =
             switch activation {
             case .silu: .silu
@@ -85,7 +85,7 @@ extension MartletFunction {
 }
 
 extension MartletGate {
-    init(_ gate: Gate) {
+    package init(_ gate: Gate) {
         switch gate {
         case .product(let activation): self.init(function: MartletFunction(activation), alpha: 0, limit: 0)
         case .clampedSwiGLU(let alpha, let limit): self.init(function: .clampedSwiGLU, alpha: alpha, limit: limit)

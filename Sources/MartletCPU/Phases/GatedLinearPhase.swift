@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// Gate and up projections, the activation and its rounding to what the next layer multiplies, panel by panel: neither
 /// the projections nor the activated values travel through memory.
-final class GatedLinearPhase: RowwisePhase {
+package final class GatedLinearPhase: RowwisePhase {
     let outputName: String
     let kernels: MartletKernelTable
     let gate: MartletPanels
@@ -19,7 +19,7 @@ final class GatedLinearPhase: RowwisePhase {
     /// A parameter for each field.
     ///
     /// - Parameter singleRow: as of `LinearPhase`.
-    init(
+    package init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, gate: MartletPanels, up: MartletPanels,
         gating: MartletGate, input: MartletLinearInput, output: MartletLinearInput, singleRow: SingleRowInput? = nil,
         items: LinearItems
@@ -42,9 +42,9 @@ final class GatedLinearPhase: RowwisePhase {
 
     override var minimumStealChunk: Int { items.minimumStealChunk }
 
-    override func itemCount(_ batch: BatchBuffers) -> Int { items.count }
+    package override func itemCount(_ batch: BatchBuffers) -> Int { items.count }
 
-    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    package override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         run(items, rows: 0..<extent.count(batch), input: singleRow?.input(worker: worker, batch: batch) ?? input)
     }
 

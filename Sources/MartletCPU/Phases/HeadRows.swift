@@ -4,7 +4,7 @@ import CMartletKernels
 import MartletCompute
 
 /// Makes a row's q, k and v ready, and writes its k and v to its slot.
-struct HeadRows: RowOperation {
+package struct HeadRows: RowOperation {
     /// A norm of some heads.
     struct Norm {
         let norm: MartletNorm

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// A linear layer: the panels of all its weights in a row, a panel an item, every row of the batch in each. Where heads are
 /// prepared behind it, a head's panels are an item, and the thread that has projected a head prepares it.
-final class LinearPhase: RowwisePhase {
+package final class LinearPhase: RowwisePhase {
     /// One weight of the layer and where its outputs go.
-    struct WeightSegment {
+    package struct WeightSegment {
         let weight: MartletPanels
         let panelCount: Int
         /// The weight's rows.
@@ -20,8 +20,9 @@ final class LinearPhase: RowwisePhase {
         /// The layer's input in the form that the weight is multiplied with.
         let input: MartletLinearInput
 
-        init(weight: PanelWeight, bias: UnsafePointer<Float>?, column: Int, firstPanel: Int, input: MartletLinearInput)
-        {
+        package init(
+            weight: PanelWeight, bias: UnsafePointer<Float>?, column: Int, firstPanel: Int, input: MartletLinearInput
+        ) {
             self.weight = weight.panels
             panelCount = weight.panelCount
             outputs = weight.outputs
@@ -53,7 +54,7 @@ final class LinearPhase: RowwisePhase {
     /// - Parameters:
     ///   - heads: what is done with the output's heads, which end where panels do.
     ///   - singleRow: what makes the input of a single row, where each thread has one chunk and so makes it once.
-    init(
+    package init(
         outputName: String, kernels: MartletKernelTable, extent: RowExtent, segments: [WeightSegment],
         output: TensorRows, accumulates: Bool, heads: HeadRows? = nil, singleRow: SingleRowInput? = nil,
         items: LinearItems
@@ -73,9 +74,9 @@ final class LinearPhase: RowwisePhase {
 
     override var minimumStealChunk: Int { items.minimumStealChunk }
 
-    override func itemCount(_ batch: BatchBuffers) -> Int { items.count }
+    package override func itemCount(_ batch: BatchBuffers) -> Int { items.count }
 
-    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    package override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         run(items, rows: 0..<extent.count(batch), input: singleRow?.input(worker: worker, batch: batch), batch)
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 struct NormRows: RowOperation {
     let name = "norm"
@@ -20,14 +20,20 @@ struct NormRows: RowOperation {
 }
 
 /// Writes a tensor's copy in the form that linear layers read.
-struct EncodeRows: RowOperation {
+package struct EncodeRows: RowOperation {
     let kernels: MartletKernelTable
     let input: TensorRows
     let output: MartletLinearInput
 
+    package init(kernels: MartletKernelTable, input: TensorRows, output: MartletLinearInput) {
+        self.kernels = kernels
+        self.input = input
+        self.output = output
+    }
+
     var name: String { output.format.verb }
 
-    func run(rows: Range<Int>, batch: BatchBuffers) { run(rows: rows, columns: 0..<input.columns) }
+    package func run(rows: Range<Int>, batch: BatchBuffers) { run(rows: rows, columns: 0..<input.columns) }
 
     /// Some columns: pairs of blocks, unless they are the last.
     func run(rows: Range<Int>, columns: Range<Int>) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import MartletCompute
+package import MartletCompute
 
 /// The work between two barriers of a graph: independent items, which threads claim in chunks.
 ///
 /// A phase points into weights, workspace and cache; its graph's piece keeps them alive. It is a class and not a protocol
 /// so that threads don't count references to it: they claim chunks several thousand times a step, and each count would
 /// move a cache line from one core to another.
-class Phase {
+package class Phase {
     /// For traces and people.
     var name: String { preconditionFailure("a phase has a name") }
     /// Whether items differ so much in length that each is claimed alone, as long as the pool can count them.
@@ -25,22 +25,23 @@ class Phase {
     /// Prefetches the `step`th piece of what these items will read; false where there is no such piece.
     func prefetch(_ items: Range<Int>, step: Int, batch: BatchBuffers) -> Bool { false }
 
-    func chunkCount(_ items: Int, _ policy: ChunkPolicy) -> Int {
-        if hasUnevenItems { return min(items, WorkerPool.maximumChunks) }
-        return policy.chunkCount(of: items, minimum: minimumChunk, minimumSteal: minimumStealChunk)
+    /// How its items are cut into chunks.
+    final var chunkBounds: ChunkBounds {
+        ChunkBounds(hasUnevenItems: hasUnevenItems, minimum: minimumChunk, minimumSteal: minimumStealChunk)
     }
 
+    func chunkCount(_ items: Int, _ policy: ChunkPolicy) -> Int { chunkBounds.chunkCount(items, policy) }
+
     func items(of total: Int, chunk: Int, count: Int, _ policy: ChunkPolicy) -> Range<Int> {
-        if hasUnevenItems { return slice(of: total, chunk: chunk, count: count) }
-        return policy.items(of: total, chunk: chunk, count: count)
+        chunkBounds.items(of: total, chunk: chunk, count: count, policy)
     }
 }
 
 /// A phase of which each row's results depend on nothing but that row's, so that threads can also divide its rows.
-class RowwisePhase: Phase {
+package class RowwisePhase: Phase {
     final let extent: RowExtent
 
-    init(extent: RowExtent) { self.extent = extent }
+    package init(extent: RowExtent) { self.extent = extent }
 
     /// Runs rows that begin with a group of `MARTLET_ROW_GROUP`.
     func run(rows: Range<Int>, batch: BatchBuffers) { preconditionFailure("a row-wise phase runs rows") }

@@ -2,14 +2,14 @@
 
 import CMartletKernels
 import Glibc
-import MartletCompute
+package import MartletCompute
 
 /// Computed in f64 once a step and shared by all layers.
 ///
 /// A position's angles are those of the multiple of 64 before it plus those of what is left, by the sum's formulas: rows
 /// that follow each other share the first, all steps the second. Positions alone decide how an angle is computed.
-struct RotaryAngleRows: RowOperation {
-    typealias Angle = (cosine: Double, sine: Double)
+package struct RotaryAngleRows: RowOperation {
+    package typealias Angle = (cosine: Double, sine: Double)
     private static let nearCount = 64
     private static let largestCount = Int(MARTLET_MAX_HEAD_SIZE) / 2
     /// Room for the largest head's.
@@ -22,7 +22,7 @@ struct RotaryAngleRows: RowOperation {
     private let output: TensorRows
 
     /// - Parameter near: `nearAngles` of the same frequencies.
-    init(inverseFrequencies: [Double], magnitude: Double, near: [Angle], output: TensorRows) {
+    package init(inverseFrequencies: [Double], magnitude: Double, near: [Angle], output: TensorRows) {
         precondition(inverseFrequencies.count <= Self.largestCount, "a head is larger than the largest")
         precondition(near.count == Self.nearCount * inverseFrequencies.count, "angles of other frequencies")
         self.inverseFrequencies = inverseFrequencies
@@ -46,7 +46,7 @@ struct RotaryAngleRows: RowOperation {
         }
     }
 
-    func run(rows: Range<Int>, batch: BatchBuffers) {
+    package func run(rows: Range<Int>, batch: BatchBuffers) {
         let pairs = inverseFrequencies.count
         var far = PairAngles(repeating: (1, 0))
         var start = 0

@@ -6,20 +6,20 @@ import MartletCompute
 /// A row-wise phase whose items are rows, dealt in bands. Several of them follow each other on a band of rows without a
 /// barrier: each finds in its core's own cache what the one before left, while weights, which all bands read, come from
 /// farther away. For many rows that is faster than dividing columns.
-final class RowBands: Phase {
+package final class RowBands: Phase {
     let phase: RowwisePhase
 
-    init(phase: RowwisePhase) { self.phase = phase }
+    package init(phase: RowwisePhase) { self.phase = phase }
 
     override var name: String { phase.name }
 
     override func itemCount(_ batch: BatchBuffers) -> Int { phase.extent.count(batch) }
 
-    override func chunkCount(_ rows: Int, _ policy: ChunkPolicy) -> Int {
+    package override func chunkCount(_ rows: Int, _ policy: ChunkPolicy) -> Int {
         RowBanding(threadCount: policy.threadCount).bandCount(rows: rows)
     }
 
-    override func items(of rows: Int, chunk: Int, count: Int, _ policy: ChunkPolicy) -> Range<Int> {
+    package override func items(of rows: Int, chunk: Int, count: Int, _ policy: ChunkPolicy) -> Range<Int> {
         let banding = RowBanding(threadCount: policy.threadCount)
         let (thread, turn) = chunk.quotientAndRemainder(dividingBy: count / policy.threadCount)
         let groups = banding.groups(of: banding.band(of: thread, turn: turn), rows: rows)
@@ -37,7 +37,7 @@ extension RowBanding {
 
     /// For 128 rows and more it is worthwhile to read the weights once more. All threads have the same number of bands:
     /// one band more would keep all others waiting.
-    init(threadCount: Int) {
+    package init(threadCount: Int) {
         self.init(
             threadCount: threadCount, groupRows: Int(MARTLET_ROW_GROUP),
             minimumRowsPerThread: Self.minimumRowsPerThread, bandRows: 128, maximumBandsPerThread: 4)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import MartletCompute
+package import MartletCompute
 
 /// Draws a token for each row of logits, a row an item.
-final class SamplePhase: Phase {
+package final class SamplePhase: Phase {
     let logits: TensorRows
     let summaries: UnsafeMutablePointer<LogitSummary>
     let samplers: [Sampler]
 
-    init(logits: TensorRows, summaries: UnsafeMutablePointer<LogitSummary>, samplers: [Sampler]) {
+    package init(logits: TensorRows, summaries: UnsafeMutablePointer<LogitSummary>, samplers: [Sampler]) {
         self.logits = logits
         self.summaries = summaries
         self.samplers = samplers
@@ -21,7 +21,7 @@ final class SamplePhase: Phase {
 
     override func itemCount(_ batch: BatchBuffers) -> Int { batch.logitRowCount }
 
-    override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
+    package override func run(_ items: Range<Int>, worker: Int, batch: BatchBuffers) {
         let slices = LogitSummary.sliceCount(vocabularySize: logits.columns)
         for row in items {
             let summary = LogitSummary(joining: UnsafeBufferPointer(start: summaries + row * slices, count: slices))

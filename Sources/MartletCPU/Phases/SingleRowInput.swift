@@ -5,7 +5,7 @@ import MartletCompute
 
 /// A linear layer's input where the batch has a single row: its norm and copy, which each thread computes for itself. That
 /// takes less time than waiting for another thread to compute them.
-final class SingleRowInput {
+package final class SingleRowInput {
     private let extent: RowExtent
     private let norm: NormRows
     private let memory: AlignedMemory

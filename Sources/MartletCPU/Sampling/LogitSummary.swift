@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
+package import CMartletKernels
 import Glibc
 
 /// What some neighbouring logits come to, those that aren't finite left out.
 ///
 /// A row is summed up in slices of one length and its slices in order, so bits don't depend on who does which.
-struct LogitSummary {
+package struct LogitSummary {
     static let sliceLength = 4096
 
     /// The largest logit; -infinity where none is finite.
@@ -19,9 +19,9 @@ struct LogitSummary {
     /// The log of the sum of `e^(logit - maximum)`.
     var logOfSum: Double { log(sum) }
 
-    static func sliceCount(vocabularySize: Int) -> Int { (vocabularySize + sliceLength - 1) / sliceLength }
+    package static func sliceCount(vocabularySize: Int) -> Int { (vocabularySize + sliceLength - 1) / sliceLength }
 
-    init(slice: Int, of logits: UnsafePointer<Float>, vocabularySize: Int, kernels: MartletKernelTable) {
+    package init(slice: Int, of logits: UnsafePointer<Float>, vocabularySize: Int, kernels: MartletKernelTable) {
         let start = slice * Self.sliceLength
         let count = Int64(min(Self.sliceLength, vocabularySize - start))
         var maximum: Float = 0
@@ -32,7 +32,7 @@ struct LogitSummary {
     }
 
     /// A row's, of its slices' in order.
-    init(joining slices: UnsafeBufferPointer<LogitSummary>) {
+    package init(joining slices: UnsafeBufferPointer<LogitSummary>) {
         (maximum, likeliest, sum) = (-.infinity, -1, 0)
         for slice in slices where slice.maximum > maximum { (maximum, likeliest) = (slice.maximum, slice.likeliest) }
         for slice in slices where slice.likeliest >= 0 { sum += slice.sum * exp(Double(slice.maximum - maximum)) }

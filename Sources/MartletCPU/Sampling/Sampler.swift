@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
+package import CMartletKernels
 import Glibc
-import MartletCompute
+package import MartletCompute
 
 /// Turns a row of logits into a token. One for each worker: it owns that worker's scratch.
 ///
 /// Logits that aren't finite can't be drawn; a row without any finite one yields no token.
-struct Sampler {
+package struct Sampler {
     private let kernels: MartletKernelTable
     private let vocabularySize: Int
     /// `[vocabularySize]`: the row's logits after its edits.
@@ -17,7 +17,7 @@ struct Sampler {
     /// `[vocabularySize]`: `weight bits << 32 | ~id`, so that descending order is by weight, then by lowest id.
     private let candidates: AlignedMemory
 
-    init(kernels: MartletKernelTable, vocabularySize: Int) throws(DeviceError) {
+    package init(kernels: MartletKernelTable, vocabularySize: Int) throws(DeviceError) {
         self.kernels = kernels
         self.vocabularySize = vocabularySize
         edited = try AlignedMemory(byteCount: vocabularySize * 4)
@@ -29,7 +29,7 @@ struct Sampler {
     ///   - summary: the row's.
     ///   - edits: of the step; nil for none.
     ///   - top: room for the row's `topLogprobs`.
-    func sample(
+    package func sample(
         _ logits: UnsafePointer<Float>, _ row: SamplingRow, summary: LogitSummary, edits: LogitEdits? = nil,
         top: UnsafeMutablePointer<TokenLogprob>? = nil
     ) -> SampledToken {
@@ -223,12 +223,12 @@ struct Sampler {
 
 /// The elements of a buffer, largest first, sorted in place and only as far as they are asked for: a heap sort that
 /// stops early, and that allocates nothing.
-struct LargestFirst {
+package struct LargestFirst {
     private let elements: UnsafeMutableBufferPointer<UInt64>
     /// The first `heapCount` are a heap; behind it the largest ones, ascending.
     private var heapCount: Int
 
-    init(_ elements: UnsafeMutableBufferPointer<UInt64>) {
+    package init(_ elements: UnsafeMutableBufferPointer<UInt64>) {
         self.elements = elements
         heapCount = elements.count
         for start in stride(from: heapCount / 2 - 1, through: 0, by: -1) { sink(start) }
@@ -237,7 +237,7 @@ struct LargestFirst {
     var count: Int { elements.count }
 
     /// - Complexity: O(log n) for each element after the last one asked for.
-    subscript(_ index: Int) -> UInt64 {
+    package subscript(_ index: Int) -> UInt64 {
         mutating get {
             while elements.count - heapCount <= index {
                 heapCount -= 1

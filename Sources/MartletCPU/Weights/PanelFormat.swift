@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
+package import CMartletKernels
 import MartletCompute
 
 extension MartletPanelFormat {
@@ -15,7 +15,7 @@ extension MartletPanelFormat {
     }
 
     /// Whether the file's own matrix is.
-    var isQuantized: Bool {
+    package var isQuantized: Bool {
         switch self {
         case .fourBit, .centeredFourBit, .eightBit: true
         case .words, .bfloat16, .twelveBit: false
@@ -23,7 +23,7 @@ extension MartletPanelFormat {
     }
 
     /// What activations are rounded to before they meet such panels.
-    func activations(_ precision: ActivationPrecision) -> MartletActivations {
+    package func activations(_ precision: ActivationPrecision) -> MartletActivations {
         switch self {
         case .fourBit, .centeredFourBit, .eightBit: precision == .int16 ? .int16 : .int8
         case .words: .words
@@ -31,7 +31,7 @@ extension MartletPanelFormat {
         }
     }
 
-    func panelBytes(inputs: Int) -> Int {
+    package func panelBytes(inputs: Int) -> Int {
         let length = Int(MARTLET_BLOCK_LENGTH)
         return switch self {
         case .fourBit: inputs / length * Int(MARTLET_FOUR_BIT_BLOCK_BYTES)

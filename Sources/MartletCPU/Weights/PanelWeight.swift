@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import CMartletKernels
-import MartletCompute
+package import CMartletKernels
+package import MartletCompute
 
 /// A matrix packed into panels of 32 output columns for the linear kernels; see `CMartletKernels.h` for the layouts.
-final class PanelWeight: DeviceWeight {
+package final class PanelWeight: DeviceWeight {
     static let panelColumns = Int(MARTLET_PANEL_COLUMNS)
 
-    let format: MartletPanelFormat
+    package let format: MartletPanelFormat
     /// Matrices, whose panels follow each other.
     let count: Int
     /// Outputs of a layer, rows of one of the file's matrices.
-    let outputs: Int
+    package let outputs: Int
     let inputs: Int
     let memory: AlignedMemory
 
-    var byteCount: Int { memory.byteCount }
+    package var byteCount: Int { memory.byteCount }
     /// Panels of one matrix.
-    var panelCount: Int { Self.panelCount(outputs: outputs) }
+    package var panelCount: Int { Self.panelCount(outputs: outputs) }
 
     static func panelCount(outputs: Int) -> Int { (outputs + panelColumns - 1) / panelColumns }
 
     var blocks: Int { inputs / Int(MARTLET_BLOCK_LENGTH) }
     /// As the kernels take it.
-    var panels: MartletPanels { panels(ofMatrix: 0) }
+    package var panels: MartletPanels { panels(ofMatrix: 0) }
 
     func panels(ofMatrix index: Int) -> MartletPanels {
         MartletPanels(
@@ -40,7 +40,7 @@ final class PanelWeight: DeviceWeight {
         self.memory = memory
     }
 
-    static func pack(
+    package static func pack(
         _ tensor: HostTensor, for kernels: MartletKernelTable, on pool: WorkerPool
     ) throws(DeviceError) -> PanelWeight {
         let format = MartletPanelFormat(tensor.elementType, for: kernels)
@@ -74,7 +74,7 @@ final class PanelWeight: DeviceWeight {
     }
 
     /// Reads one row of the original matrix back: an embedding.
-    func unpack(row: Int, into output: UnsafeMutablePointer<Float>) {
+    package func unpack(row: Int, into output: UnsafeMutablePointer<Float>) {
         let panel = memory.base + row / Self.panelColumns * panelBytes
         let column = Int64(row % Self.panelColumns)
         switch format {

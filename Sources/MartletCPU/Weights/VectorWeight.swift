@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import MartletCompute
+package import MartletCompute
 
 /// A vector as f32.
-final class VectorWeight: DeviceWeight {
+package final class VectorWeight: DeviceWeight {
     let count: Int
-    let memory: AlignedMemory
-    var byteCount: Int { memory.byteCount }
+    package let memory: AlignedMemory
+    package var byteCount: Int { memory.byteCount }
 
-    init(_ values: [Float]) throws(DeviceError) {
+    package init(_ values: [Float]) throws(DeviceError) {
         count = values.count
         memory = try AlignedMemory(byteCount: values.count * 4)
         memory.pointer(to: Float.self).update(from: values, count: values.count)

@@ -2,8 +2,12 @@
 
 /// How items are cut into chunks. Each thread gets one chunk. For large phases the last quarter of its items is cut into
 /// up to eight more, which other threads may steal.
-struct ChunkPolicy {
+package struct ChunkPolicy {
     let threadCount: Int
+
+    package init(threadCount: Int) {
+        self.threadCount = threadCount
+    }
 
     /// The most chunks that a thread's last quarter is cut into.
     private static let maximumStealChunks = 8
@@ -30,6 +34,32 @@ struct ChunkPolicy {
         let (first, last) = (total * (4 * thread + 3) / quarterCount, total * (4 * thread + 4) / quarterCount)
         guard rest > 0 else { return total * 4 * thread / quarterCount..<first }
         return first + (last - first) * (rest - 1) / stolen..<first + (last - first) * rest / stolen
+    }
+}
+
+/// What a phase says of the chunks that its items are cut into.
+package struct ChunkBounds {
+    /// Whether items differ so much in length that each is claimed alone, as long as the pool can count them.
+    let hasUnevenItems: Bool
+    /// The smallest chunk, in items.
+    let minimum: Int
+    /// The smallest chunk worth stealing, in items.
+    let minimumSteal: Int
+
+    package init(hasUnevenItems: Bool = false, minimum: Int = 1, minimumSteal: Int? = nil) {
+        self.hasUnevenItems = hasUnevenItems
+        self.minimum = minimum
+        self.minimumSteal = minimumSteal ?? minimum
+    }
+
+    package func chunkCount(_ items: Int, _ policy: ChunkPolicy) -> Int {
+        if hasUnevenItems { return min(items, WorkerPool.maximumChunks) }
+        return policy.chunkCount(of: items, minimum: minimum, minimumSteal: minimumSteal)
+    }
+
+    package func items(of total: Int, chunk: Int, count: Int, _ policy: ChunkPolicy) -> Range<Int> {
+        if hasUnevenItems { return slice(of: total, chunk: chunk, count: count) }
+        return policy.items(of: total, chunk: chunk, count: count)
     }
 }
 

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import MartletCompute
+package import MartletCompute
 
 /// Decodes in a row, cut into shares of like work, one a thread.
 ///
 /// A share ends where a KV head does, so that no two threads read its keys; of fewer decodes than threads it may end
 /// within the query heads of one, which is cheaper than to wait for a thread that has one KV head more.
-struct DecodeShares {
+package struct DecodeShares {
     /// A decode and one of its query heads.
-    struct Place: Equatable {
-        var decode: Int
-        var head: Int
+    package struct Place: Equatable {
+        package var decode: Int
+        package var head: Int
+
+        package init(decode: Int, head: Int) {
+            self.decode = decode
+            self.head = head
+        }
     }
 
     private let decodes: UnsafeBufferPointer<AttentionItem>
@@ -19,10 +24,10 @@ struct DecodeShares {
     private let grain: Int
     private let work: Int
     /// How many there are, some of them maybe of nothing.
-    let count: Int
+    package let count: Int
 
     /// - Parameter decodes: at least one.
-    init(decodes: UnsafeBufferPointer<AttentionItem>, heads: AttentionHeads, threadCount: Int) {
+    package init(decodes: UnsafeBufferPointer<AttentionItem>, heads: AttentionHeads, threadCount: Int) {
         self.decodes = decodes
         queryHeads = heads.queryHeads
         grain = decodes.count < threadCount ? 1 : heads.groupSize
@@ -31,7 +36,7 @@ struct DecodeShares {
     }
 
     /// Where a share begins, and the one before it ends.
-    func start(of share: Int) -> Place {
+    package func start(of share: Int) -> Place {
         var left = work * share / count
         for (decode, item) in decodes.enumerated() {
             if left < item.work {

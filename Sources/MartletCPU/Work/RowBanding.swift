@@ -7,7 +7,7 @@ import MartletCompute
 ///
 /// With several bands per thread, bands are assigned back and forth (0, 1, 1, 0): under a causal mask every thread then
 /// attends to about the same number of keys.
-struct RowBanding: Hashable, RowAffinity {
+package struct RowBanding: Hashable, RowAffinity {
     /// Threads that rows are divided among.
     var threadCount: Int
     /// Rows that stay together.
@@ -20,7 +20,8 @@ struct RowBanding: Hashable, RowAffinity {
     var maximumBandsPerThread: Int
 
     /// - Precondition: all are positive.
-    init(threadCount: Int, groupRows: Int, minimumRowsPerThread: Int, bandRows: Int, maximumBandsPerThread: Int) {
+    package init(threadCount: Int, groupRows: Int, minimumRowsPerThread: Int, bandRows: Int, maximumBandsPerThread: Int)
+    {
         precondition(
             threadCount > 0 && groupRows > 0 && minimumRowsPerThread > 0 && bandRows > 0 && maximumBandsPerThread > 0)
         self.threadCount = threadCount
@@ -31,7 +32,7 @@ struct RowBanding: Hashable, RowAffinity {
     }
 
     /// Whether a step of `rows` rows is divided.
-    func isWorthwhile(rows: Int) -> Bool { rows >= minimumRowsPerThread * threadCount }
+    package func isWorthwhile(rows: Int) -> Bool { rows >= minimumRowsPerThread * threadCount }
 
     /// Bands of a step; a multiple of the number of threads, 0 without rows.
     func bandCount(rows: Int) -> Int {

@@ -3,11 +3,11 @@
 import CMartletKernels
 import Dispatch
 import Glibc
-import MartletCompute
+package import MartletCompute
 import Synchronization
 
 /// Work in phases: all chunks of one are done before any of the next begins.
-protocol PhasedJob: AnyObject, Sendable {
+package protocol PhasedJob: AnyObject, Sendable {
     /// Asked for once a run.
     var phaseCount: Int { get }
     /// How many chunks a phase of this run has; more than `WorkerPool.maximumChunks` are not allowed.
@@ -19,7 +19,7 @@ protocol PhasedJob: AnyObject, Sendable {
 }
 
 extension PhasedJob {
-    func prepare(for phase: Int, worker: Int, step: Int) -> Bool { false }
+    package func prepare(for phase: Int, worker: Int, step: Int) -> Bool { false }
 }
 
 /// Threads that claim the chunks of a job's phases. The caller works too.
@@ -29,7 +29,7 @@ extension PhasedJob {
 /// waits for one that has claimed nothing: a descheduled thread, or one that wakes late, costs its share and no stall. A
 /// whole job costs one wake-up; between phases threads spin, yielding every 64 turns. The thread that finishes a phase runs
 /// the next one too where that has one chunk, so that little work in between costs no barrier of its own.
-final class WorkerPool: Sendable {
+package final class WorkerPool: Sendable {
     static let maximumChunks = 0xffff
 
     let threadCount: Int
@@ -39,7 +39,7 @@ final class WorkerPool: Sendable {
 
     /// A thread's share of a phase's chunks. Unlike `slice` it gives what is left of equal shares to the first threads: the
     /// caller, thread 0, has a chunk if any thread has.
-    static func share(of chunkCount: Int, worker: Int, threadCount: Int) -> Range<Int> {
+    package static func share(of chunkCount: Int, worker: Int, threadCount: Int) -> Range<Int> {
         let (each, rest) = chunkCount.quotientAndRemainder(dividingBy: threadCount)
         let first = worker * each + min(worker, rest)
         return first..<first + each + (worker < rest ? 1 : 0)
@@ -48,7 +48,7 @@ final class WorkerPool: Sendable {
     /// Several times what the kernel with the largest frames takes. Pages are touched only as they are used.
     private static let stackBytes = 2 << 20
 
-    init(threadCount: Int) throws(DeviceError) {
+    package init(threadCount: Int) throws(DeviceError) {
         precondition(threadCount > 0)
         let state = PoolState(threadCount: threadCount)
         self.threadCount = threadCount
@@ -92,7 +92,7 @@ final class WorkerPool: Sendable {
     var jobCount: Int { jobs.load(ordering: .relaxed) }
 
     /// Runs a job; returns when its last phase is done. One job at a time.
-    func run(_ job: any PhasedJob) {
+    package func run(_ job: any PhasedJob) {
         let phaseCount = UInt32(job.phaseCount)
         guard phaseCount > 0 else { return }
         jobs.wrappingAdd(1, ordering: .relaxed)

@@ -1,44 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// A tensor as a GGUF file describes it.
-public struct GGUFTensor: Equatable, Sendable {
-    public let name: String
+package struct GGUFTensor: Equatable, Sendable {
+    package let name: String
     /// As in the file: the first dimension runs fastest, so `[columns, rows, …]`.
-    public let dimensions: [Int]
-    public let elementType: ElementType
+    package let dimensions: [Int]
+    package let elementType: ElementType
     /// Its bytes in the file.
-    public let range: Range<Int>
+    package let range: Range<Int>
 
     /// Values in a row.
-    public var columns: Int { dimensions.first ?? 1 }
+    package var columns: Int { dimensions.first ?? 1 }
     /// Rows of one matrix.
-    public var rows: Int { dimensions.count > 1 ? dimensions[1] : 1 }
+    package var rows: Int { dimensions.count > 1 ? dimensions[1] : 1 }
     /// Matrices: all dimensions but the first two.
-    public var count: Int { dimensions.dropFirst(2).reduce(1, *) }
+    package var count: Int { dimensions.dropFirst(2).reduce(1, *) }
 }
 
 /// What a GGUF file's header says, checked. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 ///
 /// Reading allocates in proportion to the file, never to a number in it.
-public struct GGUFContents: Sendable {
-    public let version: UInt32
+package struct GGUFContents: Sendable {
+    package let version: UInt32
     /// In file order.
-    public let keys: [String]
-    public let metadata: [String: GGUFValue]
+    package let keys: [String]
+    package let metadata: [String: GGUFValue]
     /// In file order, without those of types that aren't supported.
-    public let tensors: [GGUFTensor]
+    package let tensors: [GGUFTensor]
     /// Tensors of types that aren't supported, by type.
-    public let unsupportedTensors: [String: [String]]
-    public let alignment: Int
+    package let unsupportedTensors: [String: [String]]
+    package let alignment: Int
     private let tensorIndex: [String: Int]
 
-    public func tensor(named name: String) -> GGUFTensor? {
+    package func tensor(named name: String) -> GGUFTensor? {
         tensorIndex[name].map { tensors[$0] }
     }
 
-    public init(reading bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    package init(reading bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
         var cursor = ByteCursor(bytes)
         version = try Self.readVersion(&cursor)
         // A record is at least a length, a type and one byte; a tensor a length, a count, one dimension, type, offset.

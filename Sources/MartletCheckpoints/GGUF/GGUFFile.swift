@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// An open GGUF file: its checked header, and its tensors' bytes by name.
-public final class GGUFFile {
-    public let file: MappedFile
-    public let contents: GGUFContents
+package final class GGUFFile {
+    package let file: MappedFile
+    package let contents: GGUFContents
 
-    public init(path: String) throws(CheckpointError) {
+    package init(path: String) throws(CheckpointError) {
         file = try MappedFile(path: path)
         do {
             contents = try GGUFContents(reading: file.bytes)
@@ -17,14 +17,14 @@ public final class GGUFFile {
     }
 
     /// The bytes of a tensor, valid while this file lives.
-    public func hostTensor(_ tensor: GGUFTensor) -> HostTensor {
+    package func hostTensor(_ tensor: GGUFTensor) -> HostTensor {
         HostTensor(
             elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns,
             bytes: UnsafeRawBufferPointer(rebasing: file.bytes[tensor.range]))
     }
 
     /// The elements of a string array as their bytes; GGUF doesn't promise UTF-8 there. nil where the key is absent.
-    public func strings(_ key: String) throws(CheckpointError) -> [[UInt8]]? {
+    package func strings(_ key: String) throws(CheckpointError) -> [[UInt8]]? {
         guard let array = try contents.array(key) else { return nil }
         guard array.elementType == .string else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold strings, not \(array.elementType)")
@@ -40,7 +40,7 @@ public final class GGUFFile {
     }
 
     /// The elements of an int32 or uint32 array, those beyond int32 as negative numbers. nil where the key is absent.
-    public func integers(_ key: String) throws(CheckpointError) -> [Int32]? {
+    package func integers(_ key: String) throws(CheckpointError) -> [Int32]? {
         guard let array = try contents.array(key) else { return nil }
         guard array.elementType == .int32 || array.elementType == .uint32 else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold int32 or uint32, not \(array.elementType)")
@@ -56,7 +56,7 @@ public final class GGUFFile {
 /// Typed access to metadata: absent is nil, the wrong type or a value out of range is an error that names the key.
 extension GGUFContents {
     /// A string that is compared with others: at most 1024 bytes.
-    public func name(_ key: String) throws(CheckpointError) -> String? {
+    package func name(_ key: String) throws(CheckpointError) -> String? {
         guard let name = try string(key) else { return nil }
         guard name.utf8.count <= 1024 else {
             throw CheckpointError(.invalidMetadata, "\(key) has \(name.utf8.count) bytes; a name has at most 1024")
@@ -64,20 +64,20 @@ extension GGUFContents {
         return name
     }
 
-    public func string(_ key: String) throws(CheckpointError) -> String? {
+    package func string(_ key: String) throws(CheckpointError) -> String? {
         guard let value = metadata[key] else { return nil }
         guard case .string(let string) = value else { throw wrongType(key, value, "a string") }
         return string
     }
 
-    public func bool(_ key: String) throws(CheckpointError) -> Bool? {
+    package func bool(_ key: String) throws(CheckpointError) -> Bool? {
         guard let value = metadata[key] else { return nil }
         guard case .bool(let bool) = value else { throw wrongType(key, value, "a bool") }
         return bool
     }
 
     /// An integer of any width that fits `Int` and is not negative.
-    public func count(_ key: String) throws(CheckpointError) -> Int? {
+    package func count(_ key: String) throws(CheckpointError) -> Int? {
         guard let value = metadata[key] else { return nil }
         let number: Int?
         switch value {
@@ -91,20 +91,20 @@ extension GGUFContents {
         return number
     }
 
-    public func float(_ key: String) throws(CheckpointError) -> Double? {
+    package func float(_ key: String) throws(CheckpointError) -> Double? {
         guard let value = metadata[key] else { return nil }
         guard case .floating(let double, _) = value else { throw wrongType(key, value, "a float") }
         return double
     }
 
-    public func array(_ key: String) throws(CheckpointError) -> GGUFArray? {
+    package func array(_ key: String) throws(CheckpointError) -> GGUFArray? {
         guard let value = metadata[key] else { return nil }
         guard case .array(let array) = value else { throw wrongType(key, value, "an array") }
         return array
     }
 
     /// Unwraps what a model can't do without.
-    public func required<Value>(_ value: Value?, _ key: String) throws(CheckpointError) -> Value {
+    package func required<Value>(_ value: Value?, _ key: String) throws(CheckpointError) -> Value {
         guard let value else { throw CheckpointError(.missingMetadata, "the file lacks \(key)") }
         return value
     }

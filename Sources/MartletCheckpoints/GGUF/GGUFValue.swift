@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// The types of GGUF metadata, by their numbers in the file.
-public enum GGUFValueType: UInt32, Sendable {
+package enum GGUFValueType: UInt32, Sendable {
     case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
     /// Bytes of a value, nil where they vary.
@@ -17,7 +17,7 @@ public enum GGUFValueType: UInt32, Sendable {
 }
 
 /// A metadata value. Large arrays stay in the file; `GGUFArray` says where.
-public enum GGUFValue: Equatable, Sendable {
+package enum GGUFValue: Equatable, Sendable {
     case unsigned(UInt64, GGUFValueType)
     case signed(Int64, GGUFValueType)
     case floating(Double, GGUFValueType)
@@ -25,7 +25,7 @@ public enum GGUFValue: Equatable, Sendable {
     case string(String)
     case array(GGUFArray)
 
-    public var type: GGUFValueType {
+    package var type: GGUFValueType {
         switch self {
         case .unsigned(_, let type), .signed(_, let type), .floating(_, let type): type
         case .bool: .bool
@@ -39,7 +39,7 @@ public enum GGUFValue: Equatable, Sendable {
 extension GGUFValue: Encodable {
     private enum ArrayKeys: CodingKey { case elementType, count }
 
-    public func encode(to encoder: any Encoder) throws {
+    package func encode(to encoder: any Encoder) throws {
         func encodeAlone(_ value: some Encodable) throws {
             var container = encoder.singleValueContainer()
             try container.encode(value)
@@ -60,9 +60,9 @@ extension GGUFValue: Encodable {
 }
 
 /// An array of metadata, walked once when the file was opened, so every element is known to lie inside it.
-public struct GGUFArray: Equatable, Sendable {
-    public let elementType: GGUFValueType
-    public let count: Int
+package struct GGUFArray: Equatable, Sendable {
+    package let elementType: GGUFValueType
+    package let count: Int
     /// The elements' bytes in the file.
-    public let range: Range<Int>
+    package let range: Range<Int>
 }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FoundationEssentials
-public import MartletCompute
+package import MartletCompute
 
 /// A tensor of a safetensors file: its type, shape and place.
-public struct SafetensorsTensor: Equatable, Sendable {
+package struct SafetensorsTensor: Equatable, Sendable {
     /// The format's own names: `F32`, `BF16`, `F8_E4M3`, `I32`, …
-    public let type: String
-    public let shape: [Int]
+    package let type: String
+    package let shape: [Int]
     /// Its bytes in the file.
-    public let range: Range<Int>
+    package let range: Range<Int>
 }
 
 /// An open safetensors file: its checked header, and its tensors' values by name.
 ///
 /// The header is JSON behind its length; tensors fill the rest without holes. Nothing is taken on trust: every offset,
 /// shape and size is checked before a byte is read.
-public final class SafetensorsFile {
-    public let file: MappedFile
-    public let tensors: [String: SafetensorsTensor]
+package final class SafetensorsFile {
+    package let file: MappedFile
+    package let tensors: [String: SafetensorsTensor]
 
     /// The longest header that the format allows.
     private static let largestHeader = 100_000_000
 
-    public init(path: String) throws(CheckpointError) {
+    package init(path: String) throws(CheckpointError) {
         file = try MappedFile(path: path)
         do {
             tensors = try Self.readHeader(file.bytes)
@@ -154,7 +154,7 @@ public final class SafetensorsFile {
 /// Values, converted exactly or not at all.
 extension SafetensorsFile {
     /// A tensor that can't be done without.
-    public func required(_ name: String) throws(CheckpointError) -> SafetensorsTensor {
+    package func required(_ name: String) throws(CheckpointError) -> SafetensorsTensor {
         guard let tensor = tensors[name] else {
             throw CheckpointError(.missingTensor, "\(file.path) lacks the tensor \(name)")
         }
@@ -162,7 +162,7 @@ extension SafetensorsFile {
     }
 
     /// The format of a tensor of floats that attention knows; f64 has none.
-    public func floatFormat(_ tensor: SafetensorsTensor) -> FloatFormat? {
+    package func floatFormat(_ tensor: SafetensorsTensor) -> FloatFormat? {
         switch tensor.type {
         case "F32": .float32
         case "F16": .float16
@@ -174,14 +174,14 @@ extension SafetensorsFile {
     }
 
     /// Any tensor of floats.
-    public func doubles(_ name: String) throws(CheckpointError) -> [Double] {
+    package func doubles(_ name: String) throws(CheckpointError) -> [Double] {
         let tensor = try required(name)
         if tensor.type == "F64" { return values(tensor, UInt64.self).map { Double(bitPattern: $0) } }
         return try floats(name).map(Double.init)
     }
 
     /// A tensor of floats of at most 32 bits.
-    public func floats(_ name: String) throws(CheckpointError) -> [Float] {
+    package func floats(_ name: String) throws(CheckpointError) -> [Float] {
         let tensor = try required(name)
         guard let format = floatFormat(tensor) else {
             throw CheckpointError(.wrongMetadataType, "the tensor \(name) is of type \(tensor.type), not of floats")
@@ -194,7 +194,7 @@ extension SafetensorsFile {
     }
 
     /// A tensor of 32- or 64-bit integers.
-    public func integers(_ name: String) throws(CheckpointError) -> [Int] {
+    package func integers(_ name: String) throws(CheckpointError) -> [Int] {
         let tensor = try required(name)
         switch tensor.type {
         case "I32": return values(tensor, Int32.self).map(Int.init)

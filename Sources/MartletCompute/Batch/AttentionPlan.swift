@@ -5,22 +5,22 @@
 /// An item that holds all segments its rows see folds them and writes the output. One that holds some of them leaves
 /// a partial for each row and segment, for a merge to fold: row r's of segment s is number
 /// `firstPartial + (r - firstRow) * partialStride + s - firstSegment`.
-public struct AttentionItem: Equatable, BitwiseCopyable, Sendable {
+package struct AttentionItem: Equatable, BitwiseCopyable, Sendable {
     /// Index of the sequence in the batch.
-    public var sequence: Int32
+    package var sequence: Int32
     /// First query row, in the step's tokens.
-    public var firstRow: Int32
-    public var rowCount: Int32
-    public var firstSegment: Int32
-    public var segmentCount: Int32
+    package var firstRow: Int32
+    package var rowCount: Int32
+    package var firstSegment: Int32
+    package var segmentCount: Int32
     /// Negative: the item holds all segments.
-    public var firstPartial: Int32
-    public var partialStride: Int32
+    package var firstPartial: Int32
+    package var partialStride: Int32
     /// Keys times rows, times the KV heads of a decode: what items are ordered and dealt by.
-    public var work: Int
+    package var work: Int
 
     /// A parameter for each field.
-    public init(
+    package init(
         sequence: Int32, firstRow: Int32, rowCount: Int32, firstSegment: Int32, segmentCount: Int32,
         firstPartial: Int32 = -1, partialStride: Int32 = 0, work: Int = 0
     ) {
@@ -36,12 +36,12 @@ public struct AttentionItem: Equatable, BitwiseCopyable, Sendable {
 }
 
 /// Folds a row's partials, which lie side by side, and writes its output.
-public struct AttentionMerge: Equatable, BitwiseCopyable, Sendable {
-    public var row: Int32
-    public var firstPartial: Int32
-    public var partialCount: Int32
+package struct AttentionMerge: Equatable, BitwiseCopyable, Sendable {
+    package var row: Int32
+    package var firstPartial: Int32
+    package var partialCount: Int32
 
-    public init(row: Int32, firstPartial: Int32, partialCount: Int32) {
+    package init(row: Int32, firstPartial: Int32, partialCount: Int32) {
         self.row = row
         self.firstPartial = firstPartial
         self.partialCount = partialCount
@@ -53,16 +53,16 @@ public struct AttentionMerge: Equatable, BitwiseCopyable, Sendable {
 ///
 /// Items live in fixed buffers with their counts beside them, so that a recorded graph can read them when it runs.
 /// Items in use are the first of each buffer, longest first.
-public struct AttentionPlan {
+package struct AttentionPlan {
     /// The prefill launch. Each item is run once for every KV head.
-    public let prefills: UnsafeMutableBufferPointer<AttentionItem>
+    package let prefills: UnsafeMutableBufferPointer<AttentionItem>
     /// The decode launch. An item covers all KV heads, so that the cache is read in its own order; a device may split it by
     /// head.
-    public let decodes: UnsafeMutableBufferPointer<AttentionItem>
+    package let decodes: UnsafeMutableBufferPointer<AttentionItem>
     /// The merge launch, after both.
-    public let merges: UnsafeMutableBufferPointer<AttentionMerge>
+    package let merges: UnsafeMutableBufferPointer<AttentionMerge>
     /// Partials that fit, one a row and segment, of all query heads.
-    public let partialCapacity: Int
+    package let partialCapacity: Int
     private let storedCounts: UnsafeMutablePointer<AttentionPlanCounts>
 
     init(_ fields: BatchLayout.PlanFields, partialCapacity: Int, memory: any BatchMemory) {
@@ -77,59 +77,59 @@ public struct AttentionPlan {
     }
 
     /// How many of each are in use.
-    public var counts: AttentionPlanCounts {
+    package var counts: AttentionPlanCounts {
         get { storedCounts.pointee }
         nonmutating set { storedCounts.pointee = newValue }
     }
-    public var prefillCount: Int {
+    package var prefillCount: Int {
         get { Int(storedCounts.pointee.prefills) }
         nonmutating set { storedCounts.pointee.prefills = Int32(newValue) }
     }
-    public var decodeCount: Int {
+    package var decodeCount: Int {
         get { Int(storedCounts.pointee.decodes) }
         nonmutating set { storedCounts.pointee.decodes = Int32(newValue) }
     }
-    public var mergeCount: Int {
+    package var mergeCount: Int {
         get { Int(storedCounts.pointee.merges) }
         nonmutating set { storedCounts.pointee.merges = Int32(newValue) }
     }
-    public var partialCount: Int {
+    package var partialCount: Int {
         get { Int(storedCounts.pointee.partials) }
         nonmutating set { storedCounts.pointee.partials = Int32(newValue) }
     }
 }
 
 /// How many items of a plan are in use, where kernels read it when they run.
-public struct AttentionPlanCounts: BitwiseCopyable, Sendable {
-    public var prefills: Int32
-    public var decodes: Int32
-    public var merges: Int32
-    public var partials: Int32
+package struct AttentionPlanCounts: BitwiseCopyable, Sendable {
+    package var prefills: Int32
+    package var decodes: Int32
+    package var merges: Int32
+    package var partials: Int32
 }
 
 /// Which of a device's workers computes a row before and after attention, so that the row's attention can be given to the
 /// same one.
-public protocol RowAffinity: Sendable {
+package protocol RowAffinity: Sendable {
     /// The worker that has a row of a step of `rows`; 0 where rows aren't divided.
     func worker(ofRow row: Int, rows: Int) -> Int
 }
 
 /// How a device wants attention to be cut.
-public struct AttentionGeometry: Sendable {
+package struct AttentionGeometry: Sendable {
     /// Keys in a segment: the unit that partials are made of. Always counted from position 0, so that a row's bits
     /// don't depend on how its segments were dealt out.
-    public var segmentLength: Int
+    package var segmentLength: Int
     /// Query tokens in a prefill tile.
-    public var tokensPerTile: Int
+    package var tokensPerTile: Int
     /// How many items the device works on at a time; with 1, nothing is cut.
-    public var parallelism: Int
+    package var parallelism: Int
     /// Items that each worker should find, so that what is claimed last is short.
-    public var itemsPerWorker: Int
+    package var itemsPerWorker: Int
     /// Where the device divides a large batch's rows among its workers: a worker's prefills stand together then.
-    public var affinity: (any RowAffinity)?
+    package var affinity: (any RowAffinity)?
 
     /// - Precondition: all are positive.
-    public init(
+    package init(
         segmentLength: Int, tokensPerTile: Int, parallelism: Int, itemsPerWorker: Int = 8,
         affinity: (any RowAffinity)? = nil
     ) {

@@ -9,71 +9,71 @@
 /// ```
 ///
 /// One thread writes between steps; the device reads during one.
-public final class BatchBuffers {
-    public let capacity: BatchCapacity
-    public let layout: BatchLayout
+package final class BatchBuffers {
+    package let capacity: BatchCapacity
+    package let layout: BatchLayout
     /// What all buffers lie in.
-    public let memory: any BatchMemory
+    package let memory: any BatchMemory
 
     private let counts: UnsafeMutablePointer<BatchCounts>
-    public var tokenCount: Int {
+    package var tokenCount: Int {
         get { Int(counts.pointee.tokens) }
         set { counts.pointee.tokens = Int32(newValue) }
     }
-    public var sequenceCount: Int {
+    package var sequenceCount: Int {
         get { Int(counts.pointee.sequences) }
         set { counts.pointee.sequences = Int32(newValue) }
     }
-    public var logitRowCount: Int {
+    package var logitRowCount: Int {
         get { Int(counts.pointee.logitRows) }
         set { counts.pointee.logitRows = Int32(newValue) }
     }
     /// Rows including the padding up to the size that the step's graph was captured for. Kernels may compute padding; its
     /// results are never read.
-    public private(set) var paddedTokenCount = 0
-    public private(set) var paddedLogitRowCount = 0
+    package private(set) var paddedTokenCount = 0
+    package private(set) var paddedLogitRowCount = 0
 
     /// `[tokens]`
-    public let tokenIDs: UnsafeMutableBufferPointer<Int32>
+    package let tokenIDs: UnsafeMutableBufferPointer<Int32>
     /// `[tokens]`: the token's position in its sequence.
-    public let positions: UnsafeMutableBufferPointer<Int32>
+    package let positions: UnsafeMutableBufferPointer<Int32>
     /// `[tokens]`: `block * blockSize + offset` where the token's K and V go; negative: nowhere.
-    public let slotMapping: UnsafeMutableBufferPointer<Int64>
+    package let slotMapping: UnsafeMutableBufferPointer<Int64>
     /// `[sequences + 1]`
-    public let queryStartLocations: UnsafeMutableBufferPointer<Int32>
+    package let queryStartLocations: UnsafeMutableBufferPointer<Int32>
     /// `[sequences]`: keys a sequence has, this step's included.
-    public let sequenceLengths: UnsafeMutableBufferPointer<Int32>
+    package let sequenceLengths: UnsafeMutableBufferPointer<Int32>
     /// `[sequences]`: the row of `blockTables` that is the sequence's, and stays so from step to step.
-    public let tableRows: UnsafeMutableBufferPointer<Int32>
+    package let tableRows: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, blocksPerSequence]`, by table row. Block 0 is reserved: no sequence has it.
-    public let blockTables: UnsafeMutableBufferPointer<Int32>
+    package let blockTables: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, prefixRanges]`, in the batch's order of sequences: positions that see each other whatever else hides
     /// them, both ends included; none where the last is not after the first.
-    public let prefixRanges: UnsafeMutableBufferPointer<PrefixRange>
+    package let prefixRanges: UnsafeMutableBufferPointer<PrefixRange>
     /// `[queryQueryBias, queryQueryBias]`: what is added to the score of a query token of a sequence's step (row) for
     /// another (column). Shared by all sequences. Those that it is meant for have all their new tokens in one step.
-    public let queryQueryBias: UnsafeMutableBufferPointer<Float>
+    package let queryQueryBias: UnsafeMutableBufferPointer<Float>
     /// Rows and columns in use; 0: no bias. Rows stand `capacity.queryQueryBias` apart.
-    public var queryQueryBiasExtent: Int {
+    package var queryQueryBiasExtent: Int {
         get { Int(counts.pointee.queryQueryBiasExtent) }
         set { counts.pointee.queryQueryBiasExtent = Int32(newValue) }
     }
     /// `[logitRows]`: rows of the step.
-    public let logitRows: UnsafeMutableBufferPointer<Int32>
+    package let logitRows: UnsafeMutableBufferPointer<Int32>
     /// `[logitRows]`
-    public let sampling: UnsafeMutableBufferPointer<SamplingRow>
+    package let sampling: UnsafeMutableBufferPointer<SamplingRow>
     /// `[logitRows]`, written by the device.
-    public let samples: UnsafeMutableBufferPointer<SampledToken>
+    package let samples: UnsafeMutableBufferPointer<SampledToken>
     /// `[logitRows, topLogprobs]`, written by the device: a row's likeliest tokens, likeliest first, as many as it asks
     /// for; of equals the lowest id first. Where fewer logits are finite, the rest are tokens -1.
-    public let topLogprobs: UnsafeMutableBufferPointer<TokenLogprob>
+    package let topLogprobs: UnsafeMutableBufferPointer<TokenLogprob>
     /// By table row.
-    public let logitEdits: LogitEdits
+    package let logitEdits: LogitEdits
     /// `[attentionPlans]`
-    public let plans: UnsafeMutableBufferPointer<AttentionPlan>
+    package let plans: UnsafeMutableBufferPointer<AttentionPlan>
 
     /// - Parameter memory: `BatchLayout(capacity).byteCount` bytes or more.
-    public init(capacity: BatchCapacity, memory: any BatchMemory) {
+    package init(capacity: BatchCapacity, memory: any BatchMemory) {
         self.capacity = capacity
         self.memory = memory
         layout = BatchLayout(capacity)
@@ -110,7 +110,7 @@ public final class BatchBuffers {
     }
 
     /// Over memory of the host; traps where there is none.
-    public convenience init(capacity: BatchCapacity) {
+    package convenience init(capacity: BatchCapacity) {
         do {
             self.init(
                 capacity: capacity, memory: try HostBatchMemory(byteCount: BatchLayout(capacity).byteCount))
@@ -123,7 +123,7 @@ public final class BatchBuffers {
 
     /// Makes the rows behind the step's own, up to `count`, those of a token 0 that belongs to no sequence and is
     /// written nowhere.
-    public func padTokens(to count: Int) {
+    package func padTokens(to count: Int) {
         paddedTokenCount = max(count, tokenCount)
         for row in tokenCount..<paddedTokenCount {
             tokenIDs[row] = 0
@@ -133,42 +133,42 @@ public final class BatchBuffers {
     }
 
     /// Makes the logit rows behind the step's own, up to `count`, copies of row 0 that nothing is drawn from.
-    public func padLogitRows(to count: Int) {
+    package func padLogitRows(to count: Int) {
         paddedLogitRowCount = max(count, logitRowCount)
         for row in logitRowCount..<paddedLogitRowCount { logitRows[row] = 0 }
     }
 
     /// The sequence's query rows, in the step's tokens.
-    public func rows(of sequence: Int) -> Range<Int> {
+    package func rows(of sequence: Int) -> Range<Int> {
         Int(queryStartLocations[sequence])..<Int(queryStartLocations[sequence + 1])
     }
 
     /// The sequence's row of block tables.
-    public func blockTable(of sequence: Int) -> UnsafeMutablePointer<Int32>? {
+    package func blockTable(of sequence: Int) -> UnsafeMutablePointer<Int32>? {
         blockTables.baseAddress.map { $0 + Int(tableRows[sequence]) * capacity.blocksPerSequence }
     }
 
     /// The sequence's tokens before this step's.
-    public func contextLength(of sequence: Int) -> Int {
+    package func contextLength(of sequence: Int) -> Int {
         Int(sequenceLengths[sequence]) - rows(of: sequence).count
     }
 }
 
 /// Positions that see each other, both ends included.
-public struct PrefixRange: Equatable, BitwiseCopyable, Sendable {
-    public var first: Int32
-    public var last: Int32
+package struct PrefixRange: Equatable, BitwiseCopyable, Sendable {
+    package var first: Int32
+    package var last: Int32
 
-    public init(first: Int32, last: Int32) {
+    package init(first: Int32, last: Int32) {
         self.first = first
         self.last = last
     }
 }
 
 /// How much of a batch is in use, where kernels read it when they run.
-public struct BatchCounts: BitwiseCopyable, Sendable {
-    public var tokens: Int32
-    public var sequences: Int32
-    public var logitRows: Int32
-    public var queryQueryBiasExtent: Int32
+package struct BatchCounts: BitwiseCopyable, Sendable {
+    package var tokens: Int32
+    package var sequences: Int32
+    package var logitRows: Int32
+    package var queryQueryBiasExtent: Int32
 }

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// How much a step may hold. All of it is allocated once, at start.
-public struct BatchCapacity: Hashable, Sendable {
-    public var tokens: Int
-    public var sequences: Int
+package struct BatchCapacity: Hashable, Sendable {
+    package var tokens: Int
+    package var sequences: Int
     /// Cache blocks of one sequence.
-    public var blocksPerSequence: Int
+    package var blocksPerSequence: Int
     /// Rows of one head submission.
-    public var logitRows: Int
+    package var logitRows: Int
     /// Partial results of attention, one a row and segment. A tile whose partials don't fit is not split.
-    public var partials: Int
+    package var partials: Int
     /// Prefix ranges of one sequence.
-    public var prefixRanges: Int
+    package var prefixRanges: Int
     /// Rows and columns of the query-query bias.
-    public var queryQueryBias: Int
+    package var queryQueryBias: Int
     /// Likeliest tokens reported a logit row.
-    public var topLogprobs: Int
+    package var topLogprobs: Int
     /// Changes to logits, a sequence.
-    public var logitEdits: LogitEdits.Capacity
+    package var logitEdits: LogitEdits.Capacity
     /// Plans of attention, one for each of the programs' groups.
-    public var attentionPlans: Int
+    package var attentionPlans: Int
 
     /// A parameter for each field.
-    public init(
+    package init(
         tokens: Int, sequences: Int, blocksPerSequence: Int, logitRows: Int, partials: Int = 4096,
         prefixRanges: Int = 0, queryQueryBias: Int = 0, topLogprobs: Int = 0,
         logitEdits: LogitEdits.Capacity = .none, attentionPlans: Int = 1

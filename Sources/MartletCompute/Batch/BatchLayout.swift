@@ -4,57 +4,57 @@ import Glibc
 
 /// Where each field of a batch lies in its memory, by bytes: one arena, so that a device with memory of its own takes a
 /// step over with one copy of each region that changed.
-public struct BatchLayout: Sendable {
+package struct BatchLayout: Sendable {
     /// An array in the arena.
-    public struct Field<Element>: Sendable {
-        public let offset: Int
-        public let count: Int
+    package struct Field<Element>: Sendable {
+        package let offset: Int
+        package let count: Int
     }
 
     /// The fields of one plan of attention.
-    public struct PlanFields: Sendable {
-        public let counts: Field<AttentionPlanCounts>
-        public let prefills: Field<AttentionItem>
-        public let decodes: Field<AttentionItem>
-        public let merges: Field<AttentionMerge>
+    package struct PlanFields: Sendable {
+        package let counts: Field<AttentionPlanCounts>
+        package let prefills: Field<AttentionItem>
+        package let decodes: Field<AttentionItem>
+        package let merges: Field<AttentionMerge>
     }
 
     // Written anew for each step.
-    public let counts: Field<BatchCounts>
-    public let tokenIDs: Field<Int32>
-    public let positions: Field<Int32>
-    public let slotMapping: Field<Int64>
-    public let queryStartLocations: Field<Int32>
-    public let sequenceLengths: Field<Int32>
-    public let tableRows: Field<Int32>
-    public let prefixRanges: Field<PrefixRange>
-    public let queryQueryBias: Field<Float>
-    public let logitRows: Field<Int32>
-    public let sampling: Field<SamplingRow>
-    public let plans: [PlanFields]
+    package let counts: Field<BatchCounts>
+    package let tokenIDs: Field<Int32>
+    package let positions: Field<Int32>
+    package let slotMapping: Field<Int64>
+    package let queryStartLocations: Field<Int32>
+    package let sequenceLengths: Field<Int32>
+    package let tableRows: Field<Int32>
+    package let prefixRanges: Field<PrefixRange>
+    package let queryQueryBias: Field<Float>
+    package let logitRows: Field<Int32>
+    package let sampling: Field<SamplingRow>
+    package let plans: [PlanFields]
     // A row for each sequence, which stays its own from step to step.
-    public let blockTables: Field<Int32>
-    public let logitEditExtents: Field<LogitEdits.Extent>
-    public let biases: Field<TokenBias>
-    public let tokenCounts: Field<TokenCount>
-    public let masks: Field<UInt64>
+    package let blockTables: Field<Int32>
+    package let logitEditExtents: Field<LogitEdits.Extent>
+    package let biases: Field<TokenBias>
+    package let tokenCounts: Field<TokenCount>
+    package let masks: Field<UInt64>
     // Written by the device.
-    public let samples: Field<SampledToken>
-    public let topLogprobs: Field<TokenLogprob>
+    package let samples: Field<SampledToken>
+    package let topLogprobs: Field<TokenLogprob>
 
     /// Bytes that every step writes.
-    public let step: Range<Int>
+    package let step: Range<Int>
     /// Bytes of which a step writes the rows of sequences that changed.
-    public let sequences: Range<Int>
+    package let sequences: Range<Int>
     /// Bytes that a device writes.
-    public let results: Range<Int>
+    package let results: Range<Int>
 
-    public var byteCount: Int { results.upperBound }
+    package var byteCount: Int { results.upperBound }
 
     /// Fields begin on cache lines.
     private static let alignment = 64
 
-    public init(_ capacity: BatchCapacity) {
+    package init(_ capacity: BatchCapacity) {
         var end = 0
         func field<Element>(_ type: Element.Type, _ count: Int) -> Field<Element> {
             let offset = end
@@ -95,16 +95,16 @@ public struct BatchLayout: Sendable {
 }
 
 /// A batch's memory as a device makes it: plain, or such that the device copies from it without help.
-public protocol BatchMemory: AnyObject {
+package protocol BatchMemory: AnyObject {
     /// Zero at first, and aligned to 64 bytes.
     var bytes: UnsafeMutableRawBufferPointer { get }
 }
 
 /// Memory of the host that is there as it is written to.
-public final class HostBatchMemory: BatchMemory {
-    public let bytes: UnsafeMutableRawBufferPointer
+package final class HostBatchMemory: BatchMemory {
+    package let bytes: UnsafeMutableRawBufferPointer
 
-    public init(byteCount: Int) throws(DeviceError) {
+    package init(byteCount: Int) throws(DeviceError) {
         let address = mmap(
             nil, max(byteCount, 1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | Int32(MAP_NORESERVE), -1, 0)
         guard let address, address != MAP_FAILED else {

@@ -2,31 +2,31 @@
 
 /// How one row of logits becomes a token: edits and penalties, then temperature, min-p, top-k and top-p, as vLLM orders
 /// them.
-public struct SamplingRow: Equatable, BitwiseCopyable, Sendable {
+package struct SamplingRow: Equatable, BitwiseCopyable, Sendable {
     /// 0 is greedy: the largest logit, of equals the lowest id.
-    public var temperature: Float
+    package var temperature: Float
     /// Keeps the k likeliest; 0 keeps all.
-    public var topK: Int32
+    package var topK: Int32
     /// Keeps the likeliest whose probabilities reach this sum; 1 keeps all.
-    public var topP: Float
+    package var topP: Float
     /// Keeps what is at least this fraction of the likeliest; 0 keeps all.
-    public var minP: Float
+    package var minP: Float
     /// What the draw is keyed by: the same key draws the same number on any machine, in any batch.
-    public var key: DrawKey
+    package var key: DrawKey
     /// A token whose logprob is reported beside the sample's; negative for none.
-    public var target: Int32
+    package var target: Int32
     /// How many of the likeliest tokens are reported, up to the batch's capacity.
-    public var topLogprobs: Int32 = 0
+    package var topLogprobs: Int32 = 0
     /// The table row whose `LogitEdits` and penalties apply to this row; negative for none.
-    public var editedSequence: Int32 = -1
+    package var editedSequence: Int32 = -1
     /// Divides a positive logit of a token that the sequence holds already, multiplies a negative one; 1 leaves it.
-    public var repetitionPenalty: Float = 1
+    package var repetitionPenalty: Float = 1
     /// Taken from the logit of a token that the answer holds already.
-    public var presencePenalty: Float = 0
+    package var presencePenalty: Float = 0
     /// Taken from it as many times as the answer holds it.
-    public var frequencyPenalty: Float = 0
+    package var frequencyPenalty: Float = 0
 
-    public init(
+    package init(
         temperature: Float, topK: Int32 = 0, topP: Float = 1, minP: Float = 0, key: DrawKey = DrawKey(),
         target: Int32 = -1
     ) {
@@ -38,18 +38,18 @@ public struct SamplingRow: Equatable, BitwiseCopyable, Sendable {
         self.target = target
     }
 
-    public static let greedy = SamplingRow(temperature: 0)
+    package static let greedy = SamplingRow(temperature: 0)
 }
 
 /// The identity of a random draw.
-public struct DrawKey: Hashable, BitwiseCopyable, Sendable {
-    public var seed: UInt64
+package struct DrawKey: Hashable, BitwiseCopyable, Sendable {
+    package var seed: UInt64
     /// Which of a request's parallel samples.
-    public var sampleIndex: UInt32
+    package var sampleIndex: UInt32
     /// Position of the drawn token in its sequence.
-    public var position: UInt32
+    package var position: UInt32
 
-    public init(seed: UInt64 = 0, sampleIndex: UInt32 = 0, position: UInt32 = 0) {
+    package init(seed: UInt64 = 0, sampleIndex: UInt32 = 0, position: UInt32 = 0) {
         self.seed = seed
         self.sampleIndex = sampleIndex
         self.position = position
@@ -58,7 +58,7 @@ public struct DrawKey: Hashable, BitwiseCopyable, Sendable {
     /// The `draw`-th number of this key, uniform in [0, 1), a multiple of 2^-53.
     ///
     /// SplitMix64's finaliser (Steele, Lea, Flood 2014) over each part of the key in turn.
-    public func uniform(draw: UInt32) -> Double {
+    package func uniform(draw: UInt32) -> Double {
         var state = Self.mix(seed &+ 0x9e37_79b9_7f4a_7c15)
         state = Self.mix(state ^ (UInt64(sampleIndex) << 32 | UInt64(position)))
         state = Self.mix(state &+ UInt64(draw) &* 0x9e37_79b9_7f4a_7c15)
@@ -87,17 +87,17 @@ public struct TokenLogprob: Equatable, BitwiseCopyable, Sendable {
 
 /// What the device says of one row. Logprobs are natural logarithms under the unmodified distribution
 /// (temperature 1, nothing edited or cut off), as vLLM's `raw_logprobs`.
-public struct SampledToken: Equatable, BitwiseCopyable, Sendable {
+package struct SampledToken: Equatable, BitwiseCopyable, Sendable {
     /// No logit of the row is finite.
-    public static let notFinite: Int32 = -1
+    package static let notFinite: Int32 = -1
     /// Edits left no token to choose.
-    public static let nothingAllowed: Int32 = -2
+    package static let nothingAllowed: Int32 = -2
 
     /// Negative where there is none, and then one of the above.
-    public var token: Int32 = SampledToken.notFinite
-    public var logprob: Float = 0
+    package var token: Int32 = SampledToken.notFinite
+    package var logprob: Float = 0
     /// Logprob of `SamplingRow.target`, 0 without one.
-    public var targetLogprob: Float = 0
+    package var targetLogprob: Float = 0
 
-    public init() {}
+    package init() {}
 }

@@ -6,11 +6,11 @@
     /// A lock that the thread sanitizer sees: it knows pthread's, and not the futex of `Synchronization.Mutex`.
     ///
     /// Unchecked because the value is read and written behind the lock alone.
-    public final class Lock<Value>: @unchecked Sendable {
+    package final class Lock<Value>: @unchecked Sendable {
         private var value: Value
         private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
-        public init(_ value: sending Value) {
+        package init(_ value: sending Value) {
             self.value = value
             mutex = .allocate(capacity: 1)
             pthread_mutex_init(mutex, nil)
@@ -21,7 +21,7 @@
             mutex.deallocate()
         }
 
-        public func withLock<Result, Failure: Error>(
+        package func withLock<Result, Failure: Error>(
             _ body: (inout Value) throws(Failure) -> Result
         ) throws(Failure) -> Result {
             pthread_mutex_lock(mutex)
@@ -30,8 +30,8 @@
         }
     }
 #else
-    public import Synchronization
+    package import Synchronization
 
     /// A lock around a value.
-    public typealias Lock<Value: ~Copyable> = Mutex<Value>
+    package typealias Lock<Value: ~Copyable> = Mutex<Value>
 #endif

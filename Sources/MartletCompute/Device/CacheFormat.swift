@@ -24,7 +24,7 @@ public enum CacheFormat: Hashable, Sendable, CaseIterable, RawRepresentable {
     }
 
     /// Whether its range is so small that tensors are kept in it divided by a scale.
-    public var isEightBit: Bool {
+    package var isEightBit: Bool {
         guard case .float(let format) = self else { return false }
         return format.isEightBit
     }
@@ -36,7 +36,7 @@ public enum CacheFormat: Hashable, Sendable, CaseIterable, RawRepresentable {
     }
 
     /// Bytes of a token's key and value in one head.
-    public func byteCount(headSize: Int) -> Int {
+    package func byteCount(headSize: Int) -> Int {
         switch self {
         case .float(let format): 2 * headSize * format.byteCount
         case .int16: 2 * (headSize * 2 + 4)

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// The shape of a paged KV cache.
-public struct CacheShape: Hashable, Sendable {
-    public let layers: Int
-    public let keyValueHeads: Int
-    public let headSize: Int
+package struct CacheShape: Hashable, Sendable {
+    package let layers: Int
+    package let keyValueHeads: Int
+    package let headSize: Int
     /// Tokens in a block.
-    public let blockSize: Int
-    public let blockCount: Int
-    public let format: CacheFormat
+    package let blockSize: Int
+    package let blockCount: Int
+    package let format: CacheFormat
 
-    public init(
+    package init(
         layers: Int, keyValueHeads: Int, headSize: Int, blockSize: Int, blockCount: Int,
         format: CacheFormat = .float(.bfloat16)
     ) {
@@ -23,11 +23,11 @@ public struct CacheShape: Hashable, Sendable {
     }
 
     /// Block sizes that an engine may be given: the multiples of 16 in this range.
-    public static let blockSizes = 16...1024
+    package static let blockSizes = 16...1024
 
     /// Whether a block may have so many tokens.
-    public static func allows(blockSize: Int) -> Bool { blockSizes.contains(blockSize) && blockSize % 16 == 0 }
+    package static func allows(blockSize: Int) -> Bool { blockSizes.contains(blockSize) && blockSize % 16 == 0 }
 
     /// What `allows(blockSize:)` demands, for people.
-    public static let blockSizeRule = "a multiple of 16 up to \(blockSizes.upperBound)"
+    package static let blockSizeRule = "a multiple of 16 up to \(blockSizes.upperBound)"
 }

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A weight in a device's own layout.
-public protocol DeviceWeight: AnyObject, Sendable {
+package protocol DeviceWeight: AnyObject, Sendable {
     /// Bytes it occupies there.
     var byteCount: Int { get }
 }
 
 /// The paged KV cache of all layers, in a device's own layout.
-public protocol KeyValueCache: AnyObject, Sendable {
+package protocol KeyValueCache: AnyObject, Sendable {
     var shape: CacheShape { get }
 }
 
 /// A program made ready to run on one device, in one of the runtime modes.
-public protocol ExecutionGraph: AnyObject {}
+package protocol ExecutionGraph: AnyObject {}
 
 /// The memory that the graphs of one engine share: activations by name.
-public protocol Workspace: AnyObject {
+package protocol Workspace: AnyObject {
     var capacity: BatchCapacity { get }
 
     /// Copies rows of an activation in, from its first row on. For tests and measurements.
@@ -25,12 +25,12 @@ public protocol Workspace: AnyObject {
 }
 
 /// What a program's names stand for.
-public struct ProgramBindings {
-    public let weights: [String: any DeviceWeight]
-    public let cache: any KeyValueCache
-    public let workspace: any Workspace
+package struct ProgramBindings {
+    package let weights: [String: any DeviceWeight]
+    package let cache: any KeyValueCache
+    package let workspace: any Workspace
 
-    public init(weights: [String: any DeviceWeight], cache: any KeyValueCache, workspace: any Workspace) {
+    package init(weights: [String: any DeviceWeight], cache: any KeyValueCache, workspace: any Workspace) {
         self.weights = weights
         self.cache = cache
         self.workspace = workspace
@@ -40,7 +40,7 @@ public struct ProgramBindings {
 /// The seam between engine and hardware. Models know no device and devices know no model.
 ///
 /// One engine thread packs, compiles and submits; a device brings its own parallelism.
-public protocol ComputeDevice: AnyObject, Sendable {
+package protocol ComputeDevice: AnyObject, Sendable {
     /// For people: kind and instruction set.
     var name: String { get }
     /// Bytes that can still be allocated there; nil where that isn't known.
@@ -96,49 +96,49 @@ public protocol ComputeDevice: AnyObject, Sendable {
 }
 
 extension ComputeDevice {
-    public func makeBatchMemory(byteCount: Int) throws -> any BatchMemory { try HostBatchMemory(byteCount: byteCount) }
+    package func makeBatchMemory(byteCount: Int) throws -> any BatchMemory { try HostBatchMemory(byteCount: byteCount) }
 
-    public var runsAsynchronously: Bool { false }
+    package var runsAsynchronously: Bool { false }
 
     /// Nothing: memory is there when it was allocated.
-    public func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}
+    package func populate(_ cache: any KeyValueCache, blocks: Range<Int>) {}
 }
 
 /// A submitted graph. Devices that run before they return hand out `.finished`.
-public struct Completion: Sendable {
+package struct Completion: Sendable {
     private let body: @Sendable () throws(DeviceError) -> Void
 
-    public init(wait body: @escaping @Sendable () throws(DeviceError) -> Void) { self.body = body }
+    package init(wait body: @escaping @Sendable () throws(DeviceError) -> Void) { self.body = body }
 
-    public static let finished = Completion {}
+    package static let finished = Completion {}
 
     /// Returns once the results are in the batch.
     ///
     /// - Throws: what became of the submission instead; `DeviceError.Code.lost` where nothing can be submitted any more.
-    public func wait() throws(DeviceError) { try body() }
+    package func wait() throws(DeviceError) { try body() }
 }
 
 /// Something a device can't do, or can't do any more.
-public struct DeviceError: Error, CustomStringConvertible, Sendable {
-    public struct Code: Hashable, Sendable {
+package struct DeviceError: Error, CustomStringConvertible, Sendable {
+    package struct Code: Hashable, Sendable {
         private enum Name { case unsupported, outOfMemory, failed, lost }
         private let name: Name
 
-        public static let unsupported = Code(name: .unsupported)
-        public static let outOfMemory = Code(name: .outOfMemory)
+        package static let unsupported = Code(name: .unsupported)
+        package static let outOfMemory = Code(name: .outOfMemory)
         /// This submission could not be computed; others may be.
-        public static let failed = Code(name: .failed)
+        package static let failed = Code(name: .failed)
         /// The device computes nothing any more, and what it held is gone.
-        public static let lost = Code(name: .lost)
+        package static let lost = Code(name: .lost)
     }
 
-    public let code: Code
-    public let message: String
+    package let code: Code
+    package let message: String
 
-    public init(code: Code, message: String) {
+    package init(code: Code, message: String) {
         self.code = code
         self.message = message
     }
 
-    public var description: String { message }
+    package var description: String { message }
 }

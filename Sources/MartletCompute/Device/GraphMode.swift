@@ -14,7 +14,7 @@ public enum GraphMode: String, Sendable, CaseIterable {
     case fullAndPiecewise = "FULL_AND_PIECEWISE"
 
     /// How batches run whose sequences all bring one token, or 1 + k where k are speculated.
-    public var uniformDecode: GraphRuntimeMode {
+    package var uniformDecode: GraphRuntimeMode {
         switch self {
         case .none: .none
         case .piecewise: .piecewise
@@ -23,7 +23,7 @@ public enum GraphMode: String, Sendable, CaseIterable {
     }
 
     /// How all other batches run.
-    public var mixed: GraphRuntimeMode {
+    package var mixed: GraphRuntimeMode {
         switch self {
         case .none, .fullDecodeOnly: .none
         case .piecewise, .fullAndPiecewise: .piecewise
@@ -34,7 +34,7 @@ public enum GraphMode: String, Sendable, CaseIterable {
     /// This mode, or the nearest below it that attention can be captured in.
     ///
     /// - Parameter speculatedTokens: tokens that a decode brings beside its one.
-    public func resolved(for support: AttentionGraphSupport, speculatedTokens: Int = 0) -> GraphMode {
+    package func resolved(for support: AttentionGraphSupport, speculatedTokens: Int = 0) -> GraphMode {
         let capturesDecodes = support >= (speculatedTokens > 0 ? .uniformBatch : .uniformSingleTokenDecode)
         switch self {
         case .none, .piecewise: return self
@@ -46,7 +46,7 @@ public enum GraphMode: String, Sendable, CaseIterable {
 }
 
 /// How one step is run.
-public enum GraphRuntimeMode: String, Sendable, CaseIterable {
+package enum GraphRuntimeMode: String, Sendable, CaseIterable {
     /// Kernel by kernel.
     case none = "NONE"
     /// As graphs, with attention by itself between them.
@@ -59,7 +59,7 @@ public enum GraphRuntimeMode: String, Sendable, CaseIterable {
 }
 
 /// Which batches' attention a device can have inside of a graph; each includes those before it.
-public enum AttentionGraphSupport: Int, Sendable, CaseIterable, Comparable {
+package enum AttentionGraphSupport: Int, Sendable, CaseIterable, Comparable {
     case never
     /// One query token a sequence.
     case uniformSingleTokenDecode
@@ -68,20 +68,20 @@ public enum AttentionGraphSupport: Int, Sendable, CaseIterable, Comparable {
     /// Any mix of prefills and decodes.
     case always
 
-    public static func < (first: AttentionGraphSupport, second: AttentionGraphSupport) -> Bool {
+    package static func < (first: AttentionGraphSupport, second: AttentionGraphSupport) -> Bool {
         first.rawValue < second.rawValue
     }
 }
 
 /// What a graph is chosen by: the extent of a batch, or of the batches that a graph was captured for.
-public struct GraphExtent: Hashable, Sendable {
+package struct GraphExtent: Hashable, Sendable {
     /// Rows of the program: tokens for a body, rows of logits for a head.
-    public var rows: Int
-    public var sequences: Int
+    package var rows: Int
+    package var sequences: Int
     /// Whether all sequences are decodes, each of the same number of query tokens.
-    public var isUniformDecode: Bool
+    package var isUniformDecode: Bool
 
-    public init(rows: Int, sequences: Int, isUniformDecode: Bool = false) {
+    package init(rows: Int, sequences: Int, isUniformDecode: Bool = false) {
         self.rows = rows
         self.sequences = sequences
         self.isUniformDecode = isUniformDecode

@@ -9,7 +9,7 @@
 /// | `q4_0` | f16 d, 16 bytes of nibbles | `d * (q - 8)` |
 /// | `q4_1` | f16 d, f16 m, 16 bytes of nibbles | `d * q + m` |
 /// | `q8_0` | f16 d, 32 signed bytes | `d * q` |
-public enum ElementType: String, Sendable, CaseIterable {
+package enum ElementType: String, Sendable, CaseIterable {
     case float32 = "F32"
     case float16 = "F16"
     case bfloat16 = "BF16"
@@ -18,7 +18,7 @@ public enum ElementType: String, Sendable, CaseIterable {
     case q8_0 = "Q8_0"
 
     /// Whether values are integers that share a scale.
-    public var isQuantized: Bool {
+    package var isQuantized: Bool {
         switch self {
         case .float32, .float16, .bfloat16: false
         case .q4_0, .q4_1, .q8_0: true
@@ -26,7 +26,7 @@ public enum ElementType: String, Sendable, CaseIterable {
     }
 
     /// Values in a block; 1 for the plain types. Rows are whole blocks.
-    public var blockLength: Int {
+    package var blockLength: Int {
         switch self {
         case .float32, .float16, .bfloat16: 1
         case .q4_0, .q4_1, .q8_0: 32
@@ -34,7 +34,7 @@ public enum ElementType: String, Sendable, CaseIterable {
     }
 
     /// Bytes of a block.
-    public var blockBytes: Int {
+    package var blockBytes: Int {
         switch self {
         case .float32: 4
         case .float16, .bfloat16: 2
@@ -45,7 +45,7 @@ public enum ElementType: String, Sendable, CaseIterable {
     }
 
     /// Bytes of `count` values, or nil where `count` isn't whole blocks or the product overflows.
-    public func byteCount(of count: Int) -> Int? {
+    package func byteCount(of count: Int) -> Int? {
         guard count >= 0, count % blockLength == 0 else { return nil }
         let (bytes, overflow) = (count / blockLength).multipliedReportingOverflow(by: blockBytes)
         return overflow ? nil : bytes

@@ -10,7 +10,7 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     /// 5 bits of exponent, 2 of mantissa; the largest finite number is 57,344.
     case float8E5M2 = "fp8_e5m2"
 
-    public var byteCount: Int {
+    package var byteCount: Int {
         switch self {
         case .bfloat16, .float16: 2
         case .float32: 4
@@ -19,7 +19,7 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     }
 
     /// Whether its range is so small that tensors are kept in it divided by a scale.
-    public var isEightBit: Bool { byteCount == 1 }
+    package var isEightBit: Bool { byteCount == 1 }
 
     /// Whether every number of the format is a bf16 number.
     package var fitsBFloat16: Bool { self == .bfloat16 || isEightBit }
@@ -36,7 +36,7 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     }
 
     /// The number that a code stands for. Exact.
-    public func decode(_ code: UInt32) -> Float {
+    package func decode(_ code: UInt32) -> Float {
         let (exponentBits, mantissaBits) = widths
         let sign: Float = code >> (exponentBits + mantissaBits) & 1 == 1 ? -1 : 1
         let exponent = Int(code >> mantissaBits) & ((1 << exponentBits) - 1)
@@ -53,7 +53,7 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     }
 
     /// The format's number nearest to a value, ties to even; 8-bit formats saturate, the others become infinite.
-    public func round(_ value: Float) -> Float {
+    package func round(_ value: Float) -> Float {
         guard self != .float32, value.isFinite, value != 0 else {
             return isEightBit && value.isInfinite ? (value < 0 ? -largest : largest) : value
         }
@@ -68,7 +68,7 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     }
 
     /// The largest finite number.
-    public var largest: Float {
+    package var largest: Float {
         switch self {
         case .bfloat16: Float(bitPattern: 0x7f7f_0000)
         case .float16: 65_504
@@ -79,7 +79,7 @@ public enum FloatFormat: String, Sendable, CaseIterable {
     }
 
     /// The distance from a value to its neighbours in the format.
-    public func ulp(at value: Double) -> Double {
+    package func ulp(at value: Double) -> Double {
         let (exponentBits, mantissaBits) = widths
         let smallestExponent = 2 - (1 << (exponentBits - 1))
         let exponent = value == 0 || !value.isFinite ? smallestExponent : Int(value.exponent)

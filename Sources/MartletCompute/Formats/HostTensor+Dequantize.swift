@@ -2,7 +2,7 @@
 
 extension HostTensor {
     /// One row, of all matrices', as f32, by the formulas beside `ElementType`: slow, obvious, and what fast kernels are held against.
-    public func dequantizedRow(_ row: Int) -> [Float] {
+    package func dequantizedRow(_ row: Int) -> [Float] {
         precondition(row >= 0 && row < totalRows, "row out of range")
         let start = row * rowBytes
         var result: [Float] = []
@@ -36,7 +36,7 @@ extension HostTensor {
     }
 
     /// All values, row after row.
-    public func dequantized() -> [Float] {
+    package func dequantized() -> [Float] {
         (0..<totalRows).flatMap { dequantizedRow($0) }
     }
 

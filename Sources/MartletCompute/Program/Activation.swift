@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A function of each number by itself.
-public enum Activation: Hashable, Sendable, CaseIterable {
+package enum Activation: Hashable, Sendable, CaseIterable {
     /// `x / (1 + e^-x)`
     case silu
     /// `x * Phi(x)`, by the error function.
@@ -13,7 +13,7 @@ public enum Activation: Hashable, Sendable, CaseIterable {
 }
 
 /// How a gate and what it lets through become one number.
-public enum Gate: Hashable, Sendable {
+package enum Gate: Hashable, Sendable {
     /// `activation(gate) * up`
     case product(Activation)
     /// `(u + 1) * g / (1 + e^(-alpha * g))` with `g = min(gate, limit)` and `u = up` held to `-limit ... limit`.

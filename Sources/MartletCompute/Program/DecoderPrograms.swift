@@ -3,17 +3,17 @@
 /// The two programs of a decoder. The body runs over all tokens of a step, as far as other tokens read what becomes of
 /// them: to the last attention. The head runs the rest over the rows that need logits, and reads what the body left of
 /// them.
-public struct DecoderPrograms: Sendable {
-    public let body: Program
-    public let head: Program
+package struct DecoderPrograms: Sendable {
+    package let body: Program
+    package let head: Program
     /// The plans that a step's attention needs: what each is made for, by its number.
-    public let attentionGroups: [AttentionGroup]
+    package let attentionGroups: [AttentionGroup]
 
     /// Cuts a decoder's kernels behind the last attention and numbers the plans. What the head reads of the body is
     /// gathered first; the head's own activations are those of the body's rows under names of their own.
     ///
     /// - Parameter kernels: over rows of tokens, to the sampling of logits.
-    public init(_ kernels: [Kernel]) {
+    package init(_ kernels: [Kernel]) {
         var groups: [AttentionGroup] = []
         let kernels = kernels.map { kernel in
             guard case .attention(var attention) = kernel else { return kernel }
@@ -43,5 +43,5 @@ public struct DecoderPrograms: Sendable {
     }
 
     /// The kernels of both.
-    public var kernels: [Kernel] { body.kernels + head.kernels }
+    package var kernels: [Kernel] { body.kernels + head.kernels }
 }

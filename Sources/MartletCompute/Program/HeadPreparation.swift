@@ -4,22 +4,22 @@ import Glibc
 
 /// What is done with a row's q, k and v between their projection and attention: norms, then the rotation of q and k, then
 /// q's temperature, all in place; then k and v are written to the row's slot of the cache.
-public struct HeadPreparation: Hashable, Sendable {
+package struct HeadPreparation: Hashable, Sendable {
     /// `[tokens, queryHeads | keyValueHeads | keyValueHeads, headSize]`
-    public var queryKeyValue: Tensor
-    public var heads: AttentionHeads
-    public var queryNorm: HeadNorm?
-    public var keyNorm: HeadNorm?
-    public var valueNorm: HeadNorm?
-    public var rotation: HeadRotation?
-    public var queryTemperature: QueryTemperature?
+    package var queryKeyValue: Tensor
+    package var heads: AttentionHeads
+    package var queryNorm: HeadNorm?
+    package var keyNorm: HeadNorm?
+    package var valueNorm: HeadNorm?
+    package var rotation: HeadRotation?
+    package var queryTemperature: QueryTemperature?
     /// What K and V are divided by before an 8-bit cache keeps them; as in `AttentionParameters`.
-    public var keyScale: Float = 1
-    public var valueScale: Float = 1
+    package var keyScale: Float = 1
+    package var valueScale: Float = 1
     /// The cache's layer that k and v are written to.
-    public var cacheLayer: Int
+    package var cacheLayer: Int
 
-    public init(queryKeyValue: Tensor, heads: AttentionHeads, rotation: HeadRotation? = nil, cacheLayer: Int) {
+    package init(queryKeyValue: Tensor, heads: AttentionHeads, rotation: HeadRotation? = nil, cacheLayer: Int) {
         self.queryKeyValue = queryKeyValue
         self.heads = heads
         self.rotation = rotation
@@ -28,31 +28,31 @@ public struct HeadPreparation: Hashable, Sendable {
 }
 
 /// A norm of a row's queries, keys or values.
-public struct HeadNorm: Hashable, Sendable {
+package struct HeadNorm: Hashable, Sendable {
     /// What one mean is taken over.
-    public enum Extent: Hashable, Sendable {
+    package enum Extent: Hashable, Sendable {
         /// Each head by itself.
         case head
         /// All heads of the row together.
         case allHeads
     }
 
-    public var kind = NormKind.rootMeanSquare
-    public var extent = Extent.head
+    package var kind = NormKind.rootMeanSquare
+    package var extent = Extent.head
     /// `[headSize]`, shared by all heads, or `[heads, headSize]`.
-    public var weight: Weight?
-    public var epsilon: Float
+    package var weight: Weight?
+    package var epsilon: Float
 
-    public init(weight: Weight?, epsilon: Float) {
+    package init(weight: Weight?, epsilon: Float) {
         self.weight = weight
         self.epsilon = epsilon
     }
 }
 
 /// The rotation of q and k by a row's angles. What lies behind the first `angles.columns` elements of a head stays.
-public struct HeadRotation: Hashable, Sendable {
+package struct HeadRotation: Hashable, Sendable {
     /// Which two elements of a head turn together.
-    public enum Pairing: Hashable, Sendable, CaseIterable {
+    package enum Pairing: Hashable, Sendable, CaseIterable {
         /// 2i and 2i + 1.
         case adjacent
         /// i and i + half of the elements that turn.
@@ -60,26 +60,26 @@ public struct HeadRotation: Hashable, Sendable {
     }
 
     /// `[tokens, cos | sin]`
-    public var angles: Tensor
-    public var pairing: Pairing
+    package var angles: Tensor
+    package var pairing: Pairing
 
-    public init(angles: Tensor, pairing: Pairing) {
+    package init(angles: Tensor, pairing: Pairing) {
         self.angles = angles
         self.pairing = pairing
     }
 }
 
 /// Multiplies the query at position p by `1 + beta * ln(1 + floor(p / length))`.
-public struct QueryTemperature: Hashable, Sendable {
-    public var beta: Double
+package struct QueryTemperature: Hashable, Sendable {
+    package var beta: Double
     /// Positions; positive.
-    public var length: Int
+    package var length: Int
 
-    public init(beta: Double, length: Int) {
+    package init(beta: Double, length: Int) {
         self.beta = beta
         self.length = length
     }
 
     /// What the query at a position is multiplied with.
-    public func factor(position: Int) -> Double { 1 + beta * log(1 + Double(position / length)) }
+    package func factor(position: Int) -> Double { 1 + beta * log(1 + Double(position / length)) }
 }

@@ -2,7 +2,7 @@
 
 extension Kernel: CustomStringConvertible {
     /// One line for people: `attn_norm[tokens, 576] = norm(hidden, blk.0.attn_norm.weight)`.
-    public var description: String {
+    package var description: String {
         switch self {
         case .embed(let embed):
             return line(embed.output, embed.accumulates, "embed", [embed.table.name])
@@ -59,5 +59,5 @@ extension Kernel: CustomStringConvertible {
 
 extension Tensor: CustomStringConvertible {
     /// `hidden[tokens, 576]`
-    public var description: String { "\(name)[\(rows), \(columns)]" }
+    package var description: String { "\(name)[\(rows), \(columns)]" }
 }

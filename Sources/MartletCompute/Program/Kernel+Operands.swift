@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a kernel reads and writes.
-public struct KernelOperands: Hashable, Sendable {
+package struct KernelOperands: Hashable, Sendable {
     /// The activations it reads; one that it adds to or changes in place is among them.
-    public var inputs: [Tensor] = []
+    package var inputs: [Tensor] = []
     /// The activation it writes; nil where it writes none.
-    public var output: Tensor?
+    package var output: Tensor?
     /// Weights that are packed as matrices.
-    public var matrices: [Weight] = []
+    package var matrices: [Weight] = []
     /// Weights that are kept as f32.
-    public var vectors: [Weight] = []
+    package var vectors: [Weight] = []
 }
 
 extension Kernel {
-    public var operands: KernelOperands {
+    package var operands: KernelOperands {
         switch self {
         case .embed(let embed):
             KernelOperands(
@@ -56,13 +56,13 @@ extension Kernel {
     }
 
     /// The activation it writes, or adds to; nil where it writes none.
-    public var output: Tensor? { operands.output }
+    package var output: Tensor? { operands.output }
 
     /// The activations it reads.
-    public var inputs: [Tensor] { operands.inputs }
+    package var inputs: [Tensor] { operands.inputs }
 
     /// The same kernel over other activations.
-    public func mapTensors(_ map: (Tensor) -> Tensor) -> Kernel {
+    package func mapTensors(_ map: (Tensor) -> Tensor) -> Kernel {
         switch self {
         case .embed(var embed):
             embed.output = map(embed.output)

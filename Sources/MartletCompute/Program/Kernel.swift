@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// One step of a program: what is computed, never how. Devices lower kernels to loops or launches of their own.
-public enum Kernel: Hashable, Sendable {
+package enum Kernel: Hashable, Sendable {
     /// Rows of a table, by token or by position.
     case embed(EmbedKernel)
 
@@ -45,36 +45,36 @@ public enum Kernel: Hashable, Sendable {
 }
 
 /// Rows of a table: token embeddings, or learned positions.
-public struct EmbedKernel: Hashable, Sendable {
+package struct EmbedKernel: Hashable, Sendable {
     /// What a row's number in the table is.
-    public enum Index: Hashable, Sendable { case tokenID, position }
+    package enum Index: Hashable, Sendable { case tokenID, position }
 
-    public var table: Weight
-    public var index = Index.tokenID
-    public var scale: Float = 1
-    public var output: Tensor
+    package var table: Weight
+    package var index = Index.tokenID
+    package var scale: Float = 1
+    package var output: Tensor
     /// Adds to what the output holds.
-    public var accumulates = false
+    package var accumulates = false
 
-    public init(table: Weight, output: Tensor) {
+    package init(table: Weight, output: Tensor) {
         self.table = table
         self.output = output
     }
 }
 
 /// `output = (input - mean) / deviation * weight + bias`, over a row; the mean is subtracted by `layer` alone.
-public struct NormKernel: Hashable, Sendable {
-    public var kind = NormKind.rootMeanSquare
-    public var input: Tensor
-    public var weight: Weight?
-    public var bias: Weight?
+package struct NormKernel: Hashable, Sendable {
+    package var kind = NormKind.rootMeanSquare
+    package var input: Tensor
+    package var weight: Weight?
+    package var bias: Weight?
     /// Added to the mean square.
-    public var epsilon: Float
-    public var output: Tensor
+    package var epsilon: Float
+    package var output: Tensor
     /// Adds to what the output holds.
-    public var accumulates = false
+    package var accumulates = false
 
-    public init(input: Tensor, weight: Weight?, epsilon: Float, output: Tensor) {
+    package init(input: Tensor, weight: Weight?, epsilon: Float, output: Tensor) {
         self.input = input
         self.weight = weight
         self.epsilon = epsilon
@@ -83,7 +83,7 @@ public struct NormKernel: Hashable, Sendable {
 }
 
 /// What a norm divides by.
-public enum NormKind: Hashable, Sendable {
+package enum NormKind: Hashable, Sendable {
     /// The root of the mean square (Zhang and Sennrich, 2019).
     case rootMeanSquare
     /// The standard deviation, once the mean is subtracted (Ba et al., 2016).
@@ -91,17 +91,17 @@ public enum NormKind: Hashable, Sendable {
 }
 
 /// A linear layer, or several that share their input (q|k|v, gate|up).
-public struct LinearKernel: Hashable, Sendable {
-    public let input: Tensor
+package struct LinearKernel: Hashable, Sendable {
+    package let input: Tensor
     /// Each `[its share of the output's columns, input.columns]`.
-    public let weights: [Weight]
+    package let weights: [Weight]
     /// One a weight, or none at all.
-    public let biases: [Weight]
-    public let output: Tensor
+    package let biases: [Weight]
+    package let output: Tensor
     /// Adds to what the output holds: the residual connection.
-    public let accumulates: Bool
+    package let accumulates: Bool
 
-    public init(input: Tensor, weights: [Weight], biases: [Weight] = [], output: Tensor, accumulates: Bool = false) {
+    package init(input: Tensor, weights: [Weight], biases: [Weight] = [], output: Tensor, accumulates: Bool = false) {
         precondition(weights.allSatisfy { $0.columns == input.columns }, "weights share the input's columns")
         precondition(weights.reduce(0) { $0 + $1.rows } == output.columns, "weights fill the output's columns")
         precondition(biases.isEmpty || biases.count == weights.count, "a bias for each weight, or none")
@@ -114,14 +114,14 @@ public struct LinearKernel: Hashable, Sendable {
 }
 
 /// `output += scale * input`
-public struct AddKernel: Hashable, Sendable {
-    public var input: Tensor
-    public var scale: Float = 1
+package struct AddKernel: Hashable, Sendable {
+    package var input: Tensor
+    package var scale: Float = 1
     /// `[rows, 1]`: a row is multiplied with `1 / (1 + e^-gate)`.
-    public var gate: Tensor?
-    public var output: Tensor
+    package var gate: Tensor?
+    package var output: Tensor
 
-    public init(input: Tensor, output: Tensor) {
+    package init(input: Tensor, output: Tensor) {
         self.input = input
         self.output = output
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a tensor has a row for. The number of rows is read from the batch when a step runs, never fixed before.
-public enum RowExtent: Hashable, Sendable {
+package enum RowExtent: Hashable, Sendable {
     /// The step's tokens.
     case tokens
     /// The rows of the step that need logits.
@@ -11,21 +11,21 @@ public enum RowExtent: Hashable, Sendable {
 /// A named activation of a program, `[rows, columns]`.
 ///
 /// Kernels that name the same tensor share its memory; so do programs compiled with one workspace.
-public struct Tensor: Hashable, Sendable {
+package struct Tensor: Hashable, Sendable {
     /// What a device may round it to.
-    public enum Precision: Hashable, Sendable {
+    package enum Precision: Hashable, Sendable {
         /// f32: the residual stream, logits, angles.
         case exact
         /// The device's own choice.
         case working
     }
 
-    public let name: String
-    public let rows: RowExtent
-    public let columns: Int
-    public let precision: Precision
+    package let name: String
+    package let rows: RowExtent
+    package let columns: Int
+    package let precision: Precision
 
-    public init(_ name: String, rows: RowExtent, columns: Int, precision: Precision = .working) {
+    package init(_ name: String, rows: RowExtent, columns: Int, precision: Precision = .working) {
         self.name = name
         self.rows = rows
         self.columns = columns
@@ -34,15 +34,15 @@ public struct Tensor: Hashable, Sendable {
 }
 
 /// A weight as a program names it: `[rows, columns]` is `[outputs, inputs]` of a matrix, `[1, length]` of a vector.
-public struct Weight: Hashable, Sendable {
-    public let name: String
+package struct Weight: Hashable, Sendable {
+    package let name: String
     /// Matrices in it, one an expert; else 1.
-    public let count: Int
+    package let count: Int
     /// Rows of each matrix.
-    public let rows: Int
-    public let columns: Int
+    package let rows: Int
+    package let columns: Int
 
-    public init(_ name: String, count: Int = 1, rows: Int = 1, columns: Int) {
+    package init(_ name: String, count: Int = 1, rows: Int = 1, columns: Int) {
         self.name = name
         self.count = count
         self.rows = rows
@@ -51,18 +51,18 @@ public struct Weight: Hashable, Sendable {
 }
 
 /// A weight's bytes as a checkpoint stores them, borrowed from the owner of the mapped file.
-public struct HostTensor {
-    public let elementType: ElementType
+package struct HostTensor {
+    package let elementType: ElementType
     /// Matrices, one after the other.
-    public let count: Int
+    package let count: Int
     /// Rows of each matrix.
-    public let rows: Int
-    public let columns: Int
+    package let rows: Int
+    package let columns: Int
     /// `count * rows` rows of `columns` values each, tightly packed.
-    public let bytes: UnsafeRawBufferPointer
+    package let bytes: UnsafeRawBufferPointer
 
     /// - Precondition: `bytes` holds exactly `count * rows * columns` values and `columns` is whole blocks.
-    public init(elementType: ElementType, count: Int = 1, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
+    package init(elementType: ElementType, count: Int = 1, rows: Int, columns: Int, bytes: UnsafeRawBufferPointer) {
         precondition(
             elementType.byteCount(of: columns).map { $0 * rows * count } == bytes.count, "bytes don't match shape")
         self.elementType = elementType
@@ -73,12 +73,12 @@ public struct HostTensor {
     }
 
     /// Rows of all matrices.
-    public var totalRows: Int { count * rows }
+    package var totalRows: Int { count * rows }
 
-    public var rowBytes: Int { totalRows == 0 ? 0 : bytes.count / totalRows }
+    package var rowBytes: Int { totalRows == 0 ? 0 : bytes.count / totalRows }
 
     /// One of its matrices.
-    public subscript(matrix index: Int) -> HostTensor {
+    package subscript(matrix index: Int) -> HostTensor {
         let length = rows * rowBytes
         return HostTensor(
             elementType: elementType, rows: rows, columns: columns,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What programs do with a weight, which decides the layout that a device gives it.
-public struct WeightUse: Hashable, Sendable {
-    public enum Role: Hashable, Sendable {
+package struct WeightUse: Hashable, Sendable {
+    package enum Role: Hashable, Sendable {
         /// A linear layer multiplies with it.
         case linear
         /// Its rows are looked up.
@@ -13,11 +13,11 @@ public struct WeightUse: Hashable, Sendable {
         case vector
     }
 
-    public var roles: Set<Role>
+    package var roles: Set<Role>
     /// The weights that stand side by side in a linear layer, itself among them; empty where it stands alone.
-    public var neighbors: [Weight]
+    package var neighbors: [Weight]
 
-    public init(_ roles: Set<Role>, neighbors: [Weight] = []) {
+    package init(_ roles: Set<Role>, neighbors: [Weight] = []) {
         self.roles = roles
         self.neighbors = neighbors
     }
@@ -25,7 +25,7 @@ public struct WeightUse: Hashable, Sendable {
 
 extension DecoderPrograms {
     /// The weights that the programs read, in the order of their first use, and what for.
-    public var weights: [(weight: Weight, use: WeightUse)] {
+    package var weights: [(weight: Weight, use: WeightUse)] {
         var order: [Weight] = []
         var uses: [Weight: WeightUse] = [:]
         for kernel in kernels {
@@ -40,7 +40,7 @@ extension DecoderPrograms {
     }
 
     /// The matrices that a step reads whole: those of linear layers, each once.
-    public var linearWeights: [Weight] { weights.filter { $0.use.roles.contains(.linear) }.map(\.weight) }
+    package var linearWeights: [Weight] { weights.filter { $0.use.roles.contains(.linear) }.map(\.weight) }
 }
 
 extension Kernel {
@@ -55,7 +55,7 @@ extension Kernel {
 
 extension ComputeDevice {
     /// Packs numbers as a vector, or as rows that are read as f32.
-    public func pack(vector values: [Float]) throws -> any DeviceWeight {
+    package func pack(vector values: [Float]) throws -> any DeviceWeight {
         try values.withUnsafeBytes {
             try pack(
                 HostTensor(elementType: .float32, rows: 1, columns: values.count, bytes: $0), for: WeightUse([.vector]))

@@ -9,18 +9,18 @@ import Glibc
 /// that is at rest.
 public final class TraceRecorder: @unchecked Sendable {
     /// A kind of span.
-    public struct Name: Hashable, Sendable {
+    package struct Name: Hashable, Sendable {
         fileprivate let index: Int32
     }
 
     /// Numbers that a span carries, under the names that its kind gives them.
-    public typealias Values = (Int32, Int32, Int32)
+    package typealias Values = (Int32, Int32, Int32)
 
     /// A span as it is read.
-    public struct Span {
-        public let name: String
-        public let time: Range<UInt64>
-        public let values: Values
+    package struct Span {
+        package let name: String
+        package let time: Range<UInt64>
+        package let values: Values
     }
 
     fileprivate struct Record {
@@ -34,9 +34,9 @@ public final class TraceRecorder: @unchecked Sendable {
     ///
     /// No two threads' counts are on one cache line, nor on two neighbouring ones, which come in pairs: to take it from each
     /// other would take longer than what is recorded. Unchecked as the recorder is.
-    public final class Lane: @unchecked Sendable {
+    package final class Lane: @unchecked Sendable {
         private let before = InlineArray<16, UInt64>(repeating: 0)
-        public let name: String
+        package let name: String
         fileprivate let spans: UnsafeMutablePointer<Record>
         private let capacity: Int
         fileprivate private(set) var count = 0
@@ -52,7 +52,7 @@ public final class TraceRecorder: @unchecked Sendable {
         deinit { spans.deallocate() }
 
         /// By the lane's own thread. Times are `TraceRecorder.now()`; they may be learned later than they passed.
-        public func record(_ name: Name, start: UInt64, end: UInt64, values: Values = (0, 0, 0)) {
+        package func record(_ name: Name, start: UInt64, end: UInt64, values: Values = (0, 0, 0)) {
             guard count < capacity else {
                 dropped += 1
                 return
@@ -62,7 +62,7 @@ public final class TraceRecorder: @unchecked Sendable {
         }
 
         /// Makes the last span longer, if it began at `start` and is of that kind: several pieces of one work.
-        public func extend(_ name: Name, start: UInt64, end: UInt64, value: Int32) -> Bool {
+        package func extend(_ name: Name, start: UInt64, end: UInt64, value: Int32) -> Bool {
             guard count > 0 else { return false }
             let last = spans + (count - 1)
             guard last.pointee.name == name, last.pointee.start == start else { return false }
@@ -73,7 +73,7 @@ public final class TraceRecorder: @unchecked Sendable {
     }
 
     /// Spans that a lane holds; further ones are counted and dropped.
-    public let capacity: Int
+    package let capacity: Int
     private struct Contents {
         var lanes: [Lane] = []
         var names: [(name: String, values: [String])] = []
@@ -84,14 +84,14 @@ public final class TraceRecorder: @unchecked Sendable {
     public init(capacity: Int = 1 << 21) { self.capacity = capacity }
 
     /// A new lane, for one thread.
-    public func lane(named name: String) -> Lane {
+    package func lane(named name: String) -> Lane {
         let lane = Lane(name: name, capacity: capacity)
         contents.withLock { $0.lanes.append(lane) }
         return lane
     }
 
     /// A kind of span and what its values are called, up to three.
-    public func name(_ name: String, values: [String] = []) -> Name {
+    package func name(_ name: String, values: [String] = []) -> Name {
         contents.withLock { contents in
             if let known = contents.names.firstIndex(where: { $0.name == name }) { return Name(index: Int32(known)) }
             contents.names.append((name, values))
@@ -100,16 +100,17 @@ public final class TraceRecorder: @unchecked Sendable {
     }
 
     /// Nanoseconds since some time in the past.
-    public static func now() -> UInt64 {
+    package static func now() -> UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
+    /// Spans that no lane had room for.
     public var droppedCount: Int { contents.withLock { $0.lanes.reduce(0) { $0 + $1.dropped } } }
 
     /// The spans of the lanes of a name, in the order in which they ended. Once no thread records any more.
-    public func spans(ofLanes name: String) -> [Span] {
+    package func spans(ofLanes name: String) -> [Span] {
         contents.withLock { contents in
             contents.lanes.filter { $0.name == name }.flatMap { lane in
                 (0..<lane.count).map { index in

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
+package import MartletCheckpoints
 import MartletCompute
 
 /// Llama 2 and 3, SmolLM2, TinyLlama, and in GGUF files Mistral.
-public enum Llama: ModelFamily {
-    public static let architectures = ["llama"]
-    public static let tensorsWithoutKernel: Set = [RotaryEmbedding.factorTensor]
+package enum Llama: ModelFamily {
+    package static let architectures = ["llama"]
+    package static let tensorsWithoutKernel: Set = [RotaryEmbedding.factorTensor]
 
-    public static func shape(of metadata: any ModelMetadata) throws(CheckpointError) -> ModelShape {
+    package static func shape(of metadata: any ModelMetadata) throws(CheckpointError) -> ModelShape {
         var shape = try ModelShape(reading: metadata)
         for index in shape.layers.indices {
             // Converting to GGUF permutes the rows of q and k, so that pairs are neighbours.
@@ -26,10 +26,10 @@ public enum Llama: ModelFamily {
 }
 
 /// Mistral 7B as the hub has it: Llama under another name.
-public enum Mistral: ModelFamily {
-    public static let architectures = ["mistral"]
+package enum Mistral: ModelFamily {
+    package static let architectures = ["mistral"]
 
-    public static func shape(of metadata: any ModelMetadata) throws(CheckpointError) -> ModelShape {
+    package static func shape(of metadata: any ModelMetadata) throws(CheckpointError) -> ModelShape {
         try Llama.shape(of: metadata)
     }
 }

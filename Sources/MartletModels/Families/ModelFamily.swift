@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
-public import MartletCompute
+package import MartletCheckpoints
+package import MartletCompute
 
 /// Models that are wired alike: how their checkpoints say what varies by number, and how a layer is wired.
-public protocol ModelFamily: Sendable {
+package protocol ModelFamily: Sendable {
     /// What GGUF files and `config.json` call it.
     static var architectures: [String] { get }
 
@@ -19,15 +19,15 @@ public protocol ModelFamily: Sendable {
 }
 
 extension ModelFamily {
-    public static func layer(_ builder: inout LayerBuilder) {
+    package static func layer(_ builder: inout LayerBuilder) {
         builder.add(builder.attention(builder.norm(builder.hidden, "attn_norm")))
         builder.add(builder.feedForward(builder.norm(builder.hidden, "ffn_norm")))
     }
 
-    public static var tensorsWithoutKernel: Set<String> { [] }
+    package static var tensorsWithoutKernel: Set<String> { [] }
 
     /// The programs of a model of this family.
-    public static func programs(_ shape: ModelShape) -> DecoderPrograms {
+    package static func programs(_ shape: ModelShape) -> DecoderPrograms {
         var builder = LayerBuilder(shape)
         builder.embed()
         for index in shape.layers.indices {
@@ -40,11 +40,11 @@ extension ModelFamily {
 }
 
 /// The families that can be loaded.
-public enum ModelFamilies {
-    public static let all: [any ModelFamily.Type] = [Llama.self, Mistral.self, Qwen2.self]
+package enum ModelFamilies {
+    package static let all: [any ModelFamily.Type] = [Llama.self, Mistral.self, Qwen2.self]
 
     /// The family that a checkpoint names.
-    public static func family(of metadata: any ModelMetadata) throws(CheckpointError) -> any ModelFamily.Type {
+    package static func family(of metadata: any ModelMetadata) throws(CheckpointError) -> any ModelFamily.Type {
         let architecture = try metadata.architecture
         var known: [String] = []
         for family in all {

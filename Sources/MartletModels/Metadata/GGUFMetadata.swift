@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
+package import MartletCheckpoints
 import MartletCompute
 
 /// The metadata of a GGUF file.
-public struct GGUFMetadata: ModelMetadata {
+package struct GGUFMetadata: ModelMetadata {
     private let file: GGUFFile
-    public let architecture: String
-    public let isGGUF = true
-    public let isQuantizedOtherwise = false
+    package let architecture: String
+    package let isGGUF = true
+    package let isQuantizedOtherwise = false
 
-    public init(_ file: GGUFFile) throws(CheckpointError) {
+    package init(_ file: GGUFFile) throws(CheckpointError) {
         self.file = file
         architecture = try file.contents.required(file.contents.name("general.architecture"), "general.architecture")
     }
 
-    public func key(_ field: MetadataField) -> String {
+    package func key(_ field: MetadataField) -> String {
         let keys = field.gguf.map { "\(architecture).\($0)" }
         return keys.first { file.contents.metadata[$0] != nil } ?? keys.first ?? field.config.first ?? ""
     }
 
-    public var vocabularySize: Int {
+    package var vocabularySize: Int {
         get throws(CheckpointError) {
             let tokens = try file.contents.required(
                 file.contents.array("tokenizer.ggml.tokens"), "tokenizer.ggml.tokens")
@@ -32,7 +32,7 @@ public struct GGUFMetadata: ModelMetadata {
         }
     }
 
-    public func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int? {
+    package func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int? {
         guard !field.gguf.isEmpty else { return nil }
         let key = key(field)
         guard let layer, case .array(let array) = file.contents.metadata[key] else {
@@ -48,21 +48,21 @@ public struct GGUFMetadata: ModelMetadata {
         return Int(values[layer])
     }
 
-    public func number(_ field: MetadataField) throws(CheckpointError) -> Double? {
+    package func number(_ field: MetadataField) throws(CheckpointError) -> Double? {
         field.gguf.isEmpty ? nil : try file.contents.float(key(field))
     }
 
-    public func flag(_ field: MetadataField) throws(CheckpointError) -> Bool? {
+    package func flag(_ field: MetadataField) throws(CheckpointError) -> Bool? {
         field.gguf.isEmpty ? nil : try file.contents.bool(key(field))
     }
 
-    public func text(_ field: MetadataField) throws(CheckpointError) -> String? {
+    package func text(_ field: MetadataField) throws(CheckpointError) -> String? {
         field.gguf.isEmpty ? nil : try file.contents.name(key(field))
     }
 
-    public func holdsTensor(_ name: String) -> Bool? { file.contents.tensor(named: name) != nil }
+    package func holdsTensor(_ name: String) -> Bool? { file.contents.tensor(named: name) != nil }
 
-    public func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]? {
+    package func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]? {
         guard let tensor = file.contents.tensor(named: name) else { return nil }
         guard tensor.dimensions == [length], tensor.elementType == .float32 else {
             throw CheckpointError(

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import FoundationEssentials
-public import MartletCheckpoints
-public import MartletCompute
+package import MartletCheckpoints
+package import MartletCompute
 
 /// The metadata of a Hugging Face `config.json`.
-public struct HuggingFaceMetadata: ModelMetadata {
+package struct HuggingFaceMetadata: ModelMetadata {
     /// Far more than any has.
     private static let maximumBytes = 1 << 20
 
     private let values: [String: Value]
     private let path: String
-    public let isGGUF = false
+    package let isGGUF = false
 
-    public init(_ file: MappedFile) throws(CheckpointError) {
+    package init(_ file: MappedFile) throws(CheckpointError) {
         guard file.bytes.count <= Self.maximumBytes else {
             throw CheckpointError(.impossibleCount, "\(file.path) has \(file.bytes.count) bytes; that is no model's")
         }
@@ -71,11 +71,11 @@ public struct HuggingFaceMetadata: ModelMetadata {
         CheckpointError(.wrongMetadataType, "\(path) can't be used: \(key) must be \(expected)")
     }
 
-    public func key(_ field: MetadataField) -> String {
+    package func key(_ field: MetadataField) -> String {
         find(field)?.key ?? field.config.first ?? field.gguf.first ?? ""
     }
 
-    public var architecture: String {
+    package var architecture: String {
         get throws(CheckpointError) {
             guard let value = value("model_type") else {
                 throw CheckpointError(.missingMetadata, "\(path) lacks model_type")
@@ -85,9 +85,9 @@ public struct HuggingFaceMetadata: ModelMetadata {
         }
     }
 
-    public var vocabularySize: Int { get throws(CheckpointError) { try positive(.vocabularySize) } }
+    package var vocabularySize: Int { get throws(CheckpointError) { try positive(.vocabularySize) } }
 
-    public func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int? {
+    package func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int? {
         guard let (key, found) = find(field) else { return nil }
         var value = found
         if let layer, case .list(let list) = value {
@@ -101,7 +101,7 @@ public struct HuggingFaceMetadata: ModelMetadata {
         return integer
     }
 
-    public func number(_ field: MetadataField) throws(CheckpointError) -> Double? {
+    package func number(_ field: MetadataField) throws(CheckpointError) -> Double? {
         guard let (key, value) = find(field) else { return nil }
         switch value {
         case .integer(let integer): return Double(integer)
@@ -110,26 +110,26 @@ public struct HuggingFaceMetadata: ModelMetadata {
         }
     }
 
-    public func flag(_ field: MetadataField) throws(CheckpointError) -> Bool? {
+    package func flag(_ field: MetadataField) throws(CheckpointError) -> Bool? {
         guard let (key, value) = find(field) else { return nil }
         guard case .bool(let bool) = value else { throw wrongType(key, "true or false") }
         return bool
     }
 
-    public func text(_ field: MetadataField) throws(CheckpointError) -> String? {
+    package func text(_ field: MetadataField) throws(CheckpointError) -> String? {
         guard let (key, value) = find(field) else { return nil }
         guard case .text(let text) = value else { throw wrongType(key, "a string") }
         return text
     }
 
-    public func holdsTensor(_ name: String) -> Bool? { nil }
+    package func holdsTensor(_ name: String) -> Bool? { nil }
 
-    public func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]? { nil }
+    package func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]? { nil }
 
-    public var isQuantizedOtherwise: Bool { value("quantization_config") != nil }
+    package var isQuantizedOtherwise: Bool { value("quantization_config") != nil }
 
     /// What the weights of such a model are stored as.
-    public var elementType: ElementType {
+    package var elementType: ElementType {
         get throws(CheckpointError) {
             switch try text(.elementType) ?? "bfloat16" {
             case "float32": return .float32

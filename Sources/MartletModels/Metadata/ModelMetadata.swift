@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
+package import MartletCheckpoints
 import MartletCompute
 
 /// A number or name of a model, as each kind of checkpoint calls it.
-public struct MetadataField: Sendable {
+package struct MetadataField: Sendable {
     /// Keys of a GGUF file, behind `<architecture>.`: the first that is there counts.
     let gguf: [String]
     /// Keys of a `config.json`, those of nested objects behind a dot.
     let config: [String]
 
-    public init(gguf: String..., config: String...) {
+    package init(gguf: String..., config: String...) {
         self.gguf = gguf
         self.config = config
     }
@@ -18,7 +18,7 @@ public struct MetadataField: Sendable {
 
 /// What a checkpoint says about its model. Absent is nil; the wrong type, or a value out of range, is an error that names
 /// the key.
-public protocol ModelMetadata {
+package protocol ModelMetadata {
     /// GGUF's `general.architecture`, `model_type` of a `config.json`.
     var architecture: String { get throws(CheckpointError) }
     /// Whether weights are named, laid out and permuted as in GGUF files; otherwise as on the hub.
@@ -42,16 +42,16 @@ public protocol ModelMetadata {
 }
 
 extension ModelMetadata {
-    public func count(_ field: MetadataField) throws(CheckpointError) -> Int? { try count(field, layer: nil) }
+    package func count(_ field: MetadataField) throws(CheckpointError) -> Int? { try count(field, layer: nil) }
 
     /// What a model can't do without.
-    public func required<Value>(_ value: Value?, _ field: MetadataField) throws(CheckpointError) -> Value {
+    package func required<Value>(_ value: Value?, _ field: MetadataField) throws(CheckpointError) -> Value {
         guard let value else { throw CheckpointError(.missingMetadata, "the file lacks \(key(field))") }
         return value
     }
 
     /// A count that is there and isn't 0.
-    public func positive(_ field: MetadataField, layer: Int? = nil) throws(CheckpointError) -> Int {
+    package func positive(_ field: MetadataField, layer: Int? = nil) throws(CheckpointError) -> Int {
         let value = try required(count(field, layer: layer), field)
         guard value > 0 else { throw CheckpointError(.invalidMetadata, "\(key(field)) is \(value)") }
         return value
@@ -59,44 +59,44 @@ extension ModelMetadata {
 }
 
 extension MetadataField {
-    public static let layers = MetadataField(gguf: "block_count", config: "num_hidden_layers")
-    public static let hiddenSize = MetadataField(gguf: "embedding_length", config: "hidden_size")
-    public static let feedForwardSize = MetadataField(gguf: "feed_forward_length", config: "intermediate_size")
-    public static let queryHeads = MetadataField(gguf: "attention.head_count", config: "num_attention_heads")
-    public static let keyValueHeads = MetadataField(gguf: "attention.head_count_kv", config: "num_key_value_heads")
-    public static let keySize = MetadataField(gguf: "attention.key_length", config: "head_dim")
-    public static let valueSize = MetadataField(gguf: "attention.value_length")
-    public static let contextLength = MetadataField(gguf: "context_length", config: "max_position_embeddings")
-    public static let vocabularySize = MetadataField(gguf: "vocab_size", config: "vocab_size")
-    public static let rootMeanSquareEpsilon = MetadataField(
+    package static let layers = MetadataField(gguf: "block_count", config: "num_hidden_layers")
+    package static let hiddenSize = MetadataField(gguf: "embedding_length", config: "hidden_size")
+    package static let feedForwardSize = MetadataField(gguf: "feed_forward_length", config: "intermediate_size")
+    package static let queryHeads = MetadataField(gguf: "attention.head_count", config: "num_attention_heads")
+    package static let keyValueHeads = MetadataField(gguf: "attention.head_count_kv", config: "num_key_value_heads")
+    package static let keySize = MetadataField(gguf: "attention.key_length", config: "head_dim")
+    package static let valueSize = MetadataField(gguf: "attention.value_length")
+    package static let contextLength = MetadataField(gguf: "context_length", config: "max_position_embeddings")
+    package static let vocabularySize = MetadataField(gguf: "vocab_size", config: "vocab_size")
+    package static let rootMeanSquareEpsilon = MetadataField(
         gguf: "attention.layer_norm_rms_epsilon", config: "rms_norm_eps")
-    public static let experts = MetadataField(gguf: "expert_count", config: "num_local_experts", "num_experts")
-    public static let window = MetadataField(gguf: "attention.sliding_window", config: "sliding_window")
-    public static let usesWindow = MetadataField(config: "use_sliding_window")
+    package static let experts = MetadataField(gguf: "expert_count", config: "num_local_experts", "num_experts")
+    package static let window = MetadataField(gguf: "attention.sliding_window", config: "sliding_window")
+    package static let usesWindow = MetadataField(config: "use_sliding_window")
     /// What weights are stored as; the first is what newer files say.
-    public static let elementType = MetadataField(config: "dtype", "torch_dtype")
-    public static let tiesOutput = MetadataField(config: "tie_word_embeddings")
-    public static let attentionBias = MetadataField(config: "attention_bias")
-    public static let feedForwardBias = MetadataField(config: "mlp_bias")
-    public static let activation = MetadataField(config: "hidden_act")
-    public static let ropeDimensions = MetadataField(gguf: "rope.dimension_count")
-    public static let partialRotaryFactor = MetadataField(
+    package static let elementType = MetadataField(config: "dtype", "torch_dtype")
+    package static let tiesOutput = MetadataField(config: "tie_word_embeddings")
+    package static let attentionBias = MetadataField(config: "attention_bias")
+    package static let feedForwardBias = MetadataField(config: "mlp_bias")
+    package static let activation = MetadataField(config: "hidden_act")
+    package static let ropeDimensions = MetadataField(gguf: "rope.dimension_count")
+    package static let partialRotaryFactor = MetadataField(
         config: "partial_rotary_factor", "rope_parameters.partial_rotary_factor")
-    public static let ropeBase = MetadataField(
+    package static let ropeBase = MetadataField(
         gguf: "rope.freq_base", config: "rope_theta", "rope_parameters.rope_theta")
-    public static let ropeScaling = MetadataField(
+    package static let ropeScaling = MetadataField(
         gguf: "rope.scaling.type", config: "rope_scaling.rope_type", "rope_scaling.type", "rope_parameters.rope_type",
         "rope_parameters.type")
-    public static let ropeFactor = MetadataField(
+    package static let ropeFactor = MetadataField(
         gguf: "rope.scaling.factor", config: "rope_scaling.factor", "rope_parameters.factor")
     /// The linear factor's key before there were scaling types.
-    public static let legacyRopeFactor = MetadataField(gguf: "rope.scale_linear")
-    public static let ropeLowFrequencyFactor = MetadataField(
+    package static let legacyRopeFactor = MetadataField(gguf: "rope.scale_linear")
+    package static let ropeLowFrequencyFactor = MetadataField(
         gguf: "rope.scaling.low_freq_factor", config: "rope_scaling.low_freq_factor", "rope_parameters.low_freq_factor")
-    public static let ropeHighFrequencyFactor = MetadataField(
+    package static let ropeHighFrequencyFactor = MetadataField(
         gguf: "rope.scaling.high_freq_factor", config: "rope_scaling.high_freq_factor",
         "rope_parameters.high_freq_factor")
-    public static let ropeOriginalContextLength = MetadataField(
+    package static let ropeOriginalContextLength = MetadataField(
         gguf: "rope.scaling.original_context_length", config: "rope_scaling.original_max_position_embeddings",
         "rope_parameters.original_max_position_embeddings")
 

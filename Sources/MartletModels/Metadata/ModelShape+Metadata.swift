@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
+package import MartletCheckpoints
 import MartletCompute
 
 extension ModelShape {
     /// What most families say alike: layers of one shape with RMS norms, rotated heads and gated feed-forward.
-    public init(reading metadata: any ModelMetadata) throws(CheckpointError) {
+    package init(reading metadata: any ModelMetadata) throws(CheckpointError) {
         let contextLength = try metadata.positive(.contextLength)
         try Self.refuseUnread(metadata, contextLength: contextLength)
         let hiddenSize = try metadata.positive(.hiddenSize)

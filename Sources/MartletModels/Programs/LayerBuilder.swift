@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// Emits the kernels of a decoder, layer after layer. A family calls its functions in the order of its wiring; what
 /// varies by number comes from the shape.
 ///
 /// Layers follow each other, so each tensor's name stands for every layer's. Within a layer a tensor is named after what
 /// makes it, so that branches may be wired side by side.
-public struct LayerBuilder {
-    public let shape: ModelShape
+package struct LayerBuilder {
+    package let shape: ModelShape
     /// The rotations of all layers, each once.
     private let rotations: [RotaryEmbedding]
     /// The layer that is built.
-    public internal(set) var index = 0
+    package internal(set) var index = 0
     private(set) var kernels: [Kernel] = []
 
     init(_ shape: ModelShape) {
@@ -27,7 +27,7 @@ public struct LayerBuilder {
     private var layer: LayerShape { shape.layers[index] }
 
     /// The residual stream.
-    public var hidden: Tensor { tensor("hidden", shape.hiddenSize, .exact) }
+    package var hidden: Tensor { tensor("hidden", shape.hiddenSize, .exact) }
 
     private func tensor(_ name: String, _ columns: Int, _ precision: Tensor.Precision = .working) -> Tensor {
         Tensor(name, rows: .tokens, columns: columns, precision: precision)
@@ -84,7 +84,7 @@ public struct LayerBuilder {
     // MARK: A layer's parts
 
     /// A norm with the weight `name`.
-    public mutating func norm(_ input: Tensor, _ name: String) -> Tensor {
+    package mutating func norm(_ input: Tensor, _ name: String) -> Tensor {
         norm(input, name: WeightName.layer(index, name), layer.norm, output: name)
     }
 
@@ -99,7 +99,7 @@ public struct LayerBuilder {
     }
 
     /// Adds a branch to the residual stream: the kernel that made it adds its result itself where it was the last.
-    public mutating func add(_ branch: Tensor) {
+    package mutating func add(_ branch: Tensor) {
         if let last = kernels.last, last.output == branch, let adding = last.accumulating(into: hidden) {
             kernels[kernels.count - 1] = adding
         } else {
@@ -108,7 +108,7 @@ public struct LayerBuilder {
     }
 
     /// Projections to heads, attention, and the projection of its output.
-    public mutating func attention(_ input: Tensor) -> Tensor {
+    package mutating func attention(_ input: Tensor) -> Tensor {
         let attention = layer.attention
         let heads = attention.heads
         let (queryColumns, keyColumns) = (heads.outputColumns, heads.keyValueHeads * heads.headSize)
@@ -172,7 +172,7 @@ public struct LayerBuilder {
     }
 
     /// Feed-forward of the layer's kind.
-    public mutating func feedForward(_ input: Tensor) -> Tensor {
+    package mutating func feedForward(_ input: Tensor) -> Tensor {
         switch layer.feedForward {
         case .gated(let size, let gate):
             let (gateUp, activated) = (tensor("gateUp", 2 * size), tensor("activated", size))

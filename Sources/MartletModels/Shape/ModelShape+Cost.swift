@@ -6,7 +6,7 @@ extension ModelShape {
     /// The context at which a token's attention takes as many multiplications as its linear layers.
     ///
     /// A windowed layer's attention stops to grow at its window; of experts, those that a token is sent to count.
-    public var attentionDoublingContext: Int {
+    package var attentionDoublingContext: Int {
         let linear = layers.reduce(0) { $0 + $1.multiplications(hiddenSize: hiddenSize) }
         func attention(_ context: Int) -> Int {
             layers.reduce(0) { $0 + $1.attention.multiplications(context: context) }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCheckpoints
-public import MartletCompute
+package import MartletCheckpoints
+package import MartletCompute
 
 /// Bounds of what files may say: everything behind them multiplies and divides by these numbers.
 extension ModelShape {
-    public static let layerCounts = 1...1024
+    package static let layerCounts = 1...1024
 
     static func check(_ value: Int, _ range: ClosedRange<Int>, _ name: String) throws(CheckpointError) {
         guard range.contains(value) else {
@@ -14,7 +14,7 @@ extension ModelShape {
     }
 
     /// Throws where a number is outside of what any model has.
-    public func validate() throws(CheckpointError) {
+    package func validate() throws(CheckpointError) {
         try Self.check(layers.count, Self.layerCounts, "the number of layers")
         try Self.check(hiddenSize, 1...(1 << 17), "the hidden size")
         try Self.check(vocabularySize, 1...(1 << 22), "the vocabulary size")
@@ -39,7 +39,7 @@ extension ModelShape {
     }
 
     /// The KV heads that all layers have.
-    public var cacheHeads: AttentionHeads { layers[0].attention.heads }
+    package var cacheHeads: AttentionHeads { layers[0].attention.heads }
 }
 
 extension FeedForwardShape {
@@ -96,7 +96,7 @@ extension NormShape {
 
 extension AttentionHeads {
     /// Checks the numbers of a file before they are relied on.
-    public init(
+    package init(
         checking queryHeads: Int, keyValueHeads: Int, headSize: Int
     ) throws(CheckpointError) {
         guard (1...1024).contains(queryHeads), (1...queryHeads).contains(keyValueHeads),

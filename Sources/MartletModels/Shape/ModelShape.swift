@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 
-public import MartletCompute
+package import MartletCompute
 
 /// Everything that varies by number among models of a family: with the family's wiring it makes the programs.
-public struct ModelShape: Hashable, Sendable {
-    public var hiddenSize: Int
-    public var vocabularySize: Int
+package struct ModelShape: Hashable, Sendable {
+    package var hiddenSize: Int
+    package var vocabularySize: Int
     /// Positions the model was trained for.
-    public var contextLength: Int
+    package var contextLength: Int
     /// What embeddings are multiplied with.
-    public var embeddingScale: Float = 1
-    public var layers: [LayerShape]
+    package var embeddingScale: Float = 1
+    package var layers: [LayerShape]
     /// The norm before the output projection.
-    public var outputNorm: NormShape
+    package var outputNorm: NormShape
     /// Whether the output projection is the embedding table.
-    public var tiesOutput: Bool
+    package var tiesOutput: Bool
     /// What logits are multiplied with.
-    public var logitScale: Float = 1
+    package var logitScale: Float = 1
     /// c in `c * tanh(logit / c)`.
-    public var logitSoftcap: Float?
+    package var logitSoftcap: Float?
 
-    public init(
+    package init(
         hiddenSize: Int, vocabularySize: Int, contextLength: Int, layers: [LayerShape], outputNorm: NormShape,
         tiesOutput: Bool
     ) {
@@ -33,73 +33,73 @@ public struct ModelShape: Hashable, Sendable {
     }
 }
 
-public struct LayerShape: Hashable, Sendable {
-    public var attention: AttentionShape
-    public var feedForward: FeedForwardShape
+package struct LayerShape: Hashable, Sendable {
+    package var attention: AttentionShape
+    package var feedForward: FeedForwardShape
     /// The norms around attention and feed-forward.
-    public var norm: NormShape
+    package var norm: NormShape
     /// Which projections have biases.
-    public var biases: Biases = []
+    package var biases: Biases = []
 
-    public struct Biases: OptionSet, Hashable, Sendable {
-        public let rawValue: Int
+    package struct Biases: OptionSet, Hashable, Sendable {
+        package let rawValue: Int
 
-        public init(rawValue: Int) { self.rawValue = rawValue }
+        package init(rawValue: Int) { self.rawValue = rawValue }
 
-        public static let queryKeyValue = Biases(rawValue: 1)
-        public static let attentionOutput = Biases(rawValue: 2)
-        public static let feedForward = Biases(rawValue: 4)
+        package static let queryKeyValue = Biases(rawValue: 1)
+        package static let attentionOutput = Biases(rawValue: 2)
+        package static let feedForward = Biases(rawValue: 4)
         /// The router's and the experts'.
-        public static let experts = Biases(rawValue: 8)
+        package static let experts = Biases(rawValue: 8)
     }
 
-    public init(attention: AttentionShape, feedForward: FeedForwardShape, norm: NormShape) {
+    package init(attention: AttentionShape, feedForward: FeedForwardShape, norm: NormShape) {
         self.attention = attention
         self.feedForward = feedForward
         self.norm = norm
     }
 }
 
-public struct NormShape: Hashable, Sendable {
-    public var kind: NormKind
-    public var epsilon: Float
-    public var hasBias: Bool
+package struct NormShape: Hashable, Sendable {
+    package var kind: NormKind
+    package var epsilon: Float
+    package var hasBias: Bool
 
-    public init(_ kind: NormKind = .rootMeanSquare, epsilon: Float, hasBias: Bool = false) {
+    package init(_ kind: NormKind = .rootMeanSquare, epsilon: Float, hasBias: Bool = false) {
         self.kind = kind
         self.epsilon = epsilon
         self.hasBias = hasBias
     }
 }
 
-public struct AttentionShape: Hashable, Sendable {
-    public var heads: AttentionHeads
+package struct AttentionShape: Hashable, Sendable {
+    package var heads: AttentionHeads
     /// What `q . k` is multiplied with.
-    public var scale: Float
-    public var visibility = AttentionVisibility()
+    package var scale: Float
+    package var visibility = AttentionVisibility()
     /// c in `c * tanh(score / c)`.
-    public var softcap: Float?
-    public var alibi: ALiBi?
+    package var softcap: Float?
+    package var alibi: ALiBi?
     /// Whether each head has a sink.
-    public var hasSinks = false
+    package var hasSinks = false
     /// nil: positions are not rotated.
-    public var rotary: RotaryEmbedding?
-    public var pairing = HeadRotation.Pairing.halves
+    package var rotary: RotaryEmbedding?
+    package var pairing = HeadRotation.Pairing.halves
     /// The norm of queries and keys, if they have one.
-    public var headNorm: NormShape?
+    package var headNorm: NormShape?
     /// What one of those norms' means is taken over.
-    public var headNormExtent = HeadNorm.Extent.head
-    public var queryTemperature: QueryTemperature?
+    package var headNormExtent = HeadNorm.Extent.head
+    package var queryTemperature: QueryTemperature?
 
     /// The scale is `1 / sqrt(headSize)`.
-    public init(heads: AttentionHeads, rotary: RotaryEmbedding?) {
+    package init(heads: AttentionHeads, rotary: RotaryEmbedding?) {
         self.heads = heads
         self.rotary = rotary
         scale = Float(1 / Double(heads.headSize).squareRoot())
     }
 }
 
-public enum FeedForwardShape: Hashable, Sendable {
+package enum FeedForwardShape: Hashable, Sendable {
     /// `down(gate(gate(x), up(x)))` of a size.
     case gated(Int, Gate)
     /// `down(activation(up(x)))` of a size.
@@ -107,19 +107,19 @@ public enum FeedForwardShape: Hashable, Sendable {
     case experts(ExpertsShape)
 }
 
-public struct ExpertsShape: Hashable, Sendable {
-    public var count: Int
-    public var chosen: Int
+package struct ExpertsShape: Hashable, Sendable {
+    package var count: Int
+    package var chosen: Int
     /// Each expert's feed-forward size.
-    public var size: Int
-    public var gate: Gate
-    public var scoring: RouteKernel.Scoring
+    package var size: Int
+    package var gate: Gate
+    package var scoring: RouteKernel.Scoring
     /// As in `RouteKernel`.
-    public var normalizes = true
-    public var scale: Float = 1
-    public var hasChoiceBias = false
+    package var normalizes = true
+    package var scale: Float = 1
+    package var hasChoiceBias = false
 
-    public init(count: Int, chosen: Int, size: Int, gate: Gate, scoring: RouteKernel.Scoring) {
+    package init(count: Int, chosen: Int, size: Int, gate: Gate, scoring: RouteKernel.Scoring) {
         self.count = count
         self.chosen = chosen
         self.size = size

@@ -3,9 +3,9 @@
 import Glibc
 
 /// Rotary position embedding (Su et al. 2021): how fast each pair of a head turns with the position.
-public struct RotaryEmbedding: Hashable, Sendable {
+package struct RotaryEmbedding: Hashable, Sendable {
     /// How the frequencies of training are stretched to a longer context.
-    public enum Scaling: Hashable, Sendable {
+    package enum Scaling: Hashable, Sendable {
         case none
         /// Positions divided by a factor.
         case linear(factor: Double)
@@ -16,18 +16,18 @@ public struct RotaryEmbedding: Hashable, Sendable {
     }
 
     /// Elements of a head that turn, from its beginning; even.
-    public let dimensions: Int
-    public let base: Double
-    public let scaling: Scaling
+    package let dimensions: Int
+    package let base: Double
+    package let scaling: Scaling
 
-    public init(dimensions: Int, base: Double, scaling: Scaling = .none) {
+    package init(dimensions: Int, base: Double, scaling: Scaling = .none) {
         self.dimensions = dimensions
         self.base = base
         self.scaling = scaling
     }
 
     /// Radians a position, `[dimensions / 2]`.
-    public var inverseFrequencies: [Double] {
+    package var inverseFrequencies: [Double] {
         (0..<dimensions / 2).map { pair in
             let frequency = pow(base, -Double(2 * pair) / Double(dimensions))
             switch scaling {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import HTTPTypes
+package import HTTPTypes
 import Hummingbird
 
 /// One route of the server.
-struct Route: Sendable {
-    let method: HTTPRequest.Method
-    let path: String
+package struct Route: Sendable {
+    package let method: HTTPRequest.Method
+    package let path: String
     /// For people.
     let help: String
     /// Whether it needs no API key.
@@ -25,7 +25,7 @@ struct Route: Sendable {
     }
 
     /// All of them.
-    static func all(_ server: ServerState) -> [Route] {
+    package static func all(_ server: ServerState) -> [Route] {
         let (completions, chat) = (CompletionEndpoint(server: server), ChatEndpoint(server: server))
         let (status, tokens) = (StatusEndpoints(server: server), TokenEndpoints(server: server))
         return [

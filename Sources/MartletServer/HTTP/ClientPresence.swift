@@ -3,7 +3,7 @@
 import Synchronization
 
 /// Whether the client of a connection is still there, for the request that is being answered on it.
-final class ClientPresence: Sendable {
+package final class ClientPresence: Sendable {
     private struct State {
         var isGone = false
         var onLoss: (@Sendable () -> Void)?
@@ -24,7 +24,7 @@ final class ClientPresence: Sendable {
         return try await operation()
     }
 
-    var isGone: Bool { state.withLock { $0.isGone } }
+    package var isGone: Bool { state.withLock { $0.isGone } }
 
     func lose() {
         let loss = state.withLock { state in

@@ -13,13 +13,13 @@ struct BodyWanted: Sendable {}
 /// within a time. A client that closes its side, even only for sending, is taken to be gone.
 ///
 /// It stands where HTTP's version is still known: HTTP/1.0 gets answers without chunks, and a closed connection.
-final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+package final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias InboundOut = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
-    let presence = ClientPresence()
+    package let presence = ClientPresence()
     private let registry: ConnectionRegistry
     private let readTime: TimeAmount
     private let stallTime: TimeAmount
@@ -41,7 +41,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         var awaitsContinue: Bool
     }
 
-    init(limits: ServerLimits, registry: ConnectionRegistry) {
+    package init(limits: ServerLimits, registry: ConnectionRegistry) {
         self.registry = registry
         readTime = .nanoseconds(Int64(limits.readSeconds * 1e9))
         stallTime = .nanoseconds(Int64(limits.stallSeconds * 1e9))

@@ -8,9 +8,9 @@ import Synchronization
 struct CloseIfIdle: Sendable {}
 
 /// All open connections. Where there are too many, the one that has been idle longest makes room.
-final class ConnectionRegistry: Sendable {
+package final class ConnectionRegistry: Sendable {
     /// Connections beyond the limit, on which probes are answered while all others are busy.
-    static let reserve = MartletServer.reservedConnections
+    package static let reserve = MartletServer.reservedConnections
 
     private struct State {
         /// Connections that may ask for anything, and all together.
@@ -23,7 +23,7 @@ final class ConnectionRegistry: Sendable {
     private let limit: Int
     private let state = Mutex(State())
 
-    init(limit: Int) { self.limit = limit }
+    package init(limit: Int) { self.limit = limit }
 
     /// Counts a new connection.
     ///

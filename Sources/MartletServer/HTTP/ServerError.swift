@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Hummingbird
+package import Hummingbird
 import Martlet
 import MartletText
 import NIOHTTP1
 
 /// What a client is told when its request fails, in the shape of OpenAI's errors. Every status is decided here.
-struct ServerError: Error, Equatable {
-    var status: HTTPResponse.Status
+package struct ServerError: Error, Equatable {
+    package var status: HTTPResponse.Status
     var message: String
     /// The field at fault.
     var param: String?
-    var code: String?
+    package var code: String?
     /// Methods that the route has, where it hasn't the request's.
     var allow: String?
 

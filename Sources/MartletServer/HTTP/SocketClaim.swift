@@ -6,14 +6,14 @@ import Glibc
 ///
 /// NIO removes whatever socket it finds at a path, a running server's too, and again when it ends. So servers claim a
 /// path by a locked file beside it first.
-final class SocketClaim: Sendable {
+package final class SocketClaim: Sendable {
     private let lock: Int32
     private let path: String
     /// Whether the claim was made: the lock of another server must not be removed.
     private let isHeld: Bool
 
     /// - Throws: if another program listens at the path, or if nothing can.
-    init(_ path: String) throws(ConfigurationError) {
+    package init(_ path: String) throws(ConfigurationError) {
         func fault(_ reason: String) -> ConfigurationError {
             ConfigurationError(description: "can't listen at \(path): \(reason)")
         }

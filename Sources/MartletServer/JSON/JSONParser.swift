@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Why bytes are no JSON, or none that is accepted here.
-struct JSONError: Error, Equatable, CustomStringConvertible {
+package struct JSONError: Error, Equatable, CustomStringConvertible {
     let message: String
     /// Bytes before the fault.
     let offset: Int
 
-    var description: String { "\(message) at byte \(offset)" }
+    package var description: String { "\(message) at byte \(offset)" }
 }
 
 /// Reads JSON (RFC 8259) from untrusted bytes, in one pass.
@@ -15,14 +15,14 @@ struct JSONError: Error, Equatable, CustomStringConvertible {
 /// no numbers beyond a `Double`'s range. Values may nest so deep as the limit says, and no deeper.
 ///
 /// - Complexity: O(n) in the bytes, and O(n log n) in an object's keys.
-struct JSONParser {
+package struct JSONParser {
     private let bytes: [UInt8]
     private let maximumDepth: Int
     /// Bytes of an object's key.
     private static let longestKey = 1024
     private var offset = 0
 
-    static func parse(_ bytes: [UInt8], maximumDepth: Int) throws(JSONError) -> JSONValue {
+    package static func parse(_ bytes: [UInt8], maximumDepth: Int) throws(JSONError) -> JSONValue {
         // Once, so that strings need not be checked one by one.
         guard String(validating: bytes, as: UTF8.self) != nil else {
             throw JSONError(message: "the text is not UTF-8", offset: validLength(of: bytes))

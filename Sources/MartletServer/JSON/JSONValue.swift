@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A JSON value. Objects keep the order of their keys.
-enum JSONValue: Sendable {
+package enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case integer(Int)
@@ -15,7 +15,7 @@ enum JSONValue: Sendable {
     case elements(count: Int, element: @Sendable (Int) -> JSONValue)
 
     /// What it is, for error messages.
-    var kind: String {
+    package var kind: String {
         switch self {
         case .null: "null"
         case .bool: "a boolean"
@@ -27,13 +27,13 @@ enum JSONValue: Sendable {
     }
 
     /// A number without a fraction as an integer; other values as they are.
-    var wholeNumber: JSONValue {
+    package var wholeNumber: JSONValue {
         guard case .number(let number) = self, let whole = Int(exactly: number) else { return self }
         return .integer(whole)
     }
 
     /// The value, for error messages: what is long is named by its kind, or cut.
-    var excerpt: String {
+    package var excerpt: String {
         switch self {
         case .string(let text) where text.utf8.count > 40:
             String(decoding: text.utf8.prefix(40), as: UTF8.self).debugDescription + "…"
@@ -47,7 +47,7 @@ enum JSONValue: Sendable {
 
 extension JSONValue: Equatable {
     /// Texts are equal if their bytes are: to look for equivalent characters takes long in hostile ones.
-    static func == (first: JSONValue, second: JSONValue) -> Bool {
+    package static func == (first: JSONValue, second: JSONValue) -> Bool {
         switch (first, second) {
         case (.null, .null): true
         case (.bool(let a), .bool(let b)): a == b
@@ -63,29 +63,29 @@ extension JSONValue: Equatable {
 }
 
 /// Keys and their values, in order.
-struct JSONObject: Equatable, Sendable {
-    struct Member: Equatable, Sendable {
+package struct JSONObject: Equatable, Sendable {
+    package struct Member: Equatable, Sendable {
         var key: String
         var value: JSONValue
     }
 
-    var members: [Member] = []
+    package var members: [Member] = []
 
-    subscript(key: String) -> JSONValue? { members.first { $0.key.utf8.elementsEqual(key.utf8) }?.value }
+    package subscript(key: String) -> JSONValue? { members.first { $0.key.utf8.elementsEqual(key.utf8) }?.value }
 }
 
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
     ExpressibleByNilLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
-    init(stringLiteral value: String) { self = .string(value) }
-    init(integerLiteral value: Int) { self = .integer(value) }
-    init(booleanLiteral value: Bool) { self = .bool(value) }
-    init(nilLiteral: ()) { self = .null }
-    init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-    init(dictionaryLiteral elements: (String, JSONValue)...) {
+    package init(stringLiteral value: String) { self = .string(value) }
+    package init(integerLiteral value: Int) { self = .integer(value) }
+    package init(booleanLiteral value: Bool) { self = .bool(value) }
+    package init(nilLiteral: ()) { self = .null }
+    package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+    package init(dictionaryLiteral elements: (String, JSONValue)...) {
         self = .object(JSONObject(members: elements.map { JSONObject.Member(key: $0.0, value: $0.1) }))
     }
 
     /// A text, or null for none.
-    init(_ text: String?) { self = text.map { .string($0) } ?? .null }
+    package init(_ text: String?) { self = text.map { .string($0) } ?? .null }
 }

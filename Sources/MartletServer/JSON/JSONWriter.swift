@@ -2,7 +2,7 @@
 
 extension JSONValue {
     /// As compact JSON.
-    var encoded: [UInt8] {
+    package var encoded: [UInt8] {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(256)
         write(to: &bytes)

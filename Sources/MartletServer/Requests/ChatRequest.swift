@@ -4,14 +4,14 @@ import Martlet
 import MartletText
 
 /// The body of `/v1/chat/completions`.
-struct ChatRequest: Sendable {
+package struct ChatRequest: Sendable {
     var common: GenerationFields
     var messages: [ChatMessage] = []
     var logprobs = false
     var topLogprobs: Int?
     private var maxCompletionTokens: Int?
 
-    static let fields: [RequestField<ChatRequest>] =
+    package static let fields: [RequestField<ChatRequest>] =
         [
             RequestField(
                 "messages", .list,

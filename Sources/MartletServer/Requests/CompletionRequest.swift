@@ -3,7 +3,7 @@
 import Martlet
 
 /// The body of `/v1/completions`.
-struct CompletionRequest: Sendable {
+package struct CompletionRequest: Sendable {
     enum Prompt: Equatable, Sendable {
         case text(String)
         case tokens([Int32])
@@ -20,7 +20,7 @@ struct CompletionRequest: Sendable {
     /// Whether the answer has vLLM's `prompt_logprobs`.
     private(set) var reportsPromptLogprobs = false
 
-    static let fields: [RequestField<CompletionRequest>] =
+    package static let fields: [RequestField<CompletionRequest>] =
         [
             RequestField(
                 "prompt", .prompt,

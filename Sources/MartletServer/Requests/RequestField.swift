@@ -10,8 +10,8 @@ enum FieldKind: String, Sendable {
 /// One field of a request's body: its name, what it means, and how it is read.
 ///
 /// Requests are tables of these, from which the documentation is made too.
-struct RequestField<Target>: Sendable {
-    let name: String
+package struct RequestField<Target>: Sendable {
+    package let name: String
     let kind: FieldKind
     let help: String
     let read: @Sendable (FieldValue, inout Target) throws(ServerError) -> Void

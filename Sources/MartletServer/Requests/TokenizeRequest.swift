@@ -3,7 +3,7 @@
 import MartletText
 
 /// The body of `/tokenize`: a text, or a conversation.
-struct TokenizeRequest: Sendable {
+package struct TokenizeRequest: Sendable {
     var model: String?
     var prompt: String?
     var messages: [ChatMessage]?
@@ -12,7 +12,7 @@ struct TokenizeRequest: Sendable {
     /// Whether control tokens that a text spells are found; nil where the request doesn't say.
     var parsesSpecials: Bool?
 
-    static let fields: [RequestField<TokenizeRequest>] = [
+    package static let fields: [RequestField<TokenizeRequest>] = [
         RequestField("prompt", .string, "The text.") {
             (value, target) throws(ServerError) in target.prompt = try value.string()
         },
@@ -60,11 +60,11 @@ struct TokenizeRequest: Sendable {
 }
 
 /// The body of `/detokenize`.
-struct DetokenizeRequest: Sendable {
+package struct DetokenizeRequest: Sendable {
     var model: String?
     var tokens: [Int32] = []
 
-    static let fields: [RequestField<DetokenizeRequest>] = [
+    package static let fields: [RequestField<DetokenizeRequest>] = [
         RequestField("tokens", .list, "Token ids.") {
             (value, target) throws(ServerError) in target.tokens = try value.tokens()
         },

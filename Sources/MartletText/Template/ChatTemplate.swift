@@ -41,7 +41,7 @@ public struct ChatTemplate: Sendable {
     /// - Parameters:
     ///   - deadline: when to give up; nil for never.
     ///   - now: seconds since 1970 for `strftime_now`; nil for the present.
-    public func render(
+    package func render(
         _ context: [String: TemplateValue], until deadline: ContinuousClock.Instant? = nil, now: Int? = nil
     ) throws(TemplateError) -> PromptText {
         try Self.onKnownStack { () throws(TemplateError) in

@@ -3,7 +3,7 @@
 import OrderedCollections
 
 /// A list that knows how deep it nests, so that a limit can be kept before anything recurses into it.
-public struct TemplateList: RandomAccessCollection, ExpressibleByArrayLiteral, Sendable {
+package struct TemplateList: RandomAccessCollection, ExpressibleByArrayLiteral, Sendable {
     /// What Python calls it. It decides how the list is shown and whether it equals another one.
     enum Kind: Equatable, Sendable {
         case list
@@ -23,15 +23,15 @@ public struct TemplateList: RandomAccessCollection, ExpressibleByArrayLiteral, S
         depth = 1 + (items.lazy.map(\.depth).max() ?? 0)
     }
 
-    public init(arrayLiteral elements: TemplateValue...) { self.init(elements) }
+    package init(arrayLiteral elements: TemplateValue...) { self.init(elements) }
 
-    public var startIndex: Int { 0 }
-    public var endIndex: Int { items.count }
-    public subscript(position: Int) -> TemplateValue { items[position] }
+    package var startIndex: Int { 0 }
+    package var endIndex: Int { items.count }
+    package subscript(position: Int) -> TemplateValue { items[position] }
 }
 
 /// A mapping from texts, in order of insertion, that knows how deep it nests.
-public struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Sendable {
+package struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Sendable {
     private let items: OrderedDictionary<PromptText, TemplateValue>
     let depth: Int
 
@@ -41,14 +41,14 @@ public struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Senda
     }
 
     /// The last of the entries with the same key counts.
-    public init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
+    package init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
         self.init(OrderedDictionary(elements) { $1 })
     }
 
-    public var startIndex: Int { 0 }
-    public var endIndex: Int { items.count }
-    public func index(after index: Int) -> Int { index + 1 }
-    public subscript(position: Int) -> (key: PromptText, value: TemplateValue) {
+    package var startIndex: Int { 0 }
+    package var endIndex: Int { items.count }
+    package func index(after index: Int) -> Int { index + 1 }
+    package subscript(position: Int) -> (key: PromptText, value: TemplateValue) {
         let element = items.elements[position]
         return (element.key, element.value)
     }
@@ -57,7 +57,7 @@ public struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Senda
 }
 
 /// The variable `loop` of one turn of a loop.
-public final class TemplateLoop: Sendable {
+package final class TemplateLoop: Sendable {
     let index: Int
     let count: Int
     let previous: TemplateValue

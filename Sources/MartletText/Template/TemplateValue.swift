@@ -3,7 +3,7 @@
 import OrderedCollections
 
 /// A value of the template language. Plain data: nothing of the host can be reached through one.
-public enum TemplateValue: Sendable {
+package enum TemplateValue: Sendable {
     /// A name or attribute that doesn't exist: renders as nothing, but has no attributes.
     case undefined(String)
     case none
@@ -83,10 +83,10 @@ public enum TemplateValue: Sendable {
 }
 
 extension TemplateValue: ExpressibleByStringLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral {
-    public init(stringLiteral value: String) { self = .string(PromptText(value)) }
-    public init(arrayLiteral elements: TemplateValue...) { self = .list(TemplateList(elements)) }
+    package init(stringLiteral value: String) { self = .string(PromptText(value)) }
+    package init(arrayLiteral elements: TemplateValue...) { self = .list(TemplateList(elements)) }
     /// The last of the entries with the same key counts.
-    public init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
+    package init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
         self = .dictionary(TemplateMapping(OrderedDictionary(elements) { $1 }))
     }
 }

@@ -3,7 +3,8 @@
 import HeapModule
 
 /// The merge rules of a BPE vocabulary, applied lowest rank first, of equals leftmost first.
-struct BytePairMerges: Sendable {
+package struct BytePairMerges: Sendable {
+
     private struct Merge {
         let rank: UInt32
         let token: Int32
@@ -13,7 +14,7 @@ struct BytePairMerges: Sendable {
     private let byteTokens: [Int32]
 
     /// - Parameter rules: UTF-8 of `left right`, by rank.
-    init(rules: [[UInt8]], vocabulary: Vocabulary) throws(TokenizerError) {
+    package init(rules: [[UInt8]], vocabulary: Vocabulary) throws(TokenizerError) {
         var merges: [UInt64: Merge] = [:]
         merges.reserveCapacity(rules.count)
         for (rank, rule) in rules.enumerated() {
@@ -45,7 +46,7 @@ struct BytePairMerges: Sendable {
     /// Appends the tokens of one word. A byte that no token stands for is left out, as llama.cpp leaves it out.
     ///
     /// - Complexity: O(n log n) in the word's bytes.
-    func tokenize(_ word: ArraySlice<UInt8>, into tokens: inout [Int32]) {
+    package func tokenize(_ word: ArraySlice<UInt8>, into tokens: inout [Int32]) {
         var symbols: [Int32] = word.map { byteTokens[Int($0)] }
         let count = symbols.count
         if count == 1 {

@@ -3,13 +3,13 @@
 /// Turns bytes that arrive in pieces into text, holding back a character until all of it is there.
 ///
 /// The pieces, joined, equal the whole decoded at once, invalid bytes included.
-public struct Detokenizer: Sendable {
+package struct Detokenizer: Sendable {
     private var pending: [UInt8] = []
 
-    public init() {}
+    package init() {}
 
     /// The text that is certain after these bytes; often a whole token's, sometimes none.
-    public mutating func append(_ bytes: some Sequence<UInt8>) -> String {
+    package mutating func append(_ bytes: some Sequence<UInt8>) -> String {
         pending.append(contentsOf: bytes)
         let held = Self.lengthOfUnfinishedCharacter(pending)
         let text = String(decoding: pending.dropLast(held), as: UTF8.self)
@@ -18,7 +18,7 @@ public struct Detokenizer: Sendable {
     }
 
     /// What was held back, as U+FFFD: no more bytes will come.
-    public mutating func finish() -> String {
+    package mutating func finish() -> String {
         defer { pending.removeAll() }
         return String(decoding: pending, as: UTF8.self)
     }

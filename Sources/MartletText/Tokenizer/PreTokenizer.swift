@@ -2,7 +2,7 @@
 
 /// Cuts text into the words that BPE merges within. Each is a scanner for one published regular expression; no regex
 /// engine runs, so time is linear whatever the text.
-public enum PreTokenizer: Sendable {
+package enum PreTokenizer: Sendable {
     /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
     case gpt2
     /// `\p{N}` each alone, then GPT-2's between them.
@@ -13,7 +13,7 @@ public enum PreTokenizer: Sendable {
     case qwen2
 
     /// By the name that GGUF's `tokenizer.ggml.pre` gives it.
-    public init(named name: String) throws(TokenizerError) {
+    package init(named name: String) throws(TokenizerError) {
         switch name {
         case "gpt-2": self = .gpt2
         case "smollm": self = .smollm
@@ -32,7 +32,7 @@ public enum PreTokenizer: Sendable {
     var addsBOSByDefault: Bool { self == .llama3 }
 
     /// Calls `body` with each word's range of `text.bytes`, in order; the words cover the text.
-    func forEachWord(in text: ClassifiedText, _ body: (Range<Int>) -> Void) {
+    package func forEachWord(in text: ClassifiedText, _ body: (Range<Int>) -> Void) {
         var index = 0
         func emit(upTo end: Int) {
             body(text.offsets[index]..<text.offsets[end])
@@ -60,10 +60,10 @@ public enum PreTokenizer: Sendable {
 }
 
 /// A text's characters by what the scanners ask of them.
-struct ClassifiedText {
+package struct ClassifiedText {
     enum Class: UInt8 { case letter, number, space, other }
 
-    let bytes: [UInt8]
+    package let bytes: [UInt8]
     /// `[characters + 1]`: where each begins in `bytes`.
     private(set) var offsets: [Int] = []
     /// `[characters]`
@@ -72,7 +72,7 @@ struct ClassifiedText {
     var count: Int { classes.count }
 
     /// - Parameter utf8: whole characters.
-    init(_ utf8: ArraySlice<UInt8>) {
+    package init(_ utf8: ArraySlice<UInt8>) {
         bytes = Array(utf8)
         offsets.reserveCapacity(bytes.count + 1)
         classes.reserveCapacity(bytes.count)

@@ -5,7 +5,7 @@ extension Tokenizer {
     /// and as it stands behind a space where that differs in its first token alone. Blank words have none.
     ///
     /// Another division of the same letters into tokens is another spelling, and not among them.
-    public func badWordTokens(_ words: [String]) -> [[Int32]] {
+    package func badWordTokens(_ words: [String]) -> [[Int32]] {
         words.flatMap { word -> [[Int32]] in
             let trimmed = String(word.drop(while: \.isWhitespace))
             guard !trimmed.isEmpty else { return [] }

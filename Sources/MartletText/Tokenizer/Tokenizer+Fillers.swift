@@ -5,7 +5,7 @@ extension Tokenizer {
     /// tokens that no text becomes.
     ///
     /// - Precondition: `count` is positive.
-    public init(bytesAndFillersUpTo count: Int) throws(TokenizerError) {
+    package init(bytesAndFillersUpTo count: Int) throws(TokenizerError) {
         var spellings = (UInt8.min...UInt8.max).prefix(count).map { Array(ByteAlphabet.spelling(of: $0).utf8) }
         for filler in spellings.count..<max(count, spellings.count) { spellings.append(Array("<\(filler)>".utf8)) }
         try self.init(

@@ -2,8 +2,8 @@
 
 /// Byte-level BPE: text to token ids and back.
 public struct Tokenizer: Sendable {
-    public let vocabulary: Vocabulary
-    public let preTokenizer: PreTokenizer
+    package let vocabulary: Vocabulary
+    package let preTokenizer: PreTokenizer
     public let bosToken: Int32?
     public let eosToken: Int32?
     /// Tokens that end an answer: EOS, and the end-of-turn tokens that chat models use instead.
@@ -19,7 +19,7 @@ public struct Tokenizer: Sendable {
     ///   - merges: UTF-8 of `left right`, by rank.
     ///   - endTokens: tokens that end an answer beside EOS and those that are known by their text.
     ///   - addsBOS: nil where the file doesn't say.
-    public init(
+    package init(
         vocabulary: Vocabulary, merges rules: [[UInt8]], preTokenizer: PreTokenizer, bosToken: Int32?,
         eosToken: Int32?, endTokens: Set<Int32> = [], addsBOS: Bool?
     ) throws(TokenizerError) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a token is for, by GGUF's numbers.
-public enum TokenKind: Int32, Sendable {
+package enum TokenKind: Int32, Sendable {
     case normal = 1
     case unknown = 2
     /// Steers the model and has no text of its own: `<|im_end|>`.
@@ -13,21 +13,21 @@ public enum TokenKind: Int32, Sendable {
 }
 
 /// The tokens of a byte-level BPE vocabulary: each an id and the bytes it stands for.
-public struct Vocabulary: Sendable {
+package struct Vocabulary: Sendable {
     /// `[id]`: the bytes of the token; the literal text of a control token.
-    public let bytes: [[UInt8]]
+    package let bytes: [[UInt8]]
     /// `[id]`
-    public let kinds: [TokenKind]
+    package let kinds: [TokenKind]
     /// Bytes of the token that stands for most of them; at least 1.
-    public let longestToken: Int
+    package let longestToken: Int
     private let ids: [[UInt8]: Int32]
 
-    public var count: Int { bytes.count }
+    package var count: Int { bytes.count }
 
     /// - Parameters:
     ///   - spellings: UTF-8 of each token, in GPT-2's byte alphabet unless it is a control or user-defined token.
     ///   - kinds: GGUF's numbers, one a token; empty means that all are normal.
-    public init(spellings: [[UInt8]], kinds kindNumbers: [Int32]) throws(TokenizerError) {
+    package init(spellings: [[UInt8]], kinds kindNumbers: [Int32]) throws(TokenizerError) {
         guard !spellings.isEmpty, spellings.count < Int(Int32.max) else {
             throw TokenizerError(.invalidVocabulary, "the vocabulary has \(spellings.count) tokens")
         }
@@ -65,8 +65,8 @@ public struct Vocabulary: Sendable {
     }
 
     /// The token that stands for these bytes of ordinary text.
-    public func id(of bytes: [UInt8]) -> Int32? { ids[bytes] }
+    package func id(of bytes: [UInt8]) -> Int32? { ids[bytes] }
 
     /// Whether an id is one of this vocabulary's.
-    public func contains(_ id: Int32) -> Bool { id >= 0 && Int(id) < count }
+    package func contains(_ id: Int32) -> Bool { id >= 0 && Int(id) < count }
 }

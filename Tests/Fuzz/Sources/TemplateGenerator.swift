@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletTestSupport
-public import MartletText
+package import MartletText
 
 /// Random templates of the grammar that the interpreter reads, for comparison with Jinja2.
-public struct TemplateGenerator {
+package struct TemplateGenerator {
     private var random: FuzzRandom
     /// Names that a template may read, beside those of the context.
     private var names: [String] = []
     private var inLoop = 0
 
-    public init(seed: UInt64) { random = FuzzRandom(seed: seed) }
+    package init(seed: UInt64) { random = FuzzRandom(seed: seed) }
 
     /// The variables that every template is rendered over.
-    public static let context: [String: TemplateValue] = [
+    package static let context: [String: TemplateValue] = [
         "messages": [
             ["role": "system", "content": "Be brief."],
             ["role": "user", "content": "  Hi é\u{1F600} <b>it's</b>\n"],
@@ -26,7 +26,7 @@ public struct TemplateGenerator {
     ]
 
     /// The same as JSON.
-    public static let jsonContext = """
+    package static let jsonContext = """
         {"messages": [{"role": "system", "content": "Be brief."}, \
         {"role": "user", "content": "  Hi é\u{1F600} <b>it's</b>\\n"}, \
         {"role": "assistant", "content": "Ok"}], "n": 3, "f": 2.5, "s": "a,b c", "e": "", \
@@ -36,7 +36,7 @@ public struct TemplateGenerator {
 
     private static let variables = ["messages", "n", "f", "s", "e", "d", "l", "t", "q", "w", "missing"]
 
-    public mutating func template() -> String {
+    package mutating func template() -> String {
         names = []
         inLoop = 0
         return random.chance(3) ? "{{ \(expression(3)) }}" : body(3, statements: random.below(4) + 1)
@@ -263,20 +263,20 @@ public struct TemplateGenerator {
 }
 
 /// A small generator of its own, so that a seed means the same templates everywhere: SplitMix64.
-public struct FuzzRandom: RandomNumberGenerator, Sendable {
+package struct FuzzRandom: RandomNumberGenerator, Sendable {
     private var generator: SeededGenerator
 
     /// Seeds that follow each other have streams that don't.
-    public init(seed: UInt64) {
+    package init(seed: UInt64) {
         generator = SeededGenerator(seed &* 0x9e37_79b9_7f4a_7c15 &+ 0x1234_5678_9abc_def1)
     }
 
-    public mutating func next() -> UInt64 { generator.next() }
+    package mutating func next() -> UInt64 { generator.next() }
 
-    public mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
+    package mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 
     /// True once in `count` times.
-    public mutating func chance(_ of: Int) -> Bool { below(of) == 0 }
+    package mutating func chance(_ of: Int) -> Bool { below(of) == 0 }
 
-    public mutating func pick<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
+    package mutating func pick<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
 }

@@ -5,8 +5,8 @@ import MartletCompute
 
 /// The thread that computes heads of attention's output also copies them for the layer that comes next and reads them,
 /// where a head is pairs of blocks.
-enum EncodeAttended: LoweringPass {
-    static func run(_ operations: inout [Operation], for context: PassContext) {
+package enum EncodeAttended: LoweringPass {
+    package static func run(_ operations: inout [Operation], for context: PassContext) {
         for index in operations.indices.dropLast() {
             guard case .attention(var attention) = operations[index].kind,
                 case .linear(let reader) = operations[index + 1].kind,

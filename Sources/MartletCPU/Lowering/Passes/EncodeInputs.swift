@@ -5,13 +5,13 @@ import MartletCompute
 
 /// Before a linear layer its input is copied row by row into the forms that its weights are multiplied with, unless an
 /// operation before has left such a copy.
-enum EncodeInputs: LoweringPass {
+package enum EncodeInputs: LoweringPass {
     private struct Copy: Hashable {
         let tensor: Tensor
         let form: MartletActivations
     }
 
-    static func run(_ operations: inout [Operation], for context: PassContext) {
+    package static func run(_ operations: inout [Operation], for context: PassContext) {
         var result: [Operation] = []
         var copies: Set<Copy> = []
         for operation in operations {

@@ -4,8 +4,8 @@ import MartletCompute
 
 /// Gate and up projections, the gate between them and the copy for the layer that reads it become one operation, where
 /// nothing else reads what lies between.
-enum FuseGatedLinear: LoweringPass {
-    static func run(_ operations: inout [Operation], for context: PassContext) {
+package enum FuseGatedLinear: LoweringPass {
+    package static func run(_ operations: inout [Operation], for context: PassContext) {
         var index = 0
         while index + 2 < operations.count {
             if let fused = fused(at: index, operations, context) {

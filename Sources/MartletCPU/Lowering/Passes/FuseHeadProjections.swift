@@ -4,8 +4,8 @@ import MartletCompute
 
 /// Projections to heads, and what is done with each head by itself, become one operation, where a head is whole panels:
 /// the thread that has projected a head goes on with it.
-enum FuseHeadProjections: LoweringPass {
-    static func run(_ operations: inout [Operation], for context: PassContext) {
+package enum FuseHeadProjections: LoweringPass {
+    package static func run(_ operations: inout [Operation], for context: PassContext) {
         var index = 0
         while index + 1 < operations.count {
             if case .linear(var first) = operations[index].kind, case .rows(let rows) = operations[index + 1].kind,

@@ -3,8 +3,8 @@
 import MartletCompute
 
 /// Neighbouring operations on rows of one extent become one, so that norm + quantise costs one barrier.
-enum JoinRows: LoweringPass {
-    static func run(_ operations: inout [Operation], for context: PassContext) {
+package enum JoinRows: LoweringPass {
+    package static func run(_ operations: inout [Operation], for context: PassContext) {
         var result: [Operation] = []
         for operation in operations {
             if case .rows(let rows) = operation.kind, let last = result.last, case .rows(var joined) = last.kind,

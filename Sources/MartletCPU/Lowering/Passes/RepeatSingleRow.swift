@@ -4,8 +4,8 @@ import MartletCompute
 
 /// For a batch of one row, each thread computes the norm and the copy that a linear layer reads itself, where the layer is
 /// one chunk per thread: that takes less time than waiting for another thread.
-enum RepeatSingleRow: LoweringPass {
-    static func run(_ operations: inout [Operation], for context: PassContext) {
+package enum RepeatSingleRow: LoweringPass {
+    package static func run(_ operations: inout [Operation], for context: PassContext) {
         for index in operations.indices.dropLast() {
             guard case .rows(var rows) = operations[index].kind, let linear = operations[index + 1].encodedInput,
                 let norm = normBeforeCopy(rows, of: linear.input), !norm.accumulates,
