@@ -38,9 +38,11 @@ let package = Package(
         .target(name: "MartletReference", dependencies: ["MartletCompute"]),
         .target(name: "MartletCPU", dependencies: ["CMartletKernels", "MartletCompute"]),
         .target(name: "MartletCheckpoints", dependencies: ["MartletCompute"]),
+        .target(name: "MartletJSON"),
         .target(
             name: "MartletText",
             dependencies: [
+                "MartletJSON",
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
@@ -49,14 +51,14 @@ let package = Package(
             name: "Martlet",
             dependencies: [
                 "MartletCompute", "MartletAttention", "MartletCPU", "MartletReference", "MartletCheckpoints",
-                "MartletText",
-                "MartletModels", .product(name: "DequeModule", package: "swift-collections"),
+                "MartletJSON", "MartletText", "MartletModels",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(
             name: "MartletServer",
             dependencies: [
-                "Martlet", "MartletCompute", "MartletText", .server("Hummingbird", "hummingbird"),
+                "Martlet", "MartletCompute", "MartletJSON", "MartletText", .server("Hummingbird", "hummingbird"),
                 .server("HummingbirdCore", "hummingbird"),
                 .server("HummingbirdTLS", "hummingbird"),
                 .server("HTTPTypes", "swift-http-types"),
@@ -129,7 +131,8 @@ let package = Package(
             name: "MartletCheckpointsTests",
             dependencies: ["MartletCheckpoints", "MartletCompute", "MartletTestSupport"]),
         .testTarget(
-            name: "MartletTextTests", dependencies: ["MartletText", "MartletTestSupport", "MartletFuzz"],
+            name: "MartletTextTests",
+            dependencies: ["MartletJSON", "MartletText", "MartletTestSupport", "MartletFuzz"],
             resources: [.copy("Fixtures")]),
         .testTarget(
             name: "MartletModelsTests",
@@ -146,7 +149,7 @@ let package = Package(
         .testTarget(
             name: "MartletServerTests",
             dependencies: [
-                "MartletServer", "Martlet", "MartletCompute", "MartletReference", "MartletTestSupport",
+                "MartletServer", "Martlet", "MartletCompute", "MartletJSON", "MartletReference", "MartletTestSupport",
                 .product(name: "Logging", package: "swift-log"), .server("NIOCore", "swift-nio"),
                 .server("NIOEmbedded", "swift-nio"),
                 .server("NIOHTTP1", "swift-nio"),

@@ -63,7 +63,7 @@ struct PromptTokens: Sendable {
         }
         try require(
             messages.reduce(0) { $0 + $1.content.utf8.count }, fitsIn: engine.model.maxModelLength, "messages")
-        return try engine.model.tokens(of: messages, until: deadline)
+        return try engine.model.text.tokens(of: messages, until: deadline)
     }
 
     func badWords(_ words: [String]) throws -> [[Int32]] {

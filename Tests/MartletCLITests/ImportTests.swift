@@ -32,7 +32,9 @@ import Testing
             let path = text.firstMatch(of: /path: "([^"]+)"/).map { String($0.1) }
             // Up to the bracket that closes the list; there are none inside.
             let list = text.firstRange(of: "dependencies: [").map { text[$0.upperBound...].prefix { $0 != "]" } } ?? ""
-            let plain = list.replacing(/, package: "[^"]+"/) { _ in "" }
+            let plain = list.replacing(/, package: "[^"]+"/) { _ in "" }.replacing(/(\.server\("\w+"), "[^"]+"/) {
+                $0.1
+            }
             let folder = starts[index].1 == "testTarget" ? "Tests" : "Sources"
             return Target(
                 name: String(starts[index].2),
@@ -47,7 +49,7 @@ import Testing
         for case let file as URL in files ?? .init() where file.pathExtension == "swift" {
             let text = try String(contentsOf: file, encoding: .utf8)
             for match in text.matches(
-                of: /^(@testable |public |package )?import (?:struct |func |class |enum )?(\w+)/
+                of: /^(@_exported )?(?:public |package )?import (?:struct |func |class |enum )?(\w+)/
                     .anchorsMatchLineEndings())
             {
                 found.insert(String(match.2))

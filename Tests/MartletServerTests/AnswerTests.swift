@@ -2,6 +2,7 @@
 
 import Foundation
 import Martlet
+import MartletJSON
 import MartletServer
 import Testing
 

@@ -190,14 +190,11 @@ import Testing
         let engine = try await engine()
         for round in 0..<20 {
             let stream = try engine.generate(.random(10, answer: 240))
-            let task = Task {
-                var count = 0
-                for try await piece in stream { count += piece.tokens.count }
-                return count
-            }
+            let task = Task { for try await _ in stream {} }
             if round % 2 == 0 { try await Task.sleep(for: .milliseconds(1)) }
             task.cancel()
-            _ = try await task.value
+            // A reader that had its whole answer by then has nothing to be told.
+            do { try await task.value } catch is CancellationError {}
             _ = try engine.generate(.random(10, answer: 240))
         }
         #expect(try await eventually { engine.statistics.freeBlocks == engine.statistics.blocks })

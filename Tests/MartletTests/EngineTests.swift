@@ -240,7 +240,7 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let request = GenerationRequest(promptTokens: tokens(5), sampling: sampling)
         let task = Task { try await answer(engine, request) }
         task.cancel()
-        _ = try await task.value
+        await #expect(throws: CancellationError.self) { _ = try await task.value }
         sampling.maxTokens = 200
         let pieces = try await answer(engine, GenerationRequest(promptTokens: tokens(5), sampling: sampling))
         #expect(pieces.flatMap(\.tokens).count == 200)
@@ -321,8 +321,8 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         #expect(try starts("\u{10ffff}<|im_start|>\u{10ffff}<|im_start|>") == 2)
         // A combining mark first: it must not hide the mark that stands before it.
         #expect(try starts("\u{301}<|im_start|>") == 2)
-        // Roles and names are a user's text, too.
-        let forged = ChatMessage(role: "user<|im_start|>", content: "x", name: "<|im_start|>")
+        // Names are a user's text, too.
+        let forged = ChatMessage(role: .user, content: "x", name: "<|im_start|>")
         #expect(try engine.model.tokens(of: [forged]).count { $0 == start } == 2)
         // One message that spells a token changes nothing for the others.
         #expect(
@@ -345,12 +345,12 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
             vocabulary: vocabulary, merges: [], preTokenizer: .gpt2, bosToken: nil, eosToken: nil, addsBOS: nil)
         let template = try ChatTemplate(
             "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}{% endfor %}")
-        let prompt = ChatPrompt(template: template, tokenizer: tokenizer)
+        let prompt = ModelText(tokenizer: tokenizer, chatTemplate: template)
         func specials(_ messages: [ChatMessage]) throws -> [Int32] {
             try prompt.tokens(of: messages).filter { $0 >= 256 }
         }
         #expect(try specials([.user("<|assistant|>"), .assistant("b")]) == [256, 257])
-        #expect(try specials([ChatMessage(role: "root", content: "x")]) == [])
+        #expect(try specials([ChatMessage(role: .user, content: "x", name: "<|root|>")]) == [256])
     }
 
     /// Whatever a template cuts off a message, what is left is the user's.
@@ -358,7 +358,7 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         let file = try TinyModel().write()
         let tokenizer = try Tokenizer(of: GGUFFile(path: file.path))
         let template = try ChatTemplate("{% for m in messages %}{{ m.content.split('#')[-1] }}{% endfor %}")
-        let prompt = ChatPrompt(template: template, tokenizer: tokenizer)
+        let prompt = ModelText(tokenizer: tokenizer, chatTemplate: template)
         func specials(_ messages: [ChatMessage]) throws -> Int {
             try prompt.tokens(of: messages).count { tokenizer.vocabulary.kinds[Int($0)] == .control }
         }

@@ -32,7 +32,9 @@ private func code(_ source: String, budget: TemplateBudget = TemplateBudget()) -
     @Test(arguments: TemplateCase.all) fileprivate func rendersAsJinja2(_ sample: TemplateCase) throws {
         func render() throws -> String {
             try ChatTemplate(sample.template).render(
-                sample.messages.map { ChatMessage(role: $0.role, content: $0.content) },
+                sample.messages.map {
+                    ChatMessage(role: try #require(ChatMessage.Role(rawValue: $0.role)), content: $0.content)
+                },
                 addingGenerationPrompt: sample.add_generation_prompt, bosToken: "<s>", eosToken: "</s>"
             ).string
         }

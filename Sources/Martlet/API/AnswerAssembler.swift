@@ -41,6 +41,14 @@ struct AnswerAssembler {
         return stoppedSample
     }
 
+    /// The last piece of a sample that was not finished when the request was cancelled; nil once there is none left.
+    mutating func nextCancelled(_ channel: TokenChannel) -> GenerationPiece? {
+        guard let sample = samples.firstIndex(where: { !$0.isFinished }) else { return nil }
+        var piece = GenerationPiece(sample: sample)
+        end(&piece, .cancelled, nil, channel)
+        return piece
+    }
+
     /// A piece of one sample, of all events that there are for it in a row; nil where there are none.
     mutating func next(from channel: TokenChannel) -> GenerationPiece? {
         var piece: GenerationPiece?

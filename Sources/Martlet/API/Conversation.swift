@@ -10,6 +10,7 @@ public struct Conversation: Sendable {
     public let maxModelLength: Int
     /// Tokens kept free for the answer.
     public let reserve: Int
+    /// The turns, the system message first.
     public var messages: [ChatMessage]
 
     /// - Parameter answerLength: tokens that an answer may have; nil reserves 512, or a quarter of a short context.
@@ -36,7 +37,7 @@ public struct Conversation: Sendable {
             repeat {
                 messages.remove(at: first)
                 forgotten += 1
-            } while messages.count > first + 1 && messages[first].role != "user"
+            } while messages.count > first + 1 && messages[first].role != .user
         }
         return forgotten
     }

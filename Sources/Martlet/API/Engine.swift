@@ -16,6 +16,7 @@ import Synchronization
 /// The model's state lives on a thread of its own. What a request is answered depends on itself alone, bit for bit,
 /// whatever else is served beside it. An engine that is let go of ends once it has served what it was asked.
 public final class Engine: Sendable {
+    /// What is known of the model, its tokenizer and its cache.
     public let model: LoadedModel
     private let validator: RequestValidator
     private let mailbox: Mailbox
@@ -42,12 +43,20 @@ public final class Engine: Sendable {
 
     /// Loads a GGUF file.
     ///
-    /// - Parameter progress: called from the engine's thread with the fraction loaded.
+    /// - Parameter progress: called from the engine's thread with the fraction loaded, at most a hundred times, the last
+    ///   time with 1.
+    /// - Throws: `EngineError`, whose code says whether the file, the model, the options or the machine are at fault.
     public static func load(
         _ path: String, options: EngineOptions = EngineOptions(),
         progress: (@Sendable (Double) -> Void)? = nil
-    ) async throws -> Engine {
-        try await start(options) { try ModelLoader(path: path, options: options).load(progress: progress) }
+    ) async throws(EngineError) -> Engine {
+        do {
+            return try await start(options) {
+                try ModelLoader(path: path, options: options).load(progress: progress.map { LoadProgress($0).report })
+            }
+        } catch {
+            throw EngineError(error)
+        }
     }
 
     /// Serves what `load` returns, on a thread of its own that calls it.
@@ -97,20 +106,32 @@ public final class Engine: Sendable {
     /// Continues a text.
     ///
     /// - Parameter parsingSpecials: whether control tokens that the text spells, such as `<|im_end|>`, become those tokens,
-    ///   as a prompt written for the model means them. Pass false for text from a stranger.
+    ///   as a prompt written for the model means them. Pass false for text from a stranger, or a `PromptText`.
     public func generate(
         _ prompt: String, parsingSpecials: Bool = true, sampling: SamplingParameters = SamplingParameters()
-    ) throws -> GenerationStream {
-        let tokens = model.tokenizer.encode(prompt, parsingSpecials: parsingSpecials, addingBOS: true)
+    ) throws(EngineError) -> GenerationStream {
+        try generate(parsingSpecials ? PromptText(prompt) : PromptText(user: prompt), sampling: sampling)
+    }
+
+    /// Continues a prompt that knows which of its bytes a user wrote: those become no control tokens.
+    public func generate(
+        _ prompt: PromptText, sampling: SamplingParameters = SamplingParameters()
+    ) throws(EngineError) -> GenerationStream {
+        let tokens = model.text.tokens(of: prompt)
         return try generate(GenerationRequest(promptTokens: tokens, sampling: sampling))
     }
 
     /// Answers a conversation, by the model's own chat template.
+    ///
+    /// - Parameters:
+    ///   - tools: functions that the model may ask to have called, each as OpenAI's `tools` describe one. What the answer
+    ///     asks for stands in its text, as the model writes it.
+    ///   - variables: what else the template reads, such as `enable_thinking`.
     public func generate(
-        _ messages: [ChatMessage], sampling: SamplingParameters = SamplingParameters()
-    ) throws -> GenerationStream {
-        guard !messages.isEmpty else { throw EngineError(.invalidRequest, "there is no message", field: "messages") }
-        let tokens = try model.tokens(of: messages)
+        _ messages: [ChatMessage], tools: [JSONValue] = [], variables: [String: JSONValue] = [:],
+        sampling: SamplingParameters = SamplingParameters()
+    ) throws(EngineError) -> GenerationStream {
+        let tokens = try model.tokens(of: messages, tools: tools, variables: variables)
         return try generate(GenerationRequest(promptTokens: tokens, sampling: sampling))
     }
 
@@ -168,8 +189,10 @@ public final class Engine: Sendable {
         }
     }
 
+    /// What the engine is doing and has done.
     public var statistics: EngineStatistics { EngineStatistics(counters, blocks: model.cacheBlocks) }
 
+    /// Whether it takes requests.
     public var health: EngineHealth {
         if lifetime.failure != nil { return .failed }
         if lifetime.hasEnded { return .stopped }

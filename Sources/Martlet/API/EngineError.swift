@@ -2,23 +2,39 @@
 
 /// Why a request or an engine failed.
 public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// What kind of failure it is. Open: more may come.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Name: String {
-            case invalidRequest, contextExceeded, noChatTemplate, notFinite, invalidOptions, overloaded, slowReader
+            case unreadableFile, damagedModel, unsupportedModel, outOfMemory
+            case invalidRequest, contextExceeded, noChatTemplate, invalidTemplate, notFinite, invalidOptions, overloaded
+            case slowReader
             case stepFailed, stalled, stopped, deviceLost
         }
         private let name: Name
         private init(_ name: Name) { self.name = name }
 
+        /// The code's name.
         public var description: String { name.rawValue }
 
+        /// The file isn't there, can't be read, or changed while it was read.
+        public static let unreadableFile = Code(.unreadableFile)
+        /// The file is no model file, or its contents contradict each other.
+        public static let damagedModel = Code(.damagedModel)
+        /// The model is of a kind that isn't computed here, or its weights are stored in one.
+        public static let unsupportedModel = Code(.unsupportedModel)
+        /// The model, its cache or a step needs more memory than there is.
+        public static let outOfMemory = Code(.outOfMemory)
         /// A parameter is out of range; `field` names it.
         public static let invalidRequest = Code(.invalidRequest)
         /// The prompt doesn't fit the context.
         public static let contextExceeded = Code(.contextExceeded)
+        /// The model has no chat template, so it answers no conversations.
         public static let noChatTemplate = Code(.noChatTemplate)
+        /// The chat template is at fault, or it refuses the conversation.
+        public static let invalidTemplate = Code(.invalidTemplate)
         /// The model's logits are not numbers: its weights are damaged.
         public static let notFinite = Code(.notFinite)
+        /// An option contradicts another one, the model or the machine; `field` names it.
         public static let invalidOptions = Code(.invalidOptions)
         /// More requests wait than the engine's limits allow. Try again later.
         public static let overloaded = Code(.overloaded)
@@ -34,17 +50,21 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         public static let deviceLost = Code(.deviceLost)
     }
 
+    /// What kind of failure it is.
     public let code: Code
+    /// What is wrong and what to do about it, for people.
     public let message: String
     /// The parameter at fault, by vLLM's name for it.
     public let field: String?
 
+    /// An error of one's own, for code that stands in for an engine.
     public init(_ code: Code, _ message: String, field: String? = nil) {
         self.code = code
         self.message = message
         self.field = field
     }
 
+    /// The message.
     public var description: String { message }
 }
 

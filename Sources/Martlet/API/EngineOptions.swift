@@ -33,6 +33,7 @@ public struct EngineOptions: Sendable {
     /// Numbers of tokens that steps are captured for; nil for all of them. Larger steps run kernel by kernel.
     public var graphCaptureSizes: [Int]?
 
+    /// Where weights come from.
     public var loadFormat = LoadFormat.auto
     /// Tokens of prompt and answer together; nil for what the model was trained for, or for what the KV cache holds
     /// where that is less.
@@ -58,6 +59,7 @@ public struct EngineOptions: Sendable {
     public var maxNumSeqs = 32
     /// Most tokens of one prompt in a step; 0 for no such bound.
     public var longPrefillTokenThreshold = 0
+    /// Whose turn it is.
     public var schedulingPolicy = SchedulingPolicy.fcfs
     /// Part of a step, in (0, 1], that prompts may take while answers are generated. A token counts for more the longer
     /// its context, so that a step's length, which is what readers wait for between two tokens, stays about the same
@@ -73,11 +75,13 @@ public struct EngineOptions: Sendable {
 
     /// Seconds that a step may take before requests are given up.
     public var watchdogSeconds = 120.0
+    /// What a request may ask for at most.
     public var limits = RequestLimits()
     /// Where it is said what is done otherwise than asked for.
     public var logger = Logger(label: "martlet")
     /// Where steps and kernels are recorded.
     public var trace: TraceRecorder?
 
+    /// The defaults.
     public init() {}
 }

@@ -6,13 +6,16 @@ public struct EngineStatistics: Equatable, Sendable {
     public var running: Int
     /// Sequences that don't yet, or no longer.
     public var waiting: Int
+    /// Blocks of the KV cache.
     public var blocks: Int
     /// Free blocks, those included that the prefix cache could give back into use.
     public var freeBlocks: Int
+    /// Steps that were computed.
     public var steps: Int
     /// Steps that ran as one captured graph, and as captured pieces with attention between them; the others ran kernel
     /// by kernel.
     public var fullGraphSteps: Int
+    /// Steps that ran as captured pieces with attention between them.
     public var piecewiseGraphSteps: Int
     /// Attention kernels that a layer ran, all steps together: one for prefills and one for decodes, or one for both.
     public var attentionLaunches: Int
@@ -21,11 +24,15 @@ public struct EngineStatistics: Equatable, Sendable {
     public var stepTokenCounts: [Int]
     /// vLLM's, for its `iteration_tokens_total`.
     public static let stepTokenBounds = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384]
+    /// Times that a running sequence lost its blocks to others and was computed again.
     public var preemptions: Int
     /// Prompt tokens that were looked for in the prefix cache, and those found.
     public var prefixCacheQueries: Int
+    /// Prompt tokens that were found there.
     public var prefixCacheHits: Int
+    /// Prompt tokens of all requests.
     public var promptTokens: Int
+    /// Tokens of all answers.
     public var generatedTokens: Int
     /// Requests that ended in an error.
     public var failedRequests: Int

@@ -6,4 +6,5 @@
 @_exported public import MartletAttention
 @_exported public import MartletCPU
 @_exported public import MartletCompute
+@_exported public import MartletJSON
 @_exported public import MartletText

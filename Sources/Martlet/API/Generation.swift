@@ -8,6 +8,7 @@ public struct GenerationPiece: Equatable, Sendable {
     public var sample = 0
     /// Whole characters; may be empty while one is incomplete, or while the text may become a stop string.
     public var text = ""
+    /// Its tokens.
     public var tokens: [Int32] = []
     /// Natural logarithms, one a token.
     public var logprobs: [Float] = []
@@ -24,11 +25,14 @@ public struct GenerationPiece: Equatable, Sendable {
 
 /// How an answer ended, and what it took.
 public struct GenerationSummary: Equatable, Sendable {
+    /// Why an answer ended.
     public enum FinishReason: String, Sendable {
         /// The model ended its answer, or a stop string or token did.
         case stop
         /// `maxTokens` or the end of the context.
         case length
+        /// `GenerationStream.cancel()`.
+        case cancelled
     }
 
     /// What ended an answer before the model did.
@@ -37,11 +41,15 @@ public struct GenerationSummary: Equatable, Sendable {
         case token(Int32)
     }
 
+    /// Why it ended.
     public var finishReason: FinishReason
+    /// What ended it, where the model's own end didn't.
     public var stopReason: StopReason?
+    /// Tokens of the prompt.
     public var promptTokens: Int
     /// Those of them that were found in the prefix cache.
     public var cachedTokens: Int
+    /// Tokens of the answer.
     public var completionTokens: Int
     /// From the request to the first step that computed of it.
     public var queueSeconds: Double
@@ -50,6 +58,7 @@ public struct GenerationSummary: Equatable, Sendable {
     /// From the first token to the last.
     public var generationSeconds: Double
 
+    /// The prompt's tokens over the time to the first token.
     public var promptTokensPerSecond: Double { promptSeconds > 0 ? Double(promptTokens) / promptSeconds : 0 }
     /// Counts the tokens after the first, which the prompt's last step yields.
     public var generationTokensPerSecond: Double {
@@ -75,16 +84,21 @@ public struct TokenScore: Equatable, Sendable {
 
 /// A whole answer.
 public struct GeneratedAnswer: Equatable, Sendable {
+    /// All its text.
     public var text = ""
+    /// All its tokens.
     public var tokens: [Int32] = []
+    /// Their natural logarithms.
     public var logprobs: [Float] = []
+    /// The likeliest tokens at each position, as many as were asked for.
     public var topLogprobs: [[TokenLogprob]] = []
     /// The prompt's scores, if its logprobs were asked for: the first is the second token's. Only the first sample has
     /// them.
     public var promptScores: [TokenScore] = []
-    /// nil where it was cancelled before its end.
+    /// How it ended; nil while pieces are missing.
     public var summary: GenerationSummary?
 
+    /// An answer without pieces.
     public init() {}
 
     /// Adds a piece of the same sample.

@@ -5,8 +5,9 @@ import Synchronization
 
 /// A request's answers as they are generated.
 ///
-/// It is read once. Letting go of it, or cancelling the task that reads it, ends the request within a step; the reader
-/// that was cancelled sees the stream end, without a summary. A reader that leaves more unread than
+/// It is read once. Letting go of it, or cancelling the task that reads it, ends the request within a step. A task that was
+/// cancelled gets a `CancellationError`; where `cancel()` ended the request, each answer that wasn't finished ends with a
+/// summary whose reason is `cancelled`. A reader that leaves more unread than
 /// `RequestLimits.unreadBytes` and takes nothing for `unreadSeconds` is cut off with an error: the engine never waits for
 /// a reader.
 public struct GenerationStream: AsyncSequence, Sendable {
@@ -30,19 +31,21 @@ public struct GenerationStream: AsyncSequence, Sendable {
         return stream
     }
 
-    /// Ends the request within a step, from any task; the stream's reader sees its end, without a summary.
+    /// Ends the request within a step, from any task. The stream's reader gets a summary for each answer that wasn't
+    /// finished, with the reason `cancelled`.
     public func cancel() { subscription.cancel() }
 
+    /// The only iterator that gets pieces is the first.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription, heartbeat: heartbeat) }
 
     /// Reads to the end: one answer for each sample. Throws `CancellationError` where the reading task is cancelled.
     public func answers() async throws -> [GeneratedAnswer] {
         var answers = [GeneratedAnswer](repeating: GeneratedAnswer(), count: subscription.request.sampleCount)
         for try await piece in self { answers[piece.sample].append(piece) }
-        try Task.checkCancellation()
         return answers
     }
 
+    /// Reads the pieces in order.
     public struct Iterator: AsyncIteratorProtocol {
         private let subscription: Subscription
         private var assembler: AnswerAssembler
@@ -58,13 +61,19 @@ public struct GenerationStream: AsyncSequence, Sendable {
             isFirst = subscription.claim()
         }
 
+        /// The next piece; nil behind the last.
+        ///
+        /// - Throws: `EngineError` where serving the request failed, `CancellationError` where the task is cancelled.
         public mutating func next() async throws -> GenerationPiece? {
             guard isFirst else { throw EngineError(.invalidRequest, "a stream of answers is read once") }
             let channel = subscription.channel
             while !assembler.isComplete {
-                if Task.isCancelled { subscription.cancel() }
+                if Task.isCancelled {
+                    subscription.cancel()
+                    throw CancellationError()
+                }
                 let end = channel.end
-                if end == .cancelled { return nil }
+                if end == .cancelled { return assembler.nextCancelled(channel) }
                 if let piece = assembler.next(from: channel) {
                     if let sample = assembler.takeStoppedSample() { subscription.end(sample: sample) }
                     if ticker != nil { lastPiece = .now }

@@ -8,11 +8,15 @@ public struct RequestLimits: Equatable, Sendable {
     public var logprobs = 20
     /// Reported logprobs of a prompt's tokens, all positions together.
     public var promptLogprobEntries = 1 << 20
+    /// Stop strings of a request.
     public var stopStrings = 16
     /// Bytes of UTF-8 in one of them.
     public var stopStringBytes = 256
+    /// Stop tokens of a request.
     public var stopTokens = 128
+    /// Tokens whose logits a request may change.
     public var logitBiases = 1024
+    /// Texts that a request may forbid.
     public var badWords = 256
     /// Tokens of one of them.
     public var badWordTokens = 64
@@ -20,6 +24,7 @@ public struct RequestLimits: Equatable, Sendable {
     public var queuedRequests = 1024
     /// Tokens of their prompts, all together.
     public var queuedPromptTokens = 1 << 24
+    /// UTF-8 bytes of a cache salt.
     public var cacheSaltBytes = 256
     /// A reader that leaves more bytes of an answer unread is behind.
     public var unreadBytes = 256 << 10
@@ -28,6 +33,7 @@ public struct RequestLimits: Equatable, Sendable {
     /// Bytes kept for all readers that are behind. Where they don't suffice, readers are cut off.
     public var totalUnreadBytes = 512 << 20
 
+    /// The defaults.
     public init() {}
 
     /// Entries of one sequence in a step's table of biases: its own, its bad words' last tokens, and the tokens that may

@@ -49,8 +49,10 @@ public struct SamplingParameters: Equatable, Sendable {
     /// computed anew then, cached or not.
     public var promptLogprobs: Int?
 
+    /// The defaults.
     public init() {}
 
+    /// Always the likeliest token.
     public static var greedy: SamplingParameters {
         var parameters = SamplingParameters()
         parameters.temperature = 0
@@ -60,7 +62,9 @@ public struct SamplingParameters: Equatable, Sendable {
 
 /// What a user asks for, before anything of it is believed.
 public struct GenerationRequest: Equatable, Sendable {
+    /// The prompt, as it is computed.
     public var promptTokens: [Int32]
+    /// How its answers are drawn.
     public var sampling: SamplingParameters
     /// Under the priority policy the lowest number comes first.
     public var priority = 0
@@ -68,6 +72,7 @@ public struct GenerationRequest: Equatable, Sendable {
     /// that an answer takes whether a prompt was asked before.
     public var cacheSalt: String?
 
+    /// A request of the default priority.
     public init(promptTokens: [Int32], sampling: SamplingParameters = SamplingParameters()) {
         self.promptTokens = promptTokens
         self.sampling = sampling

@@ -13,11 +13,8 @@ public struct LoadedModel: Sendable {
     package let programs: DecoderPrograms
     /// How most of the matrices are stored in the file.
     package let matrixType: ElementType
-    public let tokenizer: Tokenizer
-    /// nil where the file has none, or one that can't be read.
-    public let chatTemplate: ChatTemplate?
-    /// Why the file's chat template can't be read; nil where it can, or where there is none.
-    public let chatTemplateFault: TemplateError?
+    /// Its tokenizer and chat template.
+    public let text: ModelText
     /// Tokens of prompt and answer together, as requests are held to them.
     public let maxModelLength: Int
     /// How steps are run: what was asked for, or what the device can do of it.
@@ -30,30 +27,32 @@ public struct LoadedModel: Sendable {
     package let linearBytes: Int
     /// Bytes of the KV cache's address space; pages are touched about as it fills.
     public let cacheBytes: Int
+    /// Blocks of the KV cache that sequences may hold.
     public let cacheBlocks: Int
     /// What the cache keeps: what was asked for, or the device's choice.
     public let cacheFormat: CacheFormat
     /// Tokens that the cache's blocks hold together.
     public let cacheTokens: Int
+    /// Most tokens of a step.
     public let maxNumBatchedTokens: Int
+    /// Most sequences of a step.
     public let maxNumSeqs: Int
     /// Seconds that loading took.
     public let loadSeconds: Double
 
-    /// A conversation as the prompt that the model was trained to answer.
-    ///
-    /// Only the template's own words become special tokens; a message that spells one is plain text.
-    ///
-    /// - Parameter deadline: when to give a text up that takes too long; nil for never.
-    public func tokens(of messages: [ChatMessage], until deadline: ContinuousClock.Instant? = nil) throws -> [Int32] {
-        guard let chatTemplate else {
-            throw EngineError(
-                .noChatTemplate,
-                chatTemplateFault.map {
-                    "the model's \($0), so conversations can't be answered; give another template, or send a plain prompt"
-                } ?? "the model has no chat template: send it a plain prompt, or give it a template")
-        }
-        return try ChatPrompt(template: chatTemplate, tokenizer: tokenizer).tokens(
-            of: messages, until: deadline)
+    /// The tokenizer of `text`.
+    public var tokenizer: Tokenizer { text.tokenizer }
+    /// The chat template of `text`.
+    public var chatTemplate: ChatTemplate? { text.chatTemplate }
+    /// Why the chat template can't be read.
+    public var chatTemplateFault: TemplateError? { text.chatTemplateFault }
+    /// Tokens that the model was trained for; `maxModelLength` may be less.
+    public var contextLength: Int { shape.contextLength }
+
+    /// A conversation's tokens; see `ModelText.tokens(of:tools:variables:)`.
+    public func tokens(
+        of messages: [ChatMessage], tools: [JSONValue] = [], variables: [String: JSONValue] = [:]
+    ) throws(EngineError) -> [Int32] {
+        try text.tokens(of: messages, tools: tools, variables: variables)
     }
 }

@@ -28,7 +28,7 @@ package struct ModelLoader {
         let device = try device ?? makeDevice()
         let source = try options.loadFormat.open(path, freeMemory: device.freeMemory)
         try options.validate(contextLength: source.shape.contextLength)
-        let text = try readText(of: source)
+        let text = try ModelText(of: source, options: options)
         let sizing = CacheSizing(options: options, shape: source.shape)
         try device.check(source.programs, cache: sizing.cacheShape(blockCount: 1, on: device))
 
@@ -44,7 +44,7 @@ package struct ModelLoader {
                 endTokens: text.tokenizer.endTokens.count), trace: trace, on: device)
         let model = LoadedModel(
             name: source.name, shape: source.shape, programs: source.programs, matrixType: source.matrixType,
-            tokenizer: text.tokenizer, chatTemplate: text.chatTemplate, chatTemplateFault: text.chatTemplateFault,
+            text: text,
             maxModelLength: cache.maxModelLength, graphMode: graphMode, deviceName: device.name,
             weightBytes: weights.values.reduce(0) { $0 + $1.byteCount },
             linearBytes: source.programs.linearWeights.reduce(0) { $0 + (weights[$1.name]?.byteCount ?? 0) },
@@ -64,19 +64,6 @@ package struct ModelLoader {
                     blockCount: cache.usableBlocks, blockSize: options.blockSize,
                     cachesPrefixes: options.enablePrefixCaching)),
             runner: runner, trace: trace)
-    }
-
-    /// What turns text into tokens and back.
-    private struct ModelText {
-        let tokenizer: Tokenizer
-        let chatTemplate: ChatTemplate?
-        let chatTemplateFault: TemplateError?
-    }
-
-    private func readText(of source: any ModelSource) throws -> ModelText {
-        let tokenizer = try source.tokenizer().addingEndTokens(Set(options.endTokens))
-        let (chatTemplate, fault) = try chatTemplate(of: source)
-        return ModelText(tokenizer: tokenizer, chatTemplate: chatTemplate, chatTemplateFault: fault)
     }
 
     /// Allocates the cache and a step's memory, and captures the graphs: the last stage, which takes what the stages before
@@ -103,26 +90,6 @@ package struct ModelLoader {
             dispatcher: GraphDispatcher(
                 captures, programs: source.programs, bindings: bindings, on: device, logger: options.logger),
             planners: planners, decodeLength: Self.decodeLength, capacity: capacity, trace: trace)
-    }
-
-    /// The chat template that was asked for, or the model's own. What is wrong with the model's own disables it alone,
-    /// and is said.
-    private func chatTemplate(of source: any ModelSource) throws -> (ChatTemplate?, TemplateError?) {
-        var template: ChatTemplate?
-        if let given = options.chatTemplate {
-            template = try ChatTemplate(given, budget: options.templateBudget)
-        } else if let own = try source.chatTemplateSource() {
-            do throws(TemplateError) {
-                template = try ChatTemplate(own, budget: options.templateBudget)
-            } catch {
-                options.logger.warning("the model's \(error); conversations are refused, plain prompts are answered")
-                return (nil, error)
-            }
-        }
-        for error in template?.missing ?? [] {
-            options.logger.warning("\(error); conversations that need it are refused")
-        }
-        return (template, nil)
     }
 
     /// A step's buffers grow with the product of sequences and context, and must fit.

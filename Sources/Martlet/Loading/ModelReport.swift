@@ -93,27 +93,11 @@ package struct ModelReport: Encodable, Sendable {
 
     private static func memory(of file: GGUFFile) throws -> Memory {
         let blueprint = try ModelBlueprint(of: file)
-        let shape = blueprint.shape
-        let weightBytes = blueprint.entries.reduce(0) { sum, entry in
-            let isVector = entry.use.roles.contains(.vector)
-            return sum
-                + (isVector
-                    ? 4 * entry.tensor.dimensions.reduce(1, *) : InstructionSet.best.packedByteCount(of: entry.tensor))
-        }
-        let heads = shape.cacheHeads
-        let perToken =
-            shape.layers.count * heads.keyValueHeads
-            * InstructionSet.best.defaultCacheFormat.byteCount(headSize: heads.headSize)
+        let memory = ModelMemory(of: blueprint, options: EngineOptions())
         return Memory(
-            weightBytes: weightBytes, cacheBytesPerToken: perToken,
-            contextLength: shape.contextLength, cacheBytes: perToken * shape.contextLength)
-    }
-}
-
-extension InstructionSet {
-    fileprivate func packedByteCount(of tensor: GGUFTensor) -> Int {
-        packedByteCount(
-            elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns)
+            weightBytes: memory.weightBytes, cacheBytesPerToken: memory.cacheBytesPerToken,
+            contextLength: blueprint.shape.contextLength,
+            cacheBytes: memory.cacheBytesPerToken * blueprint.shape.contextLength)
     }
 }
 

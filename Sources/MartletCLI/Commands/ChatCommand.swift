@@ -75,9 +75,7 @@ struct ChatCommand: AsyncParsableCommand {
                 Terminal.note(
                     "note: the conversation outgrew the context; its oldest \(forgotten) messages are forgotten")
             }
-            let task = Task { try await Terminal.stream(stream) }
-            let text = try await interrupt.cancelling(task)
-            if task.isCancelled { Terminal.write("\n") }
+            let text = try await interrupt.stopping(stream) { try await Terminal.stream(stream) }
             next.messages.append(.assistant(text))
             conversation = next
         } catch {
@@ -86,10 +84,10 @@ struct ChatCommand: AsyncParsableCommand {
     }
 }
 
-/// Ctrl-C, turned into the cancellation of whatever is being answered.
+/// Ctrl-C, turned into the end of whatever is being answered.
 private final class Interrupt {
     private final class Running: Sendable {
-        let task = Mutex<Task<String, any Error>?>(nil)
+        let answer = Mutex<GenerationStream?>(nil)
     }
 
     private let running = Running()
@@ -97,18 +95,18 @@ private final class Interrupt {
 
     init() {
         source = DispatchSource.acting(onSignal: SIGINT) { [running] in
-            if let task = running.task.withLock({ $0 }) {
-                task.cancel()
+            if let answer = running.answer.withLock({ $0 }) {
+                answer.cancel()
             } else {
                 Terminal.write("\n(/exit or Ctrl-D leaves)\n> ")
             }
         }
     }
 
-    /// The task's value; what it had so far if Ctrl-C stops it.
-    func cancelling(_ task: Task<String, any Error>) async throws -> String {
-        running.task.withLock { $0 = task }
-        defer { running.task.withLock { $0 = nil } }
-        return try await task.value
+    /// Reads an answer, which Ctrl-C ends meanwhile.
+    func stopping(_ answer: GenerationStream, _ read: () async throws -> String) async throws -> String {
+        running.answer.withLock { $0 = answer }
+        defer { running.answer.withLock { $0 = nil } }
+        return try await read()
     }
 }

@@ -138,7 +138,8 @@ package struct ModelOptions: ParsableArguments {
         var options = options
         options.endTokens += try GenerationDefaults.auto.endTokens(model: path)
         let engine: Engine
-        do { engine = try await Engine.load(path, options: options) { bar.show($0) } } catch let error as EngineError {
+        do { engine = try await Engine.load(path, options: options) { bar.show($0) } } catch {
+            guard error.code == .invalidOptions else { throw error }
             throw error.input(longest: maxModelLen == nil ? options.maxModelLength : nil)
         }
         bar.clear()

@@ -11,7 +11,7 @@ protocol RowOperation {
 }
 
 /// Row operations in order, a row an item.
-final class RowsPhase: RowwisePhase {
+package final class RowsPhase: RowwisePhase {
     let operations: [any RowOperation]
     /// The operations that run for a batch of one row. Each thread that reads the row computes the others itself.
     private let operationsOfSingleRow: [any RowOperation]

@@ -76,9 +76,12 @@ package struct DrawKey: Hashable, BitwiseCopyable, Sendable {
 
 /// A token and its natural log-probability.
 public struct TokenLogprob: Equatable, BitwiseCopyable, Sendable {
+    /// The token's id.
     public var token: Int32
+    /// Its natural log-probability.
     public var logprob: Float
 
+    /// A pair of both.
     public init(token: Int32, logprob: Float) {
         self.token = token
         self.logprob = logprob

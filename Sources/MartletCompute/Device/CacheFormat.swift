@@ -8,6 +8,7 @@ public enum CacheFormat: Hashable, Sendable, CaseIterable, RawRepresentable {
     /// of a value to ±32767. A number that isn't finite makes its key or value NaN.
     case int16
 
+    /// All formats that some device keeps.
     public static let allCases = FloatFormat.allCases.map(CacheFormat.float) + [.int16]
 
     /// vLLM's spelling of floating-point formats; `int16`.

@@ -163,5 +163,6 @@ public final class TraceRecorder: @unchecked Sendable {
 public struct TraceError: Error, CustomStringConvertible {
     let path: String
     let code: Int32
+    /// Which file, and why.
     public var description: String { "can't write \(path): \(String(cString: strerror(code)))" }
 }

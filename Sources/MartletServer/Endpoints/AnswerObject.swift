@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletJSON
+
 /// What the objects of one answer, or of all its pieces, have in common.
 struct AnswerObject: Sendable {
     let id: String

@@ -2,6 +2,7 @@
 
 import Hummingbird
 import Martlet
+import MartletJSON
 import MartletText
 
 /// `/v1/chat/completions`.
@@ -22,7 +23,7 @@ struct ChatEndpoint: Sendable {
         let bytes = try await request.jsonBytes(context, limit: server.limits.bodyBytes)
         let prepared = try await server.text.run(bytes: bytes.count) { try prepare(bytes, engine, client) }
         let common = prepared.request.common
-        server.log(prepared.request.messages.map { "\($0.role): \($0.content)" }, common.sampling, context)
+        server.log(prepared.request.messages.map { "\($0.role.rawValue): \($0.content)" }, common.sampling, context)
         let run: GenerationRun
         do {
             run = try GenerationRun(

@@ -2,6 +2,7 @@
 
 import Hummingbird
 import Martlet
+import MartletJSON
 import MartletText
 
 /// `/v1/completions`.

@@ -47,6 +47,8 @@ struct GenerationRun: Sendable {
         }
         try await client.watched(onLoss: cancel) {
             try await forEachMergedPiece { index, piece in
+                // Nobody reads it, or its time is over: below.
+                if piece.summary?.finishReason == .cancelled { return }
                 times[index].observe(piece)
                 if piece.summary != nil { unfinished -= 1 }
                 try await body(index, piece)

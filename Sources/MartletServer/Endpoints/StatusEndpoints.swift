@@ -2,6 +2,7 @@
 
 import Hummingbird
 import Martlet
+import MartletJSON
 import MartletText
 
 /// What a server says of itself.
@@ -41,7 +42,7 @@ struct StatusEndpoints: Sendable {
     func version() -> Response {
         let limits = server.limits.all.map { JSONObject.Member(key: $0.name, value: .string($0.value)) }
         return Response(
-            json: ["version": .string(server.version), "limits": .object(JSONObject(members: limits))])
+            json: ["version": .string(server.version), "limits": .object(JSONObject(limits))])
     }
 
     func metrics() -> Response {

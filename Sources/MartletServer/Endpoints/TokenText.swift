@@ -2,6 +2,7 @@
 
 import Martlet
 import MartletCompute
+import MartletJSON
 import MartletText
 
 /// Names tokens in logprobs: by their text, or by their ids.

@@ -2,6 +2,7 @@
 
 import Hummingbird
 import Logging
+import MartletJSON
 import NIOCore
 
 /// Writes server-sent events.

@@ -2,6 +2,7 @@
 
 package import Hummingbird
 import Martlet
+import MartletJSON
 import MartletText
 import NIOHTTP1
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Martlet
+import MartletJSON
 import MartletText
 
 /// The body of `/v1/chat/completions`.
@@ -77,13 +78,13 @@ package struct ChatRequest: Sendable {
                     throw ServerError.invalid("\(name).\(field)", "\(name).\(field) is missing")
                 }
             }
-            let role = try value("role").name(ofAtMost: 64)
-            if role == "tool" { throw .unsupported("\(name).role", "tool") }
-            guard Self.roles.contains(role) else {
-                throw .invalid("\(name).role", "\(name).role is \(role.debugDescription); it must be \(roleList)")
+            let spelled = try value("role").name(ofAtMost: 64)
+            if spelled == "tool" { throw .unsupported("\(name).role", "tool") }
+            guard let role = ChatMessage.Role(rawValue: spelled), role != .tool else {
+                throw .invalid("\(name).role", "\(name).role is \(spelled.debugDescription); it must be \(roleList)")
             }
             // Some clients keep what they asked for in a refusal, and answers of tools alone without a content.
-            let isAnswer = role == "assistant"
+            let isAnswer = role == .assistant
             let content = object["content"] ?? .null
             return ChatMessage(
                 role: role, content: isAnswer && content == .null ? "" : try text(value("content"), isAnswer: isAnswer),
@@ -91,7 +92,7 @@ package struct ChatRequest: Sendable {
         }
     }
 
-    private static let roles = ["system", "developer", "user", "assistant", "function"]
+    private static let roles = ChatMessage.Role.allCases.filter { $0 != .tool }.map(\.rawValue)
     private static var roleList: String { roles.dropLast().joined(separator: ", ") + " or \(roles.last ?? "")" }
     private static let messageFields = ["role", "content", "name"]
     /// What other servers' messages may have besides.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Martlet
+import MartletJSON
 
 /// The body of `/v1/completions`.
 package struct CompletionRequest: Sendable {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Martlet
+import MartletJSON
 import MartletText
 
 /// What completions and chat completions have in common.

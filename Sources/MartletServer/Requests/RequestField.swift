@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletJSON
+
 /// Values that a field takes, for people.
 enum FieldKind: String, Sendable {
     case string, number, integer, boolean, object, list

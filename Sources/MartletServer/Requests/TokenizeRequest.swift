@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletJSON
 import MartletText
 
 /// The body of `/tokenize`: a text, or a conversation.

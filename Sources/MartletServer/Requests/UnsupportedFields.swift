@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletJSON
 import MartletText
 
 /// Fields of other servers' requests that no table of ours has.

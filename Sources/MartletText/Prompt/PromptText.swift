@@ -4,6 +4,11 @@
 ///
 /// A chat template joins its own words with users' messages. Only the template's own bytes may become control tokens,
 /// so every operation on a text carries the ranges of users' bytes along. Two texts are equal if their bytes are.
+///
+/// ```swift
+/// let prompt: PromptText = "<|im_start|>user\n\(question)<|im_end|>\n<|im_start|>assistant\n"
+/// ```
+/// Whatever `question` spells, it is plain text to the model.
 public struct PromptText: Sendable {
     /// Valid UTF-8.
     public private(set) var bytes: [UInt8]
@@ -35,6 +40,7 @@ public struct PromptText: Sendable {
 
     /// The text alone.
     public var string: String { String(decoding: bytes, as: UTF8.self) }
+    /// Whether there is no byte.
     public var isEmpty: Bool { bytes.isEmpty }
     /// Bytes.
     public var count: Int { bytes.count }
@@ -71,9 +77,11 @@ public struct PromptText: Sendable {
         addUserRange(start..<bytes.count)
     }
 
-    mutating func append(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    /// Adds text that no user wrote.
+    public mutating func append(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
-    mutating func append(_ other: PromptText) {
+    /// Adds a text with its knowledge of what a user wrote.
+    public mutating func append(_ other: PromptText) {
         let start = bytes.count
         bytes.append(contentsOf: other.bytes)
         for range in other.userRanges { addUserRange(range.lowerBound + start..<range.upperBound + start) }
@@ -99,8 +107,23 @@ extension PromptText: Hashable {
     public func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
 
-extension PromptText: ExpressibleByStringLiteral {
+extension PromptText: ExpressibleByStringInterpolation {
+    /// What the source code spells out is the program's own text; each value that is put in is a user's.
+    public struct StringInterpolation: StringInterpolationProtocol {
+        fileprivate var text = PromptText()
+
+        public init(literalCapacity: Int, interpolationCount: Int) {}
+
+        public mutating func appendLiteral(_ literal: String) { text.append(literal) }
+        public mutating func appendInterpolation(_ value: some CustomStringConvertible) {
+            text.append(PromptText(user: value.description))
+        }
+        /// A text that knows itself what of it a user wrote.
+        public mutating func appendInterpolation(_ value: PromptText) { text.append(value) }
+    }
+
     public init(stringLiteral value: String) { self.init(value) }
+    public init(stringInterpolation: StringInterpolation) { self = stringInterpolation.text }
 }
 
 // MARK: Characters

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+public import MartletJSON
 
 /// A Jinja template that turns a conversation into a prompt, parsed once.
 ///
@@ -14,6 +15,9 @@ public struct ChatTemplate: Sendable {
     public let missing: [TemplateError]
     private let statements: [TemplateStatement]
 
+    /// Parses a template.
+    ///
+    /// - Throws: a syntax error with its line; what Jinja has and this interpreter doesn't is in `missing` instead.
     public init(_ source: String, budget: TemplateBudget = TemplateBudget()) throws(TemplateError) {
         guard source.utf8.count <= budget.sourceBytes else {
             throw TemplateError(.budgetExceeded, "a template of more than \(budget.sourceBytes) bytes", line: 0)
@@ -52,59 +56,49 @@ public struct ChatTemplate: Sendable {
         }
     }
 
-    /// Renders a conversation, whose messages are a user's text.
+    /// Renders a conversation. All that its messages, tools and variables say is a user's text: none of it can become a
+    /// control token.
     ///
     /// - Parameters:
+    ///   - tools: functions that the model may ask to have called, each as OpenAI's `tools` describe one.
+    ///   - variables: what else the template reads, such as `enable_thinking`.
     ///   - addingGenerationPrompt: whether the prompt ends where the assistant's answer begins.
     ///   - bosToken: the text of BOS and EOS, which some templates write themselves.
     ///   - deadline: when to give up; nil for never.
     public func render(
-        _ messages: [ChatMessage], addingGenerationPrompt: Bool = true, bosToken: String = "", eosToken: String = "",
+        _ messages: [ChatMessage], tools: [JSONValue] = [], variables: [String: JSONValue] = [:],
+        addingGenerationPrompt: Bool = true, bosToken: String = "", eosToken: String = "",
         until deadline: ContinuousClock.Instant? = nil
     ) throws(TemplateError) -> PromptText {
-        try render(
-            [
-                "messages": .list(TemplateList(messages.map { $0.value(developerIsKnown: knowsDeveloper) })),
-                "add_generation_prompt": .bool(addingGenerationPrompt), "tools": .none, "documents": .none,
-                "bos_token": .string(PromptText(bosToken)), "eos_token": .string(PromptText(eosToken)),
-            ], until: deadline)
+        var context: [String: TemplateValue] = [
+            "tools": tools.isEmpty ? .none : TemplateValue(user: .array(tools)), "documents": .none,
+            "add_generation_prompt": .bool(addingGenerationPrompt),
+            "bos_token": .string(PromptText(bosToken)), "eos_token": .string(PromptText(eosToken)),
+        ]
+        for (name, value) in variables {
+            guard context[name] == nil || name == "documents", name != "messages" else {
+                throw TemplateError(.type, "the variable \(name) is set by the conversation itself", line: 0)
+            }
+            context[name] = TemplateValue(user: value)
+        }
+        let keepsParts = messages.contains { $0.parts.count > 1 } && readsParts
+        context["messages"] = .list(
+            TemplateList(messages.map { $0.value(developerIsKnown: knowsDeveloper, keepsParts: keepsParts) }))
+        return try render(context, until: deadline)
     }
 
     /// Whether the template itself tells developers' messages from others.
     private var knowsDeveloper: Bool { source.contains("developer") }
-}
 
-/// One turn of a conversation.
-public struct ChatMessage: Equatable, Sendable {
-    /// `system`, `developer`, `user` or `assistant`, or whatever else the template knows. A developer's message is
-    /// shown to a template that doesn't know that role as a system message.
-    public var role: String
-    public var content: String
-    /// Who of several with the same role it is, for templates that write it; nil for none.
-    public var name: String?
-
-    public init(role: String, content: String, name: String? = nil) {
-        self.role = role
-        self.content = content
-        self.name = name
+    /// Whether the template reads a list of parts for what it is. It is tried out.
+    private var readsParts: Bool {
+        let probe = ChatMessage(role: .user, parts: ["first-part", "second-part"])
+        let context: [String: TemplateValue] = [
+            "messages": [probe.value(developerIsKnown: true, keepsParts: true)], "add_generation_prompt": .bool(true),
+            "tools": .none, "documents": .none, "bos_token": "", "eos_token": "",
+        ]
+        guard let text = try? render(context).string else { return false }
+        // A template that writes lists as Python shows them writes their keys, too.
+        return text.contains("first-part") && text.contains("second-part") && !text.contains("'type'")
     }
-
-    public static func system(_ content: String) -> ChatMessage { ChatMessage(role: "system", content: content) }
-    public static func user(_ content: String) -> ChatMessage { ChatMessage(role: "user", content: content) }
-    public static func assistant(_ content: String) -> ChatMessage { ChatMessage(role: "assistant", content: content) }
-
-    fileprivate func value(developerIsKnown: Bool) -> TemplateValue {
-        let shown = role == "developer" && !developerIsKnown ? "system" : role
-        // Some templates write roles into control tokens: <|user|>. Those that are known can't be a user's invention.
-        let role: TemplateValue = Self.knownRoles.contains(shown) ? .string(PromptText(shown)) : .user(shown)
-        guard let name else { return .dictionary(["role": role, "content": .user(content)]) }
-        return .dictionary(["role": role, "content": .user(content), "name": .user(name)])
-    }
-
-    private static let knownRoles: Set<String> = ["system", "developer", "user", "assistant", "function", "tool"]
-}
-
-extension TemplateValue {
-    /// A string that a user wrote.
-    fileprivate static func user(_ text: String) -> TemplateValue { .string(PromptText(user: text)) }
 }

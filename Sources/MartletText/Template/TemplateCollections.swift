@@ -41,9 +41,10 @@ package struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Send
     }
 
     /// The last of the entries with the same key counts.
-    package init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
-        self.init(OrderedDictionary(elements) { $1 })
-    }
+    package init(dictionaryLiteral elements: (PromptText, TemplateValue)...) { self.init(elements) }
+
+    /// The last of the entries with the same key counts.
+    init(_ entries: [(PromptText, TemplateValue)]) { self.init(OrderedDictionary(entries) { $1 }) }
 
     package var startIndex: Int { 0 }
     package var endIndex: Int { items.count }

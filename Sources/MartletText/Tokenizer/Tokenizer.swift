@@ -3,8 +3,12 @@
 /// Byte-level BPE: text to token ids and back.
 public struct Tokenizer: Sendable {
     package let vocabulary: Vocabulary
+    /// How many tokens there are; their ids are below it.
+    public var vocabularySize: Int { vocabulary.count }
     package let preTokenizer: PreTokenizer
+    /// What begins a text; nil where the model has no such token.
     public let bosToken: Int32?
+    /// What ends one.
     public let eosToken: Int32?
     /// Tokens that end an answer: EOS, and the end-of-turn tokens that chat models use instead.
     public let endTokens: Set<Int32>
@@ -62,10 +66,15 @@ public struct Tokenizer: Sendable {
         encode(parsingSpecials ? PromptText(text) : PromptText(user: text), addingBOS: addingBOS) { _ in false } ?? []
     }
 
+    /// The same of a text that knows which of its bytes a user wrote.
+    public func encode(_ text: PromptText, addingBOS: Bool = false) -> [Int32] {
+        encode(text, addingBOS: addingBOS) { _ in false } ?? []
+    }
+
     /// The same of a text that knows which of its bytes a user wrote, given up once the deadline has passed: hostile
     /// texts take longest.
-    public func encode(
-        _ text: PromptText, addingBOS: Bool = false, until deadline: ContinuousClock.Instant? = nil
+    package func encode(
+        _ text: PromptText, addingBOS: Bool = false, until deadline: ContinuousClock.Instant?
     ) throws(TokenizerError) -> [Int32] {
         var unwatched = 0
         let tokens = encode(text, addingBOS: addingBOS) { bytes in

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A JSON value. Objects keep the order of their keys.
-package enum JSONValue: Sendable {
+public enum JSONValue: Sendable {
     case null
     case bool(Bool)
     case integer(Int)
@@ -47,7 +47,7 @@ package enum JSONValue: Sendable {
 
 extension JSONValue: Equatable {
     /// Texts are equal if their bytes are: to look for equivalent characters takes long in hostile ones.
-    package static func == (first: JSONValue, second: JSONValue) -> Bool {
+    public static func == (first: JSONValue, second: JSONValue) -> Bool {
         switch (first, second) {
         case (.null, .null): true
         case (.bool(let a), .bool(let b)): a == b
@@ -63,27 +63,45 @@ extension JSONValue: Equatable {
 }
 
 /// Keys and their values, in order.
-package struct JSONObject: Equatable, Sendable {
-    package struct Member: Equatable, Sendable {
-        var key: String
-        var value: JSONValue
+public struct JSONObject: Equatable, Sendable {
+    /// A key and its value.
+    public struct Member: Equatable, Sendable {
+        /// The key, unescaped.
+        public var key: String
+        /// What stands behind it.
+        public var value: JSONValue
+
+        /// A member of both.
+        public init(key: String, value: JSONValue) {
+            self.key = key
+            self.value = value
+        }
     }
 
-    package var members: [Member] = []
+    /// In the order of the text.
+    public var members: [Member]
 
-    package subscript(key: String) -> JSONValue? { members.first { $0.key.utf8.elementsEqual(key.utf8) }?.value }
+    /// An object of members, whose keys differ.
+    public init(_ members: [Member] = []) { self.members = members }
+
+    /// The value of a key; nil where there is none.
+    ///
+    /// - Complexity: O(members).
+    public subscript(key: String) -> JSONValue? { members.first { $0.key.utf8.elementsEqual(key.utf8) }?.value }
 }
 
-extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
+    ExpressibleByBooleanLiteral,
     ExpressibleByNilLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
-    package init(stringLiteral value: String) { self = .string(value) }
-    package init(integerLiteral value: Int) { self = .integer(value) }
-    package init(booleanLiteral value: Bool) { self = .bool(value) }
-    package init(nilLiteral: ()) { self = .null }
-    package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-    package init(dictionaryLiteral elements: (String, JSONValue)...) {
-        self = .object(JSONObject(members: elements.map { JSONObject.Member(key: $0.0, value: $0.1) }))
+    public init(stringLiteral value: String) { self = .string(value) }
+    public init(integerLiteral value: Int) { self = .integer(value) }
+    public init(floatLiteral value: Double) { self = .number(value) }
+    public init(booleanLiteral value: Bool) { self = .bool(value) }
+    public init(nilLiteral: ()) { self = .null }
+    public init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+    public init(dictionaryLiteral elements: (String, JSONValue)...) {
+        self = .object(JSONObject(elements.map { JSONObject.Member(key: $0.0, value: $0.1) }))
     }
 
     /// A text, or null for none.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Why bytes are no JSON, or none that is accepted here.
-package struct JSONError: Error, Equatable, CustomStringConvertible {
-    let message: String
+public struct JSONError: Error, Equatable, CustomStringConvertible {
+    /// What is wrong.
+    public let message: String
     /// Bytes before the fault.
-    let offset: Int
+    public let offset: Int
 
-    package var description: String { "\(message) at byte \(offset)" }
+    /// The message and where.
+    public var description: String { "\(message) at byte \(offset)" }
 }
 
 /// Reads JSON (RFC 8259) from untrusted bytes, in one pass.

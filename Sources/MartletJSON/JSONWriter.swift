@@ -10,7 +10,7 @@ extension JSONValue {
     }
 
     /// Appends compact JSON. What is no finite number is null.
-    func write(to bytes: inout [UInt8]) {
+    package func write(to bytes: inout [UInt8]) {
         switch self {
         case .null: bytes += "null".utf8
         case .bool(let value): bytes += (value ? "true" : "false").utf8
@@ -45,7 +45,7 @@ extension JSONValue {
     }
 
     /// Whether there is a list in it whose elements are made as they are written.
-    var isLong: Bool {
+    package var isLong: Bool {
         switch self {
         case .elements(let count, _): count > 256
         case .array(let elements): elements.contains(where: \.isLong)
@@ -57,7 +57,7 @@ extension JSONValue {
     /// Writes compact JSON piece by piece.
     ///
     /// - Parameter flush: called with what there is, whenever that is much; empties it.
-    func write(to bytes: inout [UInt8], flush: (inout [UInt8]) async throws -> Void) async throws {
+    package func write(to bytes: inout [UInt8], flush: (inout [UInt8]) async throws -> Void) async throws {
         func separate(_ index: Int) async throws {
             if index > 0 { bytes.append(UInt8(ascii: ",")) }
             if bytes.count >= 64 << 10 { try await flush(&bytes) }

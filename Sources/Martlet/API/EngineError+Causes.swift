@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import MartletCheckpoints
+import MartletCompute
+import MartletText
+
+extension EngineError {
+    /// What any layer below throws, as what the API throws. The message is kept.
+    init(_ cause: any Error) {
+        switch cause {
+        case let error as EngineError: self = error
+        case let error as CheckpointError: self.init(Code(error.code), "\(error)")
+        case let error as TokenizerError:
+            self.init(error.code == .unknownPreTokenizer ? .unsupportedModel : .damagedModel, "\(error)")
+        case let error as TemplateError: self.init(.invalidTemplate, "\(error)", field: "chat_template")
+        case let error as DeviceError: self.init(Code(error.code), "\(error)")
+        case let error as DecodingError: self.init(.damagedModel, error.explanation)
+        default: self.init(.unreadableFile, "\(cause)")
+        }
+    }
+}
+
+extension EngineError.Code {
+    fileprivate init(_ code: CheckpointError.Code) {
+        switch code {
+        case .notReadable, .notARegularFile, .changedWhileReading: self = .unreadableFile
+        case .unsupportedModel, .unsupportedTensorType, .unsupportedVersion: self = .unsupportedModel
+        default: self = .damagedModel
+        }
+    }
+
+    fileprivate init(_ code: DeviceError.Code) {
+        switch code {
+        case .outOfMemory: self = .outOfMemory
+        case .unsupported: self = .unsupportedModel
+        default: self = .deviceLost
+        }
+    }
+}

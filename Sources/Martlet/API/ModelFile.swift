@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCheckpoints
+import MartletModels
+
+/// A GGUF file without its weights: what it says of its model, its tokenizer and template, and what running it takes.
+///
+/// ```swift
+/// let file = try ModelFile("model.gguf")
+/// let megabytes = file.memory.bytes(forTokens: 4096) / 1_000_000
+/// ```
+public struct ModelFile: Sendable {
+    /// From the file, or the file's own name.
+    public let name: String
+    /// Tokens that the model was trained for.
+    public let contextLength: Int
+    /// Numbers in its matrices and vectors.
+    public let parameterCount: Int
+    /// Its tokenizer and chat template.
+    public let text: ModelText
+    /// What it takes once loaded.
+    public let memory: ModelMemory
+
+    /// - Parameter options: those that the engine would be loaded with. The cache's format and the chat template count here.
+    /// - Throws: `EngineError`, as `Engine.load` would for the same file.
+    /// - Complexity: O(header), whose largest part is the vocabulary.
+    public init(_ path: String, options: EngineOptions = EngineOptions()) throws(EngineError) {
+        do {
+            let model = try GGUFModel(path)
+            name = model.name
+            contextLength = model.shape.contextLength
+            parameterCount = model.file.contents.tensors.reduce(0) { $0 + $1.dimensions.reduce(1, *) }
+            text = try ModelText(of: model, options: options)
+            memory = ModelMemory(of: model.blueprint, options: options)
+        } catch {
+            throw EngineError(error)
+        }
+    }
+}
