@@ -4,22 +4,30 @@ PROMPT ?= Why is the sky blue?
 # Passed by the environment: a prompt is text, whatever quotes and backticks it holds.
 export PROMPT
 SWIFT ?= swift
-# Tests see internals also in release builds: kernels are compared at the speed they ship with.
-# A folder of their own keeps them from rebuilding the command, and it them.
-TEST_FOLDER ?= .build-test
-TEST_FLAGS = -c release --scratch-path $(TEST_FOLDER) -Xswiftc -enable-testing
+# All of it is built in one folder, .build: what one command has compiled, the others don't compile again.
+BUILD = $(SWIFT) build -c release
+MODEL = Models/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: run test build dist install docs integration soak model lint format sanitize sanitize-thread aarch64 clean
+.PHONY: run example test build dist install docs check-fragments integration soak model lint format sanitize sanitize-thread aarch64 clean
 
-run: model build ## Answer PROMPT with SmolLM2
-	@.build/release/martlet run smollm2 -- "$$PROMPT"
+run: model ## Answer PROMPT with SmolLM2: the example Answer, which needs the library alone
+	@echo "Building the library and the example that answers; the first time takes some minutes ..." >&2
+	@$(BUILD) --package-path Examples/Answer --scratch-path .build --product Answer
+	@.build/release/Answer $(MODEL) "$$PROMPT"
+
+NAME ?= Chat
+example: model ## Run the example NAME with SmolLM2: Answer, Batch, Chat, StreamingRoute
+	@$(BUILD) --package-path Examples/$(NAME) --scratch-path .build --product $(NAME)
+	@.build/release/$(NAME) $(MODEL)
 
 test: model ## Build and run every test
-	$(SWIFT) test $(TEST_FLAGS)
+	@echo "Building the rest, and the tests; the first time takes some minutes, most of them TLS and HTTP ..." >&2
+	$(SWIFT) test -c release
 
 # The standard library is within: the command runs where there is no Swift.
 build: ## Build the command .build/release/martlet
-	$(SWIFT) build -c release --static-swift-stdlib --product martlet
+	@echo "Building the command; the first time takes some minutes, most of them TLS and HTTP ..." >&2
+	$(BUILD) --static-swift-stdlib --product martlet
 
 dist: build ## Put it, stripped, into dist/martlet
 	mkdir -p dist
@@ -30,10 +38,16 @@ PREFIX ?= /usr/local
 # Without prerequisites: who installs is often not who builds.
 install: ## Put what `make dist model` made into PREFIX/bin and PREFIX/share
 	install -D --mode 755 dist/martlet $(DESTDIR)$(PREFIX)/bin/martlet
-	install -D --mode 644 --target-directory $(DESTDIR)$(PREFIX)/share/martlet/Models Models/SmolLM2-135M-Instruct.Q4_1.gguf
+	install -D --mode 644 --target-directory $(DESTDIR)$(PREFIX)/share/martlet/Models $(MODEL)
 
 docs: build ## Write the documents that are made from the program
 	.build/release/martlet generate-documentation Docs
+
+check-fragments: ## Build the documents' fragments as a user's package does, by path and by version
+	Scripts/check-fragments path debug
+	Scripts/check-fragments path release
+	Scripts/check-fragments version debug
+	Scripts/check-fragments version release
 
 integration: model dist ## Run real clients against a real server; needs Python
 	Tests/Integration/run dist/martlet
@@ -52,13 +66,13 @@ format: ## Format in place
 
 sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
 	MARTLET_WITHOUT_NETWORK=1 ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
-	  -Xswiftc -enable-testing --sanitize=address \
+	  --sanitize=address \
 	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletComputeTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|ProgramConformanceTests|ExpertConformanceTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests'
 
 # Sees pthread's locks and not the standard library's, so ours are pthread's here (Lock.swift).
 sanitize-thread: ## Run the tests of threads under ThreadSanitizer
 	MARTLET_WITHOUT_NETWORK=1 TSAN_OPTIONS=halt_on_error=1 SWIFT_BACKTRACE=enable=no $(SWIFT) test \
-	  -c release --scratch-path .build-tsan -Xswiftc -enable-testing -Xswiftc -DMARTLET_THREAD_SANITIZER --sanitize=thread \
+	  -c release --scratch-path .build-tsan -Xswiftc -DMARTLET_THREAD_SANITIZER --sanitize=thread \
 	  --filter 'WorkerPoolTests|EngineIsolationTests|EngineLifecycleTests|PlanningAheadTests|LostDeviceTests|GraphReplayTests'
 
 KERNELS = Sources/CMartletKernels
@@ -74,4 +88,4 @@ aarch64: ## Compile the kernels for 64-bit Arm and run their properties there, e
 	qemu-aarch64-static .build-aarch64/kernel_properties
 
 clean: ## Remove what was built
-	rm -rf dist .build .build-integration .build-test .build-asan .build-tsan .build-aarch64
+	rm -rf dist .build .build-integration .build-asan .build-tsan .build-aarch64

@@ -1,0 +1,13 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+    name: "Batch",
+    dependencies: [
+        // In a package of your own: .package(url: "https://example.com/martlet", from: "0.1.0", traits: [])
+        .package(name: "martlet", path: "../..")
+    ],
+    targets: [
+        .executableTarget(name: "Batch", dependencies: [.product(name: "Martlet", package: "martlet")])
+    ]
+)
