@@ -6,9 +6,11 @@ export PROMPT
 SWIFT ?= swift
 # All of it is built in one folder, .build: what one command has compiled, the others don't compile again.
 BUILD = $(SWIFT) build -c release
+# Tests import nothing as testable, which would take a build of everything for them alone.
+TEST = $(SWIFT) test -c release --disable-testable-imports
 MODEL = Models/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: run example test build dist install docs check-fragments integration soak model lint format sanitize sanitize-thread aarch64 clean
+.PHONY: run example test build dist install docs examples check-fragments integration soak model lint format sanitize sanitize-thread aarch64 clean
 
 run: model ## Answer PROMPT with SmolLM2: the example Answer, which needs the library alone
 	@echo "Building the library and the example that answers; the first time takes some minutes ..." >&2
@@ -22,7 +24,7 @@ example: model ## Run the example NAME with SmolLM2: Answer, Batch, Chat, Stream
 
 test: model ## Build and run every test
 	@echo "Building the rest, and the tests; the first time takes some minutes, most of them TLS and HTTP ..." >&2
-	$(SWIFT) test -c release
+	$(TEST)
 
 # The standard library is within: the command runs where there is no Swift.
 build: ## Build the command .build/release/martlet
@@ -42,6 +44,9 @@ install: ## Put what `make dist model` made into PREFIX/bin and PREFIX/share
 
 docs: build ## Write the documents that are made from the program
 	.build/release/martlet generate-documentation Docs
+
+examples: model ## Build and run every example once
+	Scripts/check-examples
 
 check-fragments: ## Build the documents' fragments as a user's package does, by path and by version
 	Scripts/check-fragments path debug
@@ -65,14 +70,14 @@ format: ## Format in place
 	$(SWIFT) format --in-place --recursive --parallel Sources Tests Examples Benchmarks Package.swift
 
 sanitize: ## Run the parsers' and kernels' tests under AddressSanitizer
-	MARTLET_WITHOUT_NETWORK=1 ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(SWIFT) test -c release --scratch-path .build-asan \
+	MARTLET_WITHOUT_NETWORK=1 ASAN_OPTIONS=detect_leaks=0 SWIFT_BACKTRACE=enable=no $(TEST) --scratch-path .build-asan \
 	  --sanitize=address \
 	  --filter 'MartletCheckpointsTests|MartletModelsTests|MartletTextTests|MartletComputeTests|MartletCPUTests|AttentionKernelTests|AttentionPlannerTests|AttentionCheckTests|ProgramConformanceTests|ExpertConformanceTests|SafetensorsTests|EngineRequestTests|EngineIsolationTests|EngineLifecycleTests|SamplingParameterTests|BlockPoolTests|DummyModelTests|GraphReplayTests|CPUGraphTests|ProgramReportTests'
 
 # Sees pthread's locks and not the standard library's, so ours are pthread's here (Lock.swift).
 sanitize-thread: ## Run the tests of threads under ThreadSanitizer
-	MARTLET_WITHOUT_NETWORK=1 TSAN_OPTIONS=halt_on_error=1 SWIFT_BACKTRACE=enable=no $(SWIFT) test \
-	  -c release --scratch-path .build-tsan -Xswiftc -DMARTLET_THREAD_SANITIZER --sanitize=thread \
+	MARTLET_WITHOUT_NETWORK=1 TSAN_OPTIONS=halt_on_error=1 SWIFT_BACKTRACE=enable=no $(TEST) \
+	  --scratch-path .build-tsan -Xswiftc -DMARTLET_THREAD_SANITIZER --sanitize=thread \
 	  --filter 'WorkerPoolTests|EngineIsolationTests|EngineLifecycleTests|PlanningAheadTests|LostDeviceTests|GraphReplayTests'
 
 KERNELS = Sources/CMartletKernels

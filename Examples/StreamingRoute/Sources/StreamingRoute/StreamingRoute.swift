@@ -28,6 +28,7 @@ struct StreamingRoute {
 
     static func answer(_ question: String, _ engine: Engine) throws -> Response {
         var sampling = SamplingParameters()
+        sampling.temperature = 0.7
         sampling.maxTokens = 300
         let stream: GenerationStream
         do {
