@@ -10,7 +10,7 @@ BUILD = $(SWIFT) build -c release
 TEST = $(SWIFT) test -c release --disable-testable-imports
 MODEL = Models/SmolLM2-135M-Instruct.Q4_1.gguf
 
-.PHONY: run example test build dist install docs examples check-fragments integration soak model lint format sanitize sanitize-thread aarch64 clean
+.PHONY: run example test build dist install docs reference examples check-fragments integration soak model lint format sanitize sanitize-thread aarch64 clean
 
 run: model ## Answer PROMPT with SmolLM2: the example Answer, which needs the library alone
 	@echo "Building the library and the example that answers; the first time takes some minutes ..." >&2
@@ -44,6 +44,9 @@ install: ## Put what `make dist model` made into PREFIX/bin and PREFIX/share
 
 docs: build ## Write the documents that are made from the program
 	.build/release/martlet generate-documentation Docs
+
+reference: ## Build the library's reference with DocC into .build/documentation
+	Scripts/build-docs
 
 examples: model ## Build and run every example once
 	Scripts/check-examples

@@ -13,7 +13,10 @@ public struct Conversation: Sendable {
     /// The turns, the system message first.
     public var messages: [ChatMessage]
 
-    /// - Parameter answerLength: tokens that an answer may have; nil reserves 512, or a quarter of a short context.
+    /// - Parameters:
+    ///   - system: what the model is told before all turns.
+    ///   - maxModelLength: tokens of prompt and answer together, as `LoadedModel.maxModelLength` has them.
+    ///   - answerLength: tokens that an answer may have; nil reserves 512, or a quarter of a short context.
     public init(system: String? = nil, maxModelLength: Int, answerLength: Int? = nil) {
         self.system = system
         self.maxModelLength = maxModelLength

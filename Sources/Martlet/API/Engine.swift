@@ -43,8 +43,10 @@ public final class Engine: Sendable {
 
     /// Loads a GGUF file.
     ///
-    /// - Parameter progress: called from the engine's thread with the fraction loaded, at most a hundred times, the last
-    ///   time with 1.
+    /// - Parameters:
+    ///   - path: the file; with `LoadFormat.dummy` also a `config.json` or its folder.
+    ///   - options: how the engine is set up.
+    ///   - progress: called from the engine's thread with the fraction loaded, at most a hundred times, the last time with 1.
     /// - Throws: `EngineError`, whose code says whether the file, the model, the options or the machine are at fault.
     public static func load(
         _ path: String, options: EngineOptions = EngineOptions(),
@@ -105,8 +107,11 @@ public final class Engine: Sendable {
 
     /// Continues a text.
     ///
-    /// - Parameter parsingSpecials: whether control tokens that the text spells, such as `<|im_end|>`, become those tokens,
-    ///   as a prompt written for the model means them. Pass false for text from a stranger, or a `PromptText`.
+    /// - Parameters:
+    ///   - prompt: the text.
+    ///   - parsingSpecials: whether control tokens that the text spells, such as `<|im_end|>`, become those tokens, as a
+    ///     prompt written for the model means them. Pass false for text from a stranger, or a `PromptText`.
+    ///   - sampling: how the answer is drawn and ended.
     public func generate(
         _ prompt: String, parsingSpecials: Bool = true, sampling: SamplingParameters = SamplingParameters()
     ) throws(EngineError) -> GenerationStream {
@@ -124,9 +129,11 @@ public final class Engine: Sendable {
     /// Answers a conversation, by the model's own chat template.
     ///
     /// - Parameters:
+    ///   - messages: the turns so far, the newest last.
     ///   - tools: functions that the model may ask to have called, each as OpenAI's `tools` describe one. What the answer
     ///     asks for stands in its text, as the model writes it.
     ///   - variables: what else the template reads, such as `enable_thinking`.
+    ///   - sampling: how the answer is drawn and ended.
     public func generate(
         _ messages: [ChatMessage], tools: [JSONValue] = [], variables: [String: JSONValue] = [:],
         sampling: SamplingParameters = SamplingParameters()
@@ -137,7 +144,9 @@ public final class Engine: Sendable {
 
     /// What the model thinks of tokens given all before them: one score for each token after `firstPosition`.
     ///
-    /// - Parameter firstPosition: the first position whose next token is scored.
+    /// - Parameters:
+    ///   - tokens: the text, as the model reads it.
+    ///   - firstPosition: the first position whose next token is scored.
     public func score(_ tokens: [Int32], from firstPosition: Int = 0) async throws -> [TokenScore] {
         var sampling = SamplingParameters.greedy
         sampling.maxTokens = 0

@@ -21,7 +21,9 @@ public struct ModelFile: Sendable {
     /// What it takes once loaded.
     public let memory: ModelMemory
 
-    /// - Parameter options: those that the engine would be loaded with. The cache's format and the chat template count here.
+    /// - Parameters:
+    ///   - path: the file.
+    ///   - options: those that the engine would be loaded with. The cache's format and the chat template count here.
     /// - Throws: `EngineError`, as `Engine.load` would for the same file.
     /// - Complexity: O(header), whose largest part is the vocabulary.
     public init(_ path: String, options: EngineOptions = EngineOptions()) throws(EngineError) {
