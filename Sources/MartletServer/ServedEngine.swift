@@ -49,7 +49,7 @@ struct PromptTokens: Sendable {
     /// - Parameter parsingSpecials: whether control tokens that it spells become those tokens.
     func tokens(of text: String, addingBOS: Bool, parsingSpecials: Bool) throws -> [Int32] {
         try require(text.utf8.count, fitsIn: engine.model.maxModelLength, "prompt")
-        let prompt = parsingSpecials ? PromptText(text) : PromptText(user: text)
+        let prompt = PromptText(text, parsingSpecials: parsingSpecials)
         return try engine.model.tokenizer.encode(prompt, addingBOS: addingBOS, until: deadline)
     }
 

@@ -16,7 +16,7 @@ import Synchronization
 /// The model's state lives on a thread of its own. What a request is answered depends on itself alone, bit for bit,
 /// whatever else is served beside it. An engine that is let go of ends once it has served what it was asked.
 public final class Engine: Sendable {
-    /// What is known of the model, its tokenizer and its cache.
+    /// The model, its tokenizer and its cache's size.
     public let model: LoadedModel
     private let validator: RequestValidator
     private let mailbox: Mailbox
@@ -115,7 +115,7 @@ public final class Engine: Sendable {
     public func generate(
         _ prompt: String, parsingSpecials: Bool = true, sampling: SamplingParameters = SamplingParameters()
     ) throws(EngineError) -> GenerationStream {
-        try generate(parsingSpecials ? PromptText(prompt) : PromptText(user: prompt), sampling: sampling)
+        try generate(PromptText(prompt, parsingSpecials: parsingSpecials), sampling: sampling)
     }
 
     /// Continues a prompt that knows which of its bytes a user wrote: those become no control tokens.
@@ -198,7 +198,7 @@ public final class Engine: Sendable {
         }
     }
 
-    /// What the engine is doing and has done.
+    /// Counts of what the engine is doing and has done.
     public var statistics: EngineStatistics { EngineStatistics(counters, blocks: model.cacheBlocks) }
 
     /// Whether it takes requests.

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Foundation
 import MartletCheckpoints
 import MartletCompute
 import MartletText
 
 extension EngineError {
-    /// What any layer below throws, as what the API throws. The message is kept.
+    /// Turns an error of a lower layer into one of the API. The message stays the same.
     init(_ cause: any Error) {
         switch cause {
         case let error as EngineError: self = error
@@ -15,7 +14,6 @@ extension EngineError {
             self.init(error.code == .unknownPreTokenizer ? .unsupportedModel : .damagedModel, "\(error)")
         case let error as TemplateError: self.init(.invalidTemplate, "\(error)", field: "chat_template")
         case let error as DeviceError: self.init(Code(error.code), "\(error)")
-        case let error as DecodingError: self.init(.damagedModel, error.explanation)
         default: self.init(.unreadableFile, "\(cause)")
         }
     }

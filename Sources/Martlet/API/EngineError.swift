@@ -2,7 +2,7 @@
 
 /// Why a request or an engine failed.
 public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
-    /// What kind of failure it is. Open: more may come.
+    /// A kind of failure. More kinds may come.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Name: String {
             case unreadableFile, damagedModel, unsupportedModel, outOfMemory
@@ -50,9 +50,9 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         public static let deviceLost = Code(.deviceLost)
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     public let code: Code
-    /// What is wrong and what to do about it, for people.
+    /// A sentence for people: the fault, and what to do about it.
     public let message: String
     /// The parameter at fault, by vLLM's name for it.
     public let field: String?

@@ -75,7 +75,7 @@ public struct EngineOptions: Sendable {
 
     /// Seconds that a step may take before requests are given up.
     public var watchdogSeconds = 120.0
-    /// What a request may ask for at most.
+    /// The most that a request may ask for.
     public var limits = RequestLimits()
     /// Where it is said what is done otherwise than asked for.
     public var logger = Logger(label: "martlet")

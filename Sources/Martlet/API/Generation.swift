@@ -43,7 +43,7 @@ public struct GenerationSummary: Equatable, Sendable {
 
     /// Why it ended.
     public var finishReason: FinishReason
-    /// What ended it, where the model's own end didn't.
+    /// The stop string or token that ended it; nil where something else did.
     public var stopReason: StopReason?
     /// Tokens of the prompt.
     public var promptTokens: Int
@@ -90,7 +90,7 @@ public struct GeneratedAnswer: Equatable, Sendable {
     public var tokens: [Int32] = []
     /// Their natural logarithms.
     public var logprobs: [Float] = []
-    /// The likeliest tokens at each position, as many as were asked for.
+    /// The likeliest tokens at each position, as many as the request asked for.
     public var topLogprobs: [[TokenLogprob]] = []
     /// The prompt's scores, if its logprobs were asked for: the first is the second token's. Only the first sample has
     /// them.

@@ -3,7 +3,7 @@
 import MartletCheckpoints
 import MartletModels
 
-/// A GGUF file without its weights: what it says of its model, its tokenizer and template, and what running it takes.
+/// A GGUF file without its weights: its name, tokenizer and template, and the memory that its model takes.
 ///
 /// ```swift
 /// let file = try ModelFile("model.gguf")
@@ -18,7 +18,7 @@ public struct ModelFile: Sendable {
     public let parameterCount: Int
     /// Its tokenizer and chat template.
     public let text: ModelText
-    /// What it takes once loaded.
+    /// The memory that the loaded model takes.
     public let memory: ModelMemory
 
     /// - Parameters:
@@ -31,7 +31,7 @@ public struct ModelFile: Sendable {
             let model = try GGUFModel(path)
             name = model.name
             contextLength = model.shape.contextLength
-            parameterCount = model.file.contents.tensors.reduce(0) { $0 + $1.dimensions.reduce(1, *) }
+            parameterCount = model.file.contents.parameterCount
             text = try ModelText(of: model, options: options)
             memory = ModelMemory(of: model.blueprint, options: options)
         } catch {

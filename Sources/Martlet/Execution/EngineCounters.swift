@@ -6,8 +6,7 @@ package import Synchronization
 /// What the engine's thread lets others see of itself while it works, without a lock.
 package final class EngineCounters: Sendable {
 
-    package init() {
-    }
+    package init() {}
     /// Turns of the engine's thread: who watches them sees whether it gets on.
     let beats = Atomic<Int>(0)
     /// Requests that were accepted and haven't ended, and the tokens of their prompts.

@@ -17,8 +17,7 @@ package enum EngineCommand: Sendable {
 /// Commands on their way to the engine's thread, in order.
 package final class Mailbox: Sendable {
 
-    package init() {
-    }
+    package init() {}
     private struct State {
         var commands: [EngineCommand] = []
         var isClosed = false

@@ -21,8 +21,9 @@ package struct ModelLoader {
     private static let decodeLength = 1
 
     /// - Parameter device: nil for the CPU, as the options describe it.
-    package func load(on device: (any ComputeDevice)? = nil, progress: ((Double) -> Void)? = nil) throws -> LoadedEngine
-    {
+    package func load(
+        on device: (any ComputeDevice)? = nil, progress: ((Double) -> Void)? = nil
+    ) throws -> LoadedEngine {
         let start = ContinuousClock.now
         try options.validate()
         let device = try device ?? makeDevice()

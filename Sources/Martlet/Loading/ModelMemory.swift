@@ -4,18 +4,19 @@ import MartletCPU
 import MartletCheckpoints
 import MartletModels
 
-/// What a model takes of memory once it is loaded. Buffers of a step come to it: tens of megabytes with the options'
-/// defaults.
+/// The memory that a loaded model takes. The buffers of a step come on top: tens of megabytes with default options.
 public struct ModelMemory: Equatable, Sendable {
     /// Bytes of the weights as the device keeps them.
     public let weightBytes: Int
     /// Bytes of the KV cache that a token of prompt or answer takes, in all layers together.
     public let cacheBytesPerToken: Int
 
-    /// Bytes of the weights, and of a KV cache that holds `tokens`: the contexts of all sequences that run together.
+    /// Bytes of the weights, and of a KV cache for `tokens`: the contexts of all sequences that run together. `Int.max`
+    /// where the sum is larger than that.
     public func bytes(forTokens tokens: Int) -> Int {
-        let (cache, overflow) = cacheBytesPerToken.multipliedReportingOverflow(by: max(0, tokens))
-        return overflow ? .max : weightBytes.addingReportingOverflow(cache).overflow ? .max : weightBytes + cache
+        let cache = cacheBytesPerToken.multipliedReportingOverflow(by: max(0, tokens))
+        let sum = weightBytes.addingReportingOverflow(cache.partialValue)
+        return cache.overflow || sum.overflow ? .max : sum.partialValue
     }
 }
 
@@ -27,7 +28,7 @@ extension ModelMemory {
             let tensor = entry.tensor
             return sum
                 + (entry.use.roles.contains(.vector)
-                    ? 4 * tensor.dimensions.reduce(1, *)
+                    ? 4 * tensor.parameterCount
                     : instructionSet.packedByteCount(
                         elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns
                     ))

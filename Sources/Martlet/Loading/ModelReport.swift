@@ -68,11 +68,10 @@ package struct ModelReport: Encodable, Sendable {
         tensors = header.tensors.map {
             TensorEntry(name: $0.name, type: $0.elementType.rawValue, dimensions: $0.dimensions, bytes: $0.range.count)
         }
-        func count(_ tensors: [GGUFTensor]) -> Int { tensors.reduce(0) { $0 + $1.dimensions.reduce(1, *) } }
-        parameters = count(header.tensors)
+        parameters = header.parameterCount
         quantization = Dictionary(grouping: header.tensors, by: \.elementType).map { type, tensors in
             Quantization(
-                type: type.rawValue, tensors: tensors.count, parameters: count(tensors),
+                type: type.rawValue, tensors: tensors.count, parameters: tensors.reduce(0) { $0 + $1.parameterCount },
                 bytes: tensors.reduce(0) { $0 + $1.range.count })
         }.sorted { $0.bytes > $1.bytes }
         unsupportedTensors = header.unsupportedTensors.mapValues(\.count)

@@ -23,9 +23,9 @@ package final class AlignedMemory: @unchecked Sendable {
         self.byteCount = byteCount
     }
 
-    package func pointer<Element>(to type: Element.Type = Element.self, at offset: Int = 0) -> UnsafeMutablePointer<
-        Element
-    > {
+    package func pointer<Element>(
+        to type: Element.Type = Element.self, at offset: Int = 0
+    ) -> UnsafeMutablePointer<Element> {
         (base + offset).assumingMemoryBound(to: type)
     }
 

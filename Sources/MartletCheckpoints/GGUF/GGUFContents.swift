@@ -17,6 +17,8 @@ package struct GGUFTensor: Equatable, Sendable {
     package var rows: Int { dimensions.count > 1 ? dimensions[1] : 1 }
     /// Matrices: all dimensions but the first two.
     package var count: Int { dimensions.dropFirst(2).reduce(1, *) }
+    /// Numbers in it.
+    package var parameterCount: Int { dimensions.reduce(1, *) }
 }
 
 /// What a GGUF file's header says, checked. The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -29,6 +31,8 @@ package struct GGUFContents: Sendable {
     package let metadata: [String: GGUFValue]
     /// In file order, without those of types that aren't supported.
     package let tensors: [GGUFTensor]
+    /// Numbers in all tensors together.
+    package var parameterCount: Int { tensors.reduce(0) { $0 + $1.parameterCount } }
     /// Tensors of types that aren't supported, by type.
     package let unsupportedTensors: [String: [String]]
     package let alignment: Int

@@ -45,14 +45,18 @@ struct GenerationRun: Sendable {
             if unfinished > 0 { cancel() }
             for index in times.indices { times[index].abort() }
         }
-        try await client.watched(onLoss: cancel) {
-            try await forEachMergedPiece { index, piece in
-                // Nobody reads it, or its time is over: below.
-                if piece.summary?.finishReason == .cancelled { return }
-                times[index].observe(piece)
-                if piece.summary != nil { unfinished -= 1 }
-                try await body(index, piece)
+        do {
+            try await client.watched(onLoss: cancel) {
+                try await forEachMergedPiece { index, piece in
+                    // Nobody reads it, or its time is over: below.
+                    if piece.summary?.finishReason == .cancelled { return }
+                    times[index].observe(piece)
+                    if piece.summary != nil { unfinished -= 1 }
+                    try await body(index, piece)
+                }
             }
+        } catch is CancellationError {
+            // The connection's task was cancelled: its client has gone.
         }
         guard unfinished > 0 else { return }
         if let deadline, deadline.hasPassed { throw ServerError.timedOut }

@@ -33,6 +33,11 @@ public struct PromptText: Sendable {
         userRanges = bytes.isEmpty ? [] : [0..<bytes.count]
     }
 
+    /// - Parameter parsingSpecials: whether the text may spell control tokens; where it may not, a user wrote it.
+    package init(_ text: String, parsingSpecials: Bool) {
+        self = parsingSpecials ? PromptText(text) : PromptText(user: text)
+    }
+
     private init(bytes: [UInt8], userRanges: [Range<Int>]) {
         self.bytes = bytes
         self.userRanges = userRanges

@@ -70,34 +70,39 @@ public struct ChatTemplate: Sendable {
         addingGenerationPrompt: Bool = true, bosToken: String = "", eosToken: String = "",
         until deadline: ContinuousClock.Instant? = nil
     ) throws(TemplateError) -> PromptText {
-        var context: [String: TemplateValue] = [
-            "tools": tools.isEmpty ? .none : TemplateValue(user: .array(tools)), "documents": .none,
-            "add_generation_prompt": .bool(addingGenerationPrompt),
-            "bos_token": .string(PromptText(bosToken)), "eos_token": .string(PromptText(eosToken)),
-        ]
+        let keepsParts = messages.contains { $0.parts.count > 1 } && readsParts(until: deadline)
+        var context = context(
+            messages, keepsParts: keepsParts, tools: tools, addingGenerationPrompt: addingGenerationPrompt,
+            bosToken: bosToken, eosToken: eosToken)
         for (name, value) in variables {
-            guard context[name] == nil || name == "documents", name != "messages" else {
+            guard context[name] == nil || name == "documents" else {
                 throw TemplateError(.type, "the variable \(name) is set by the conversation itself", line: 0)
             }
             context[name] = TemplateValue(user: value)
         }
-        let keepsParts = messages.contains { $0.parts.count > 1 } && readsParts
-        context["messages"] = .list(
-            TemplateList(messages.map { $0.value(developerIsKnown: knowsDeveloper, keepsParts: keepsParts) }))
         return try render(context, until: deadline)
+    }
+
+    private func context(
+        _ messages: [ChatMessage], keepsParts: Bool, tools: [JSONValue] = [], addingGenerationPrompt: Bool = true,
+        bosToken: String = "", eosToken: String = ""
+    ) -> [String: TemplateValue] {
+        [
+            "messages": .list(
+                TemplateList(messages.map { $0.value(developerIsKnown: knowsDeveloper, keepsParts: keepsParts) })),
+            "tools": tools.isEmpty ? .none : TemplateValue(user: .array(tools)), "documents": .none,
+            "add_generation_prompt": .bool(addingGenerationPrompt),
+            "bos_token": .string(PromptText(bosToken)), "eos_token": .string(PromptText(eosToken)),
+        ]
     }
 
     /// Whether the template itself tells developers' messages from others.
     private var knowsDeveloper: Bool { source.contains("developer") }
 
     /// Whether the template reads a list of parts for what it is. It is tried out.
-    private var readsParts: Bool {
+    private func readsParts(until deadline: ContinuousClock.Instant?) -> Bool {
         let probe = ChatMessage(role: .user, parts: ["first-part", "second-part"])
-        let context: [String: TemplateValue] = [
-            "messages": [probe.value(developerIsKnown: true, keepsParts: true)], "add_generation_prompt": .bool(true),
-            "tools": .none, "documents": .none, "bos_token": "", "eos_token": "",
-        ]
-        guard let text = try? render(context).string else { return false }
+        guard let text = try? render(context([probe], keepsParts: true), until: deadline).string else { return false }
         // A template that writes lists as Python shows them writes their keys, too.
         return text.contains("first-part") && text.contains("second-part") && !text.contains("'type'")
     }

@@ -63,7 +63,7 @@ public struct Tokenizer: Sendable {
     ///   - addingBOS: whether BOS is put before it, where the model wants one at all.
     /// - Complexity: O(n log n) in the text's bytes.
     public func encode(_ text: String, parsingSpecials: Bool = false, addingBOS: Bool = false) -> [Int32] {
-        encode(parsingSpecials ? PromptText(text) : PromptText(user: text), addingBOS: addingBOS) { _ in false } ?? []
+        encode(PromptText(text, parsingSpecials: parsingSpecials), addingBOS: addingBOS)
     }
 
     /// The same of a text that knows which of its bytes a user wrote.
