@@ -14,6 +14,30 @@ import Testing
             #expect(text == document.text, "Docs/\(document.name) is out of date; run make docs")
         }
     }
+
+    /// Flags.md has each of a command's options once: in the command's own list, or in a shared group that it names.
+    @Test(arguments: ["run", "chat", "serve", "bench throughput", "bench latency"])
+    func eachOptionIsInOneList(command: String) throws {
+        let document = try #require(GenerateDocumentationCommand.documents.first { $0.name == "Flags.md" }).text
+        func options(_ text: Substring) -> [Substring] {
+            text.split(separator: "\n").filter { $0.hasPrefix("  -") }.map { $0.prefix { $0 != "<" } }
+        }
+        func section(_ heading: String) throws -> Substring {
+            let start = try #require(document.range(of: "\n\(heading)\n")).upperBound
+            let end = document[start...].range(of: "\n#")?.lowerBound ?? document.endIndex
+            return document[start..<end]
+        }
+        let own = try section("## martlet \(command)")
+        let links = own.matches(of: /\[([^\]]+)\]\(#/).map { String($0.1) }
+        #expect(!links.isEmpty)
+        let listed = try options(own) + links.flatMap { try options(section("### \($0)")) }
+        let names = command.split(separator: " ").map(String.init)
+        var help = try MartletCommand.parseAsRoot(names + ["--help"])
+        let request = try #require(throws: (any Error).self) { try help.run() }
+        let all = options(Substring(MartletCommand.fullMessage(for: request)))
+        #expect(Set(listed).count == listed.count, "an option stands twice")
+        #expect(Set(listed.map { $0.prefix(20) }) == Set(all.map { $0.prefix(20) }))
+    }
 }
 
 @Suite struct ConfigFileTests {
@@ -68,7 +92,7 @@ import Testing
             "--disable-log-requests", "--enable-chunked-prefill", "--swap-space", "4", "--quantization", "gguf",
         ])
         let serve = try #require(try MartletCommand.parseAsRoot(arguments) as? ServeCommand)
-        #expect(serve.load.model.maxModelLen == 32 && serve.load.model.model.name == "m")
+        #expect(serve.load.model.cache.maxModelLen == 32 && serve.load.model.model.name == "m")
         #expect(serve.vllm.notices.count == 3 && serve.listen.warnings.count == 1)
         for wrong in [
             ["--tensor-parallel-size", "2"], ["--tokenizer", "x"], ["--quantization", "awq"],

@@ -14,7 +14,7 @@ struct BenchLatencyCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var model: ModelOptions
-    @OptionGroup var variants: VariantOptions
+    @OptionGroup(title: "Variants and results") var variants: VariantOptions
 
     @Option(help: "Tokens of a prompt; a list is measured one after the other.")
     var inputLen = Numbers([32])
@@ -40,7 +40,7 @@ struct BenchLatencyCommand: AsyncParsableCommand {
         guard batchSize * (inputLen.values.max() ?? 0) <= Self.mostPromptTokens else {
             throw ValidationError("a batch has at most \(Self.mostPromptTokens) prompt tokens")
         }
-        guard batchSize <= min(model.maxNumSeqs ?? batchSize, model.maxNumBatchedTokens) else {
+        guard batchSize <= min(model.scheduling.maxNumSeqs ?? batchSize, model.scheduling.maxNumBatchedTokens) else {
             throw ValidationError(
                 "--batch-size is more than --max-num-seqs or --max-num-batched-tokens computes at a time")
         }
@@ -54,12 +54,12 @@ struct BenchLatencyCommand: AsyncParsableCommand {
     func run() async throws {
         let longest = (inputLen.values.max() ?? 0) + outputLen
         let run = try await variants.load(model) { options in
-            options.enablePrefixCaching = model.enablePrefixCaching ?? false
+            options.enablePrefixCaching = model.cache.enablePrefixCaching ?? false
             if options.maxModelLength == nil { options.maxModelLength = longest }
             options.maxNumSeqs = max(options.maxNumSeqs, batchSize)
         }
         let benchmark = LatencyBenchmark(batchSize: batchSize, outputLength: outputLen, seed: seed)
-        let limits = try model.device.makeLimits()
+        let limits = try model.compute.device.makeLimits()
         var results: [VariantResult] = []
         for length in inputLen.values {
             let bar = ProgressBar(title: "\(length) tokens")

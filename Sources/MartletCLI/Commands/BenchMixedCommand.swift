@@ -16,7 +16,7 @@ struct BenchMixedCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var model: ModelOptions
-    @OptionGroup var variants: VariantOptions
+    @OptionGroup(title: "Variants and results") var variants: VariantOptions
 
     @Option(help: "Tokens of the long prompt; a list is measured one after the other.")
     var longLen = Numbers([4096])
@@ -61,7 +61,7 @@ struct BenchMixedCommand: AsyncParsableCommand {
         try require("--num-iters", numIters, in: 1...10_000)
         try require("--num-iters-cold", numItersCold, in: 1...10_000)
         try require("--num-iters-warmup", numItersWarmup, in: 0...10_000)
-        if model.enablePrefixCaching == false, prefix.values.contains(.warm) {
+        if model.cache.enablePrefixCaching == false, prefix.values.contains(.warm) {
             throw ValidationError("--no-enable-prefix-caching leaves no warm prefix; give --prefix cold")
         }
     }
@@ -69,12 +69,12 @@ struct BenchMixedCommand: AsyncParsableCommand {
     func run() async throws {
         let longest = max((longLen.values.max() ?? 0) + outputLen, shortLen + 1)
         let run = try await variants.load(model) { options in
-            if model.maxNumSeqs == nil { options.maxNumSeqs = 2 }
+            if model.scheduling.maxNumSeqs == nil { options.maxNumSeqs = 2 }
             if options.maxModelLength == nil { options.maxModelLength = longest }
         }
         let benchmark = MixedBenchmark(
             outputLength: outputLen, shortCount: shortCount, shortLength: shortLen, seed: seed)
-        let limits = try model.device.makeLimits()
+        let limits = try model.compute.device.makeLimits()
         var results: [VariantResult] = []
         // Once each: a cold prompt is another one only in its first measurement.
         for length in OrderedSet(longLen.values) {

@@ -87,7 +87,7 @@ struct BenchThroughputCommand: AsyncParsableCommand {
         if workload.requests.count < numPrompts {
             Terminal.note("note: the data set has \(workload.requests.count) conversations of a usable length")
         }
-        let limits = try load.model.device.makeLimits()
+        let limits = try load.model.compute.device.makeLimits()
         await engine.settle()
         limits.sample(for: .seconds(0.2))
         let bar = ProgressBar(title: "Tokens")

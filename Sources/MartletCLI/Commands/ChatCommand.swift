@@ -23,7 +23,7 @@ struct ChatCommand: AsyncParsableCommand {
     @Option(help: "A system message that stands before the conversation.")
     var system: String?
 
-    @OptionGroup var sampling: SamplingOptions
+    @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 
     func run() async throws {
         let run = try await load.loadEngine(template)

@@ -20,28 +20,8 @@ package struct GenerateDocumentationCommand: ParsableCommand {
     }
 
     private static var flags: String {
-        var text = """
-            # Flags
-
-            The help of every command, as `martlet help COMMAND` prints it. Made by `make docs`.
-
-
-            """
-        func add(_ command: any ParsableCommand.Type, _ path: [String]) {
-            let subcommands = command.configuration.subcommands.filter { $0.configuration.shouldDisplay }
-            if subcommands.isEmpty {
-                let help = MartletCommand.helpMessage(for: command, columns: 100)
-                text += "## \(path.joined(separator: " "))\n\n```\n\(help)\n```\n\n"
-            }
-            for subcommand in subcommands { add(subcommand, path + [subcommand.configuration.commandName ?? ""]) }
-        }
-        add(MartletCommand.self, ["martlet"])
-        text += VLLMOptions.documentation
-        // No blanks at the ends of lines, and one line feed at the end.
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            String(line.reversed().drop { $0 == " " }.reversed())
-        }
-        return lines.joined(separator: "\n").trimmingCharacters(in: .newlines) + "\n"
+        let text = FlagsReference(of: MartletCommand.self, name: "martlet").markdown + VLLMOptions.documentation
+        return text.trimmingCharacters(in: .newlines) + "\n"
     }
 
     func run() throws {

@@ -29,7 +29,7 @@ struct RunCommand: AsyncParsableCommand {
     @Option(name: .customLong("n"), parsing: .unconditional, help: "Answers to draw, side by side.")
     var count = 1
 
-    @OptionGroup var sampling: SamplingOptions
+    @OptionGroup(title: "Sampling") var sampling: SamplingOptions
 
     func validate() throws {
         if raw, system != nil { throw ValidationError("--raw has no place for a --system message") }

@@ -18,7 +18,7 @@ package struct ServeCommand: AsyncParsableCommand {
             Ctrl-C or SIGTERM refuses new requests and finishes those under way; a second one ends at once.
             """)
 
-    @OptionGroup(title: "Model and engine") package var load: LoadOptions
+    @OptionGroup package var load: LoadOptions
     @OptionGroup(title: "Where and for whom") package var listen: ListenOptions
 
     @Option(
@@ -69,14 +69,14 @@ package struct ServeCommand: AsyncParsableCommand {
         let (logger, limits) = (configuration.logger, configuration.limits)
         logger.debug(
             "limits", metadata: ["limits": "\(limits.all.map { "\($0.name)=\($0.value)" }.joined(separator: " "))"])
-        load.model.device.warnOfThreads()
+        load.model.compute.device.warnOfThreads()
         try await server.run {
             FileFaults.exitCleanly()
             do { return try await Engine.load(path, options: options) } catch let error as EngineError {
                 throw error.input()
             }
         } onReady: { [configuration, load] engine, port in
-            if load.model.verbose {
+            if load.model.diagnostics.verbose {
                 logger.notice("\(engine.model.line)")
             } else {
                 logger.info("\(engine.model.shortLine)")
@@ -84,7 +84,7 @@ package struct ServeCommand: AsyncParsableCommand {
             logger.notice("\(Self.greeting(configuration, port: port))")
         }
         logger.notice("stopped")
-        if let (recorder, trace) = options.trace.flatMap({ recorder in load.model.trace.map { (recorder, $0) } }) {
+        if let (recorder, trace) = options.trace.flatMap({ recorder in load.model.diagnostics.trace.map { (recorder, $0) } }) {
             try recorder.write(to: trace)
         }
     }

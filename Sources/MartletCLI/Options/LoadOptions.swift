@@ -12,7 +12,7 @@ package struct LoadOptions: ParsableArguments {
     package init() {}
 
     @OptionGroup package var model: ModelOptions
-    @OptionGroup var execution: ExecutionOptions
+    @OptionGroup(title: "Graphs and attention") var execution: ExecutionOptions
 
     /// Loads the model and says what it will run with.
     ///

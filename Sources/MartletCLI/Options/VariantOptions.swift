@@ -61,7 +61,7 @@ package struct VariantOptions: ParsableArguments {
     func load(_ model: ModelOptions, _ change: (inout EngineOptions) -> Void) async throws -> VariantRun {
         for path in [plot, outputJson].compactMap(\.self) { try Terminal.requireWritable(path) }
         let variants = variants
-        guard model.trace == nil || variants.count == 1 else {
+        guard model.diagnostics.trace == nil || variants.count == 1 else {
             throw ValidationError("--trace is of one engine: give one --graph-mode and one --attention-launch")
         }
         var runs: [EngineRun] = []
