@@ -137,7 +137,7 @@ extension TemplateValue {
     static func user(_ text: String) -> TemplateValue { .string(PromptText(user: text)) }
 
     /// A value whose strings a user wrote: none of them becomes a control token.
-    init(user value: JSONValue) {
+    package init(user value: JSONValue) {
         switch value {
         case .null: self = .none
         case .bool(let value): self = .bool(value)

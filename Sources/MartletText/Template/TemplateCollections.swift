@@ -30,12 +30,42 @@ package struct TemplateList: RandomAccessCollection, ExpressibleByArrayLiteral, 
     package subscript(position: Int) -> TemplateValue { items[position] }
 }
 
-/// A mapping from texts, in order of insertion, that knows how deep it nests.
+/// What a mapping's values are found by.
+package enum TemplateKey: Hashable, Sendable {
+    case text(PromptText)
+    case integer(Int)
+
+    /// nil for values that Python takes as keys and this interpreter doesn't.
+    init?(_ value: TemplateValue) {
+        switch value {
+        case .string(let text): self = .text(text)
+        case .integer(let integer): self = .integer(integer)
+        default: return nil
+        }
+    }
+
+    var value: TemplateValue {
+        switch self {
+        case .text(let text): .string(text)
+        case .integer(let integer): .integer(integer)
+        }
+    }
+
+    /// As JSON writes it.
+    var text: PromptText {
+        switch self {
+        case .text(let text): text
+        case .integer(let integer): PromptText(String(integer))
+        }
+    }
+}
+
+/// A mapping, in order of insertion, that knows how deep it nests.
 package struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Sendable {
-    private let items: OrderedDictionary<PromptText, TemplateValue>
+    private let items: OrderedDictionary<TemplateKey, TemplateValue>
     let depth: Int
 
-    init(_ items: OrderedDictionary<PromptText, TemplateValue>) {
+    init(_ items: OrderedDictionary<TemplateKey, TemplateValue>) {
         self.items = items
         depth = 1 + (items.values.lazy.map(\.depth).max() ?? 0)
     }
@@ -44,17 +74,20 @@ package struct TemplateMapping: Collection, ExpressibleByDictionaryLiteral, Send
     package init(dictionaryLiteral elements: (PromptText, TemplateValue)...) { self.init(elements) }
 
     /// The last of the entries with the same key counts.
-    init(_ entries: [(PromptText, TemplateValue)]) { self.init(OrderedDictionary(entries) { $1 }) }
+    init(_ entries: [(PromptText, TemplateValue)]) {
+        self.init(OrderedDictionary(entries.map { (TemplateKey.text($0), $1) }) { $1 })
+    }
 
     package var startIndex: Int { 0 }
     package var endIndex: Int { items.count }
     package func index(after index: Int) -> Int { index + 1 }
-    package subscript(position: Int) -> (key: PromptText, value: TemplateValue) {
+    package subscript(position: Int) -> (key: TemplateKey, value: TemplateValue) {
         let element = items.elements[position]
         return (element.key, element.value)
     }
 
-    subscript(key: PromptText) -> TemplateValue? { items[key] }
+    subscript(key: PromptText) -> TemplateValue? { items[.text(key)] }
+    subscript(key: TemplateKey) -> TemplateValue? { items[key] }
 }
 
 /// The variable `loop` of one turn of a loop.

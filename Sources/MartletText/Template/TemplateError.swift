@@ -59,6 +59,8 @@ public struct TemplateBudget: Sendable {
     public var bytes = 4 << 20
     /// Nesting of expressions and statements, in the source and in values.
     public var depth = 64
+    /// Nesting of statements and expressions while they are evaluated, macros that call each other included.
+    public var evaluationDepth = 400
     /// Items of a `range`.
     public var rangeLength = 100_000
 

@@ -4,9 +4,14 @@ import OrderedCollections
 
 extension TemplateEvaluator {
     func evaluate(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
+        try evaluateKeepingMarkup(expression).withoutMarkup
+    }
+
+    /// The value with the mark that the filter `safe` gave it.
+    func evaluateKeepingMarkup(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
         line = expression.line
         try step()
-        return try compute(expression)
+        return try nested { () throws(TemplateError) in try compute(expression) }
     }
 
     private func compute(_ expression: TemplateExpression) throws(TemplateError) -> TemplateValue {
@@ -16,12 +21,12 @@ extension TemplateEvaluator {
             return lookUp(name) ?? (TemplateFunctions.all[name] == nil ? .undefined(name) : .function(name))
         case .list(let items, let isTuple): return try list(evaluate(items), kind: isTuple ? .tuple : .list)
         case .dictionary(let pairs):
-            var result: OrderedDictionary<PromptText, TemplateValue> = [:]
+            var result: OrderedDictionary<TemplateKey, TemplateValue> = [:]
             for pair in pairs {
-                guard case .string(let key) = try evaluate(pair.key) else {
-                    throw fault(.unsupported, "keys of a mapping that are no strings are not supported")
+                guard let key = TemplateKey(try evaluate(pair.key)) else {
+                    throw fault(.unsupported, "keys that are neither strings nor integers are not supported")
                 }
-                try read(bytes: key.count, by: .characters)
+                if case .text(let text) = key { try read(bytes: text.count, by: .characters) }
                 result[key] = try evaluate(pair.value)
             }
             return try mapping(result)
@@ -45,8 +50,8 @@ extension TemplateEvaluator {
             guard case .float = value else { throw fault(.type, "\(value.typeName) has no sign") }
             return value
         case .binary(let left, let symbol, let right):
-            let first = try evaluate(left)
-            return try arithmetic(first, symbol, evaluate(right))
+            let first = try evaluateKeepingMarkup(left)
+            return try arithmetic(first, symbol, evaluateKeepingMarkup(right))
         case .and(let left, let right):
             let value = try evaluate(left)
             return value.isTrue ? try evaluate(right) : value
@@ -62,9 +67,9 @@ extension TemplateEvaluator {
             }
             return .bool(true)
         case .conditional(let condition, let then, let otherwise):
-            if try evaluate(condition).isTrue { return try evaluate(then) }
+            if try evaluate(condition).isTrue { return try evaluateKeepingMarkup(then) }
             guard let otherwise else { return .undefined("a condition is false and has no else") }
-            return try evaluate(otherwise)
+            return try evaluateKeepingMarkup(otherwise)
         }
     }
 
@@ -86,6 +91,7 @@ extension TemplateEvaluator {
         switch value {
         case .undefined(let base):
             throw fault(.undefined, "\(base) is undefined and has no attribute \(name.abbreviated)")
+        case .macro(let index, _): return macroAttribute(name, of: index)
         case .namespace(let index): return namespaces[index][name] ?? .undefined(name.abbreviated)
         case .loop(let loop): return loop.attribute(name) ?? .undefined(name.abbreviated)
         default: break
@@ -105,6 +111,7 @@ extension TemplateEvaluator {
             try read(bytes: key.count, by: .characters)
             if let element = items[key] { return element }
             return try attribute(key, of: value)
+        case (.dictionary(let items), .integer(let key)): return items[.integer(key)] ?? .undefined("element \(key)")
         case (_, .string(let key)):
             try read(bytes: key.count, by: .characters)
             return try attribute(key, of: value)

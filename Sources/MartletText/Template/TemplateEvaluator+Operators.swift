@@ -17,6 +17,7 @@ extension TemplateEvaluator {
     func arithmetic(
         _ left: TemplateValue, _ symbol: String, _ right: TemplateValue
     ) throws(TemplateError) -> TemplateValue {
+        if left.isMarkup || right.isMarkup { return try arithmetic(ofMarkup: left, symbol, right) }
         if symbol == "~" {
             let first = try text(of: left)
             return try string(first + text(of: right))
@@ -49,6 +50,25 @@ extension TemplateEvaluator {
             throw fault(.type, "can't compute \(left.typeName) \(symbol) \(right.typeName)")
         }
         return .float(try arithmetic(a, symbol, b))
+    }
+
+    /// `+` escapes what isn't marked, and marks its result; to all else, `~` too, a mark means nothing.
+    private func arithmetic(
+        ofMarkup left: TemplateValue, _ symbol: String, _ right: TemplateValue
+    ) throws(TemplateError) -> TemplateValue {
+        guard symbol == "+", left.isText, right.isText else {
+            return try arithmetic(left.withoutMarkup, symbol, right.withoutMarkup)
+        }
+        func escaped(_ value: TemplateValue) throws(TemplateError) -> PromptText {
+            let text = try text(of: value)
+            if value.isMarkup { return text }
+            try read(bytes: text.count, by: .characters)
+            try spend(text.count, times: 5)
+            return text.escapedForHTML
+        }
+        let first = try escaped(left)
+        guard case .string(let joined) = try string(first + escaped(right)) else { return .none }
+        return .markup(joined)
     }
 
     private func arithmetic(_ a: Double, _ symbol: String, _ b: Double) throws(TemplateError) -> Double {
@@ -163,13 +183,14 @@ extension TemplateEvaluator {
         case (.dictionary(let a), .dictionary(let b)):
             guard a.count == b.count else { return false }
             for (key, value) in a {
-                try read(bytes: key.count, by: .characters)
+                if case .text(let text) = key { try read(bytes: text.count, by: .characters) }
                 guard let other = b[key], try equal(value, other) else { return false }
             }
             return true
         case (.namespace(let a), .namespace(let b)), (.iterator(let a), .iterator(let b)): return a == b
         case (.loop(let a), .loop(let b)): return a === b
         case (.function(let a), .function(let b)): return a == b
+        case (.macro(let a, _), .macro(let b, _)): return a == b
         default: return false
         }
     }
@@ -198,6 +219,7 @@ extension TemplateEvaluator {
         case (.dictionary(let items), .string(let key)):
             try read(bytes: key.count, by: .characters)
             return items[key] != nil
+        case (.dictionary(let items), .integer(let key)): return items[.integer(key)] != nil
         case (.dictionary, .list(let items)) where items.kind == .list:
             throw fault(.type, "a list can't be a key")
         case (.dictionary, .dictionary): throw fault(.type, "a mapping can't be a key")
@@ -208,5 +230,45 @@ extension TemplateEvaluator {
             return text.contains(part)
         default: throw fault(.type, "can't look for \(item.typeName) in \(container.typeName)")
         }
+    }
+}
+
+extension TemplateValue {
+    fileprivate var isMarkup: Bool { if case .markup = self { true } else { false } }
+
+    fileprivate var isText: Bool {
+        switch self {
+        case .string, .markup: true
+        default: false
+        }
+    }
+
+    /// The same without the mark of the filter `safe`.
+    var withoutMarkup: TemplateValue {
+        if case .markup(let text) = self { .string(text) } else { self }
+    }
+}
+
+extension PromptText {
+    /// As MarkupSafe escapes it.
+    fileprivate var escapedForHTML: PromptText {
+        var result = PromptText()
+        forEachScalar { element in
+            let escape: String? =
+                switch element.scalar {
+                case "&": "&amp;"
+                case "<": "&lt;"
+                case ">": "&gt;"
+                case "'": "&#39;"
+                case "\"": "&#34;"
+                default: nil
+                }
+            if let escape {
+                result.append(escape.utf8, isUser: element.isUser)
+            } else {
+                result.append(element.scalar, isUser: element.isUser)
+            }
+        }
+        return result
     }
 }

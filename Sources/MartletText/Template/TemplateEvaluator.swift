@@ -20,7 +20,12 @@ final class TemplateEvaluator {
     private var bytesLeft: Int
     /// Steps since the clock was read.
     private var unwatchedSteps = 0
-    private var scopes: [[String: TemplateValue]]
+    /// Variables, those of the innermost scope last. The first are the template's own.
+    var scopes: [[String: TemplateValue]]
+    /// Macros that were defined, and the scopes that each was defined in but for the first.
+    var macros: [(macro: TemplateMacro, scopes: [[String: TemplateValue]])] = []
+    /// Statements and expressions that are being evaluated, one in another.
+    private var nesting = 0
     var namespaces: [OrderedDictionary<PromptText, TemplateValue>] = []
     /// What is left of each iterator.
     var iterators: [TemplateIterator] = []
@@ -48,6 +53,16 @@ final class TemplateEvaluator {
     }
 
     // MARK: Budget
+
+    /// Runs `body` one level deeper. Macros may call themselves, so the source's nesting doesn't bound this one.
+    func nested<Result>(_ body: () throws(TemplateError) -> Result) throws(TemplateError) -> Result {
+        nesting += 1
+        defer { nesting -= 1 }
+        guard nesting <= budget.evaluationDepth else {
+            throw fault(.budgetExceeded, "macros call each other more than \(budget.evaluationDepth) levels deep")
+        }
+        return try body()
+    }
 
     func step(_ count: Int = 1) throws(TemplateError) {
         stepsLeft -= count
@@ -131,7 +146,7 @@ final class TemplateEvaluator {
         return try list(pieces.map { .string($0) })
     }
 
-    func mapping(_ items: OrderedDictionary<PromptText, TemplateValue>) throws(TemplateError) -> TemplateValue {
+    func mapping(_ items: OrderedDictionary<TemplateKey, TemplateValue>) throws(TemplateError) -> TemplateValue {
         try spend(items.count, times: 32)
         try read(items: items.count)
         return try admitted(.dictionary(TemplateMapping(items)))
@@ -197,7 +212,7 @@ final class TemplateEvaluator {
     func pairs(of items: TemplateMapping) throws(TemplateError) -> [TemplateValue] {
         try spend(items.count, times: 48)
         try read(items: items.count)
-        return items.map { .list(TemplateList([.string($0.key), $0.value], kind: .tuple)) }
+        return items.map { .list(TemplateList([$0.key.value, $0.value], kind: .tuple)) }
     }
 
     /// Texts with a separator between, spent as they are joined.
@@ -223,7 +238,17 @@ final class TemplateEvaluator {
         return nil
     }
 
-    private func assign(_ name: String, _ value: TemplateValue) { scopes[scopes.count - 1][name] = value }
+    func assign(_ name: String, _ value: TemplateValue) { scopes[scopes.count - 1][name] = value }
+
+    private func assign(_ target: TemplateTarget, _ value: TemplateValue) throws(TemplateError) {
+        switch target {
+        case .names(let names): try assign(names, value)
+        case .attribute(let attribute, let name):
+            guard case .namespace(let index)? = lookUp(name) else { throw fault(.type, "\(name) is not a namespace") }
+            try spend(32)
+            namespaces[index][attribute] = value
+        }
+    }
 
     private func assign(_ names: [String], _ value: TemplateValue) throws(TemplateError) {
         if names.count == 1 { return assign(names[0], value) }
@@ -240,7 +265,7 @@ final class TemplateEvaluator {
         for statement in statements {
             line = statement.line
             try step()
-            let flow = try execute(statement)
+            let flow = try nested { () throws(TemplateError) in try execute(statement) }
             if flow != .next { return flow }
         }
         return .next
@@ -256,27 +281,74 @@ final class TemplateEvaluator {
         case .loop(let names, let sequence, let filter, let body, let otherwise):
             let items = try iterate(evaluate(sequence))
             return try loop(names, items, filter, body, otherwise)
-        case .assign(let names, let expression): try assign(names, evaluate(expression))
-        case .assignAttribute(let name, let attribute, let expression):
-            let value = try evaluate(expression)
-            guard case .namespace(let index)? = lookUp(name) else { throw fault(.type, "\(name) is not a namespace") }
-            try spend(32)
-            namespaces[index][attribute] = value
-        case .capture(let name, let body, let filters):
-            let outside = output
-            output = PromptText()
-            scopes.append([:])
+        case .assign(let target, let expression): try assign(target, evaluateKeepingMarkup(expression))
+        case .capture(let target, let body, let filters):
+            let (text, flow) = try capture(body)
+            try assign(target, apply(filters, to: text))
+            return flow
+        case .filtered(let filters, let body):
+            let (result, flow) = try capture(body)
+            try write(text(of: apply(filters, to: result)))
+            return flow
+        case .macro(let macro):
+            // Before the scopes are kept with it, so that it can call itself.
+            if let name = macro.name { assign(name, .macro(macros.count, name: name)) }
+            _ = try define(macro)
+        case .callBlock(let callee, let arguments, let caller):
+            var evaluated = try evaluate(arguments)
+            evaluated.named.append(("caller", try define(caller)))
+            try write(text(of: call(evaluate(callee), evaluated)))
+        case .with(let values, let body):
+            var scope: [String: TemplateValue] = [:]
+            for (name, value) in values { scope[name] = try evaluate(value) }
+            scopes.append(scope)
             let flow = try execute(body)
             scopes.removeLast()
-            var value = TemplateValue.string(output)
-            output = outside
-            for (filter, arguments) in filters { value = try applyFilter(filter, to: value, evaluate(arguments)) }
-            assign(name, value)
             return flow
         case .breakLoop: return .breakLoop
         case .continueLoop: return .continueLoop
         }
         return .next
+    }
+
+    /// What statements write, in a scope of their own.
+    private func capture(_ body: [TemplateStatement]) throws(TemplateError) -> (text: TemplateValue, flow: Flow) {
+        scopes.append([:])
+        defer { scopes.removeLast() }
+        return try written(by: body)
+    }
+
+    /// What statements write in the innermost scope.
+    private func written(by body: [TemplateStatement]) throws(TemplateError) -> (text: TemplateValue, flow: Flow) {
+        let outside = output
+        output = PromptText()
+        defer { output = outside }
+        let flow = try execute(body)
+        return (.string(output), flow)
+    }
+
+    /// What a macro writes in scopes that replace the present ones.
+    func written(
+        by macro: TemplateMacro, in inner: [[String: TemplateValue]],
+        binding bind: () throws(TemplateError) -> Void
+    ) throws(TemplateError) -> TemplateValue {
+        var outside = scopes
+        scopes = inner
+        defer {
+            // Lists that the template's own variables hold may have grown.
+            outside[0] = scopes[0]
+            scopes = outside
+        }
+        try bind()
+        return try written(by: macro.body).text
+    }
+
+    private func apply(
+        _ filters: [(name: String, TemplateArguments)], to text: TemplateValue
+    ) throws(TemplateError) -> TemplateValue {
+        var value = text
+        for (filter, arguments) in filters { value = try applyFilter(filter, to: value, evaluate(arguments)) }
+        return value
     }
 
     private func write(_ text: PromptText) throws(TemplateError) {
@@ -325,7 +397,7 @@ final class TemplateEvaluator {
         case .dictionary(let items):
             try spend(items.count, times: 16)
             try read(items: items.count)
-            return items.map { .string($0.key) }
+            return items.map(\.key.value)
         case .undefined: return []
         case .string(let text):
             try spend(text.count, times: 16)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletJSON
+
 /// Jinja's filters, those that chat templates use.
 enum TemplateFilters {
     typealias Body = @Sendable (TemplateEvaluator, TemplateValue, BoundArguments) throws(TemplateError) -> TemplateValue
@@ -16,7 +18,7 @@ enum TemplateFilters {
 
     /// Those that take arguments for another filter or a test are in `TemplateEvaluator.applyFilter`: here only their
     /// names.
-    static let all: [String: Filter?] = plain.mapValues { .some($0) }.merging(
+    static let all: [String: Filter?] = plain.merging(ordering) { $1 }.mapValues { .some($0) }.merging(
         ["map", "select", "reject", "selectattr", "rejectattr"].map { ($0, nil) }
     ) { $1 }
 
@@ -41,7 +43,9 @@ enum TemplateFilters {
         "lower": changesCase { $0.lowercased() },
         "capitalize": changesCase { $0.capitalizedFirst() },
         "title": changesCase { $0.titleCasedWords() },
-        "string": string, "safe": string, "length": length, "count": length, "default": defaultValue, "d": defaultValue,
+        "string": string,
+        "safe": Filter { (e, value, _) throws(TemplateError) in .markup(try e.text(of: value)) }, "length": length,
+        "count": length, "default": defaultValue, "d": defaultValue,
         "tojson": Filter(TemplateSignature(["ensure_ascii", "indent", "separators", "sort_keys"])) {
             (e, value, a) throws(TemplateError) in try e.toJSON(value, a)
         },
@@ -91,6 +95,7 @@ enum TemplateFilters {
             guard let number = value.integer else { throw e.fault(.type, "\(value.typeName) has no absolute value") }
             return number < 0 ? try e.negated(.integer(number)) : .integer(number)
         },
+        "from_json": Filter { (e, value, _) throws(TemplateError) in try e.fromJSON(value) },
         "indent": Filter(TemplateSignature(["width", "first", "blank"])) { (e, value, a) throws(TemplateError) in
             try e.indent(value, a)
         },
@@ -125,7 +130,7 @@ extension TemplateEvaluator {
         let found: TemplateValue?
         switch value {
         case .list(let items): found = items.first
-        case .dictionary(let items): found = items.first.map { .string($0.key) }
+        case .dictionary(let items): found = items.first?.key.value
         case .iterator(let index): found = try next(of: index)
         case .string(let text): found = text.isEmpty ? nil : .string(text.slice(0..<text.lengthOfScalar(at: 0)))
         case .undefined: found = nil
@@ -138,7 +143,7 @@ extension TemplateEvaluator {
         let found: TemplateValue?
         switch value {
         case .list(let items): found = items.last
-        case .dictionary(let items): found = items.isEmpty ? nil : .string(items[items.count - 1].key)
+        case .dictionary(let items): found = items.isEmpty ? nil : items[items.count - 1].key.value
         case .string(let text):
             found = text.bytes.lastIndex { $0 & 0xc0 != 0x80 }.map { .string(text.slice($0..<text.count)) }
         case .undefined: found = nil
@@ -200,6 +205,9 @@ extension TemplateEvaluator {
                 throw fault(.unsupported, "tojson: separators of more than 64 bytes are not supported")
             }
         }
+        // Python's json refuses a generator; templates that were written for other interpreters hand one over.
+        var value = value
+        if case .iterator = value { value = try list(iterate(value)) }
         return try string(
             json(of: value) { writer in
                 writer.isASCII = arguments.isTrue(0)
@@ -210,6 +218,20 @@ extension TemplateEvaluator {
                 }
                 writer.sortsKeys = arguments.isTrue(3)
             })
+    }
+
+    /// What JSON text says. Not Jinja's: templates use it where arguments of calls come as text.
+    fileprivate func fromJSON(_ value: TemplateValue) throws(TemplateError) -> TemplateValue {
+        guard case .string(let text) = value else {
+            throw fault(.type, "from_json needs a string, not \(value.typeName)")
+        }
+        try read(bytes: text.count, by: .properties)
+        try spend(text.count, times: 32)
+        let parsed: JSONValue
+        do throws(JSONError) { parsed = try JSONParser.parse(text.bytes, maximumDepth: budget.depth) } catch {
+            throw fault(.type, "from_json: \(error)")
+        }
+        return try admitted(TemplateValue(user: parsed))
     }
 
     fileprivate func indent(_ value: TemplateValue, _ arguments: BoundArguments) throws(TemplateError) -> TemplateValue
@@ -242,7 +264,7 @@ extension TemplateEvaluator {
     // MARK: Of items
 
     /// The steps of an attribute such as `a.b.0`; nil where none is given.
-    fileprivate func attributePath(_ value: TemplateValue?) throws(TemplateError) -> [TemplateValue]? {
+    func attributePath(_ value: TemplateValue?) throws(TemplateError) -> [TemplateValue]? {
         switch value {
         case nil, .some(.none): return nil
         case .integer(let index)?: return [.integer(index)]
@@ -258,7 +280,7 @@ extension TemplateEvaluator {
         }
     }
 
-    fileprivate func attribute(_ path: [TemplateValue], of item: TemplateValue) throws(TemplateError) -> TemplateValue {
+    func attribute(_ path: [TemplateValue], of item: TemplateValue) throws(TemplateError) -> TemplateValue {
         var value = item
         for step in path { value = try subscripted(value, by: step) }
         return value
@@ -307,7 +329,7 @@ extension TemplateEvaluator {
         return try iterator { (add) throws(TemplateError) in
             for item in try itemsIfTrue(value) {
                 try step()
-                add(try applyFilter(filter, to: item, rest))
+                add(try applyFilter(filter, to: item, rest).withoutMarkup)
             }
         }
     }

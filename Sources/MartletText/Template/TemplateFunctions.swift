@@ -22,7 +22,8 @@ enum TemplateFunctions {
             try evaluator.namespace(evaluator.entries(arguments, of: "namespace"))
         },
         "dict": { (evaluator, arguments) throws(TemplateError) in
-            try evaluator.mapping(evaluator.entries(arguments, of: "dict"))
+            let entries = try evaluator.entries(arguments, of: "dict")
+            return try evaluator.mapping(OrderedDictionary(entries.map { (.text($0.key), $0.value) }) { $1 })
         },
         "strftime_now": { (evaluator, arguments) throws(TemplateError) in
             let bound = try evaluator.bind(arguments, .init(["format"], required: 1), "strftime_now")
@@ -53,15 +54,29 @@ extension TemplateEvaluator {
             let value = try evaluate(base)
             let evaluated = try evaluate(arguments)
             line = callee.line
+            if case .list(let items) = value, items.kind == .list, TemplateMethods.ofList.contains(name.string) {
+                return try change(items, by: name.string, evaluated, heldBy: base)
+            }
             return try callMethod(name, of: value, evaluated)
         default:
             let value = try evaluate(callee)
-            if case .undefined(let name) = value { throw fault(.undefined, "\(name) is undefined and can't be called") }
-            if case .function(let name) = value, let function = TemplateFunctions.all[name] {
-                return try function(self, evaluate(arguments))
-            }
-            throw fault(.type, "\(value.typeName) can't be called")
+            let evaluated = try evaluate(arguments)
+            line = callee.line
+            return try call(value, evaluated)
         }
+    }
+
+    /// Calls a value.
+    func call(_ value: TemplateValue, _ arguments: EvaluatedArguments) throws(TemplateError) -> TemplateValue {
+        switch value {
+        case .undefined(let name): throw fault(.undefined, "\(name) is undefined and can't be called")
+        case .macro(let index, _): return try callMacro(index, arguments)
+        case .function(let name):
+            guard let function = TemplateFunctions.all[name] else { break }
+            return try function(self, arguments)
+        default: break
+        }
+        throw fault(.type, "\(value.typeName) can't be called")
     }
 
     fileprivate func range(_ bound: BoundArguments) throws(TemplateError) -> TemplateValue {
@@ -90,6 +105,9 @@ extension TemplateEvaluator {
             }
             try read(items: items.count)
             for (key, value) in items {
+                guard case .text(let key) = key else {
+                    throw fault(.unsupported, "\(owner) of a mapping with keys that are no strings is not supported")
+                }
                 try read(bytes: key.count, by: .characters)
                 entries[key] = value
             }

@@ -27,7 +27,7 @@ struct TemplateJSON {
             text.append(
                 value.isNaN
                     ? "NaN" : value.isInfinite ? (value < 0 ? "-Infinity" : "Infinity") : PythonNumber.text(of: value))
-        case .string(let value): writeQuoted(value)
+        case .string(let value), .markup(let value): writeQuoted(value)
         case .list(let items) where items.kind == .list || items.kind == .tuple:
             guard !items.isEmpty else {
                 text.append("[]")
@@ -47,14 +47,17 @@ struct TemplateJSON {
             text.append("{")
             let order = Array(items.indices)
             let sorted = sortsKeys ? order.sorted { items[$0].key.precedes(items[$1].key) } : order
+            let areMixed =
+                sortsKeys && Set(order.map { if case .text = items[$0].key { true } else { false } }).count > 1
+            if areMixed { throw NotSerializable(typeName: "a mapping whose keys can't be compared") }
             for (index, position) in sorted.enumerated() {
                 begin(index, level + 1)
-                writeQuoted(items[position].key)
+                writeQuoted(items[position].key.text)
                 text.append(keySeparator)
                 guard try write(items[position].value, level: level + 1) else { return false }
             }
             end("}", level)
-        case .undefined, .namespace, .iterator, .loop, .function, .list:
+        case .undefined, .namespace, .iterator, .loop, .function, .macro, .list:
             throw NotSerializable(typeName: value.typeName)
         }
         return text.count <= limit
@@ -113,4 +116,11 @@ struct TemplateJSON {
 extension PromptText {
     /// Python's order of strings, by code points, which is that of their UTF-8.
     func precedes(_ other: PromptText) -> Bool { bytes.lexicographicallyPrecedes(other.bytes) }
+}
+
+extension TemplateKey {
+    fileprivate func precedes(_ other: TemplateKey) -> Bool {
+        if case (.integer(let a), .integer(let b)) = (self, other) { return a < b }
+        return text.precedes(other.text)
+    }
 }

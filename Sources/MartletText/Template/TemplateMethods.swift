@@ -68,6 +68,10 @@ enum TemplateMethods {
         ),
     ]
 
+    /// Methods that change the list that a variable or a namespace holds. The sandbox that Jinja2 gives templates hides
+    /// them; templates that were written without it use them.
+    static let ofList: Set<String> = ["append", "extend", "insert", "pop"]
+
     static let ofMapping: [String: (signature: TemplateSignature, body: MappingBody)] = [
         "items": (
             none,
@@ -91,8 +95,8 @@ enum TemplateMethods {
             { (e, items, a) throws(TemplateError) in
                 if case .list(let key)? = a[0], key.kind == .list { throw e.fault(.type, "a list can't be a key") }
                 if case .dictionary? = a[0] { throw e.fault(.type, "a mapping can't be a key") }
-                guard case .string(let key)? = a[0] else { return a[1] ?? .none }
-                try e.read(bytes: key.count, by: .characters)
+                guard let key = a[0].flatMap({ TemplateKey($0) }) else { return a[1] ?? .none }
+                if case .text(let text) = key { try e.read(bytes: text.count, by: .characters) }
                 return items[key] ?? a[1] ?? .none
             }
         ),
@@ -105,7 +109,8 @@ enum TemplateMethods {
     private static let changing: Set<String> = ["clear", "pop", "popitem", "setdefault", "update"]
 
     /// The names of all methods.
-    static let names: Set<PromptText> = Set((Array(ofText.keys) + Array(ofMapping.keys)).map { PromptText($0) })
+    static let names: Set<PromptText> = Set(
+        (Array(ofText.keys) + Array(ofMapping.keys) + ofList + ["format"]).map { PromptText($0) })
 
     /// Whether an attribute of a name is hidden because it would change the value.
     static func changes(_ name: PromptText, _ value: TemplateValue) -> Bool {
@@ -118,7 +123,7 @@ enum TemplateMethods {
         // No method has a longer name, and long texts take long to compare.
         guard name.count <= 64 else { return false }
         return switch value {
-        case .string: ofText[name.string] != nil
+        case .string: ofText[name.string] != nil || name == "format"
         case .dictionary: ofMapping[name.string] != nil || hidden.contains(name.string)
         default: false
         }
@@ -131,6 +136,7 @@ extension TemplateEvaluator {
     ) throws(TemplateError) -> TemplateValue {
         let method = name.string
         switch value {
+        case .string(let text) where method == "format": return try format(text, arguments)
         case .string(let text):
             guard let (signature, body) = TemplateMethods.ofText[method] else { break }
             return try body(self, text, bind(arguments, signature, method))
@@ -142,6 +148,7 @@ extension TemplateEvaluator {
                 break
             }
             return try body(self, items, bind(arguments, signature, method))
+        case .namespace(let index): return try call(namespaces[index][name] ?? .undefined(name.abbreviated), arguments)
         case .undefined(let base):
             throw fault(.undefined, "\(base) is undefined and has no method \(method)")
         default: break

@@ -162,8 +162,7 @@ extension TemplateParser {
         of callee: TemplateExpression, line start: Int
     ) throws(TemplateError) -> TemplateExpression {
         switch callee.kind {
-        case .name(let name) where TemplateFunctions.all[name] == nil:
-            note(missing: "the function \(name) is not supported", line: start)
+        case .name(let name): noteCall(of: name, line: start)
         case .attribute(_, let name) where !TemplateMethods.names.contains(name):
             note(missing: "the method \(name.string) is not supported", line: start)
         default: break
@@ -289,7 +288,9 @@ extension TemplateParser {
         case .name("true"), .name("True"): return try literal(.bool(true))
         case .name("false"), .name("False"): return try literal(.bool(false))
         case .name("none"), .name("None"): return try literal(.none)
-        case .name(let name): return try TemplateExpression(kind: .name(name), line: start)
+        case .name(let name):
+            noteRead(of: name)
+            return try TemplateExpression(kind: .name(name), line: start)
         case .symbol("("):
             if accept(")") { return try TemplateExpression(kind: .list([], isTuple: true), line: start) }
             let inner = try parseTuple()

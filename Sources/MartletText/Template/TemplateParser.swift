@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import OrderedCollections
+
 /// Statements from tokens; expressions are in `TemplateParser+Expressions.swift`.
 struct TemplateParser {
     private let tokens: [LocatedToken]
@@ -7,6 +9,12 @@ struct TemplateParser {
     private let maximumDepth: Int
     private var depth = 0
     private var loopDepth = 0
+    /// Names that the template itself gives values, which may be macros.
+    private var assigned: Set<String> = []
+    /// Names that are called, each with the line of its first call.
+    private var called: OrderedDictionary<String, Int> = [:]
+    /// Which of a macro's implied names were read since the innermost macro began.
+    private var impliedReads: Set<String> = []
     /// Names that the template uses and the interpreter doesn't have, each with its line, in order of appearance.
     private(set) var missing: [TemplateError] = []
 
@@ -17,6 +25,9 @@ struct TemplateParser {
         let (statements, terminator) = try parser.parseBody(until: [])
         if let terminator {
             throw TemplateError(.syntax, "\(terminator) has nothing to end", line: parser.line)
+        }
+        for (name, line) in parser.called where !parser.assigned.contains(name) {
+            parser.note(missing: "the function \(name) is not supported", line: line)
         }
         return (statements, parser.missing)
     }
@@ -55,6 +66,17 @@ struct TemplateParser {
         guard case .name(let name) = current else { throw TemplateError(.syntax, "expected \(what)", line: line) }
         advance()
         return name
+    }
+
+    /// Notes that an expression reads a name.
+    mutating func noteRead(of name: String) {
+        if TemplateMacro.impliedNames.contains(name) { impliedReads.insert(name) }
+    }
+
+    /// Notes that an expression calls a name, which the template must give a value somewhere.
+    mutating func noteCall(of name: String, line: Int) {
+        let isKnown = TemplateFunctions.all[name] != nil || TemplateMacro.impliedNames.contains(name)
+        if !isKnown, called[name] == nil { called[name] = line }
     }
 
     /// Notes a filter, test, function or method that the interpreter doesn't have.
@@ -135,7 +157,11 @@ struct TemplateParser {
             guard loopDepth > 0 else { throw TemplateError(.syntax, "\(keyword) outside of a loop", line: line) }
             try expect(.statementEnd, "%}")
             return keyword == "break" ? .breakLoop : .continueLoop
-        case "macro", "call", "filter", "include", "import", "from", "extends", "block", "with", "autoescape", "do":
+        case "macro": return try parseMacro()
+        case "call": return try parseCallBlock()
+        case "filter": return try parseFilterBlock()
+        case "with": return try parseWith()
+        case "include", "import", "from", "extends", "block", "autoescape", "do":
             throw TemplateError(.unsupported, "{% \(keyword) %} is not supported", line: line)
         default: throw TemplateError(.syntax, "unknown statement \(keyword)", line: line)
         }
@@ -188,19 +214,14 @@ struct TemplateParser {
 
     private mutating func parseSet() throws(TemplateError) -> TemplateStatement.Kind {
         let names = try parseTargets()
+        var target = TemplateTarget.names(names)
         if names.count == 1, accept(".") {
-            let attribute = try expectAnyName("an attribute")
-            guard accept("=") else {
-                throw TemplateError(.unsupported, "set blocks of an attribute are not supported", line: line)
-            }
-            let value = try parseTuple()
-            try expect(.statementEnd, "%}")
-            return .assignAttribute(of: names[0], attribute: PromptText(attribute), value)
+            target = .attribute(PromptText(try expectAnyName("an attribute")), of: names[0])
         }
         if accept("=") {
             let value = try parseTuple()
             try expect(.statementEnd, "%}")
-            return .assign(names: names, value)
+            return .assign(target, value)
         }
         guard names.count == 1 else { throw TemplateError(.syntax, "expected =", line: line) }
         var filters: [(name: String, TemplateArguments)] = []
@@ -208,7 +229,7 @@ struct TemplateParser {
         try expectBody()
         let (body, _) = try parseClosedBody(of: "set", until: ["endset"])
         try expect(.statementEnd, "%}")
-        return .capture(name: names[0], body: body, filters: filters)
+        return .capture(target, body: body, filters: filters)
     }
 
     /// `name`, `name, name` or either in parentheses.
@@ -231,6 +252,80 @@ struct TemplateParser {
         guard name != "loop" || loopDepth == 0 else {
             throw TemplateError(.syntax, "can't assign to loop in a loop", line: line)
         }
+        assigned.insert(name)
         return name
+    }
+
+    // MARK: Macros
+
+    private mutating func parseMacro() throws(TemplateError) -> TemplateStatement.Kind {
+        let name = try parseTarget()
+        try expect(.symbol("("), "(")
+        return .macro(try parseMacroBody(name: name, parameters: parseParameters(), until: "endmacro"))
+    }
+
+    private mutating func parseCallBlock() throws(TemplateError) -> TemplateStatement.Kind {
+        let parameters = accept("(") ? try parseParameters() : []
+        let call = try parseExpression()
+        guard case .call(let callee, let arguments) = call.kind else {
+            throw TemplateError(.syntax, "expected a call", line: call.line)
+        }
+        let caller = try parseMacroBody(name: nil, parameters: parameters, until: "endcall")
+        return .callBlock(callee, arguments, caller: caller)
+    }
+
+    /// After the opening parenthesis, through the closing one.
+    private mutating func parseParameters() throws(TemplateError) -> [(name: String, fallback: TemplateExpression?)] {
+        var parameters: [(name: String, fallback: TemplateExpression?)] = []
+        while !accept(")") {
+            if !parameters.isEmpty { try expect(.symbol(","), ",") }
+            let name = try parseTarget()
+            let fallback = accept("=") ? try parseExpression() : nil
+            guard fallback != nil || parameters.last?.fallback == nil else {
+                throw TemplateError(.syntax, "a parameter without a default behind one with a default", line: line)
+            }
+            guard parameters.count < 255, !parameters.contains(where: { $0.name == name }) else {
+                throw TemplateError(.syntax, "the parameter \(name) is there twice, or one of too many", line: line)
+            }
+            parameters.append((name, fallback))
+        }
+        return parameters
+    }
+
+    private mutating func parseMacroBody(
+        name: String?, parameters: [(name: String, fallback: TemplateExpression?)], until terminator: String
+    ) throws(TemplateError) -> TemplateMacro {
+        let (outerReads, outerLoops) = (impliedReads, loopDepth)
+        (impliedReads, loopDepth) = ([], 0)
+        try expectBody()
+        let (body, _) = try parseClosedBody(of: String(terminator.dropFirst(3)), until: [terminator])
+        try expect(.statementEnd, "%}")
+        let macro = TemplateMacro(name: name, parameters: parameters, body: body, reads: impliedReads)
+        loopDepth = outerLoops
+        impliedReads.formUnion(outerReads)
+        return macro
+    }
+
+    private mutating func parseFilterBlock() throws(TemplateError) -> TemplateStatement.Kind {
+        var filters = [try parseFilterName()]
+        while accept("|") { filters.append(try parseFilterName()) }
+        try expectBody()
+        let (body, _) = try parseClosedBody(of: "filter", until: ["endfilter"])
+        try expect(.statementEnd, "%}")
+        return .filtered(filters, body: body)
+    }
+
+    private mutating func parseWith() throws(TemplateError) -> TemplateStatement.Kind {
+        var values: [(name: String, value: TemplateExpression)] = []
+        while current != .statementEnd, current != .symbol(":") {
+            if !values.isEmpty { try expect(.symbol(","), ",") }
+            let name = try parseTarget()
+            try expect(.symbol("="), "=")
+            values.append((name, try parseExpression()))
+        }
+        try expectBody()
+        let (body, _) = try parseClosedBody(of: "with", until: ["endwith"])
+        try expect(.statementEnd, "%}")
+        return .with(values, body: body)
     }
 }

@@ -60,9 +60,29 @@ extension TemplateExpression.Kind {
     }
 }
 
+/// A piece of a template that is called with arguments: a macro, or the body of a call block, which has no name.
+struct TemplateMacro: Sendable {
+    /// The names that a macro has without declaring them.
+    static let impliedNames: Set<String> = ["caller", "varargs", "kwargs"]
+
+    let name: String?
+    let parameters: [(name: String, fallback: TemplateExpression?)]
+    let body: [TemplateStatement]
+    /// Those of `impliedNames` that the body reads. Arguments for the others are an error, as in Jinja.
+    let reads: Set<String>
+}
+
 struct TemplateArguments: Sendable {
     var positional: [TemplateExpression] = []
     var named: [(name: String, value: TemplateExpression)] = []
+}
+
+/// What `set` assigns to.
+enum TemplateTarget: Sendable {
+    /// Several names unpack a list.
+    case names([String])
+    /// An attribute of a namespace.
+    case attribute(PromptText, of: String)
 }
 
 /// A statement, with the line it begins on.
@@ -74,11 +94,16 @@ struct TemplateStatement: Sendable {
         case loop(
             names: [String], over: TemplateExpression, filter: TemplateExpression?, body: [TemplateStatement],
             otherwise: [TemplateStatement])
-        case assign(names: [String], TemplateExpression)
-        /// `{% set namespace.attribute = value %}`
-        case assignAttribute(of: String, attribute: PromptText, TemplateExpression)
+        case assign(TemplateTarget, TemplateExpression)
         /// `{% set name | filter %}…{% endset %}`
-        case capture(name: String, body: [TemplateStatement], filters: [(name: String, TemplateArguments)])
+        case capture(TemplateTarget, body: [TemplateStatement], filters: [(name: String, TemplateArguments)])
+        /// `{% filter name | name %}…{% endfilter %}`
+        case filtered([(name: String, TemplateArguments)], body: [TemplateStatement])
+        case macro(TemplateMacro)
+        /// `{% call(parameters) macro(arguments) %}…{% endcall %}`
+        case callBlock(TemplateExpression, TemplateArguments, caller: TemplateMacro)
+        /// `{% with name = value %}…{% endwith %}`
+        case with([(name: String, value: TemplateExpression)], body: [TemplateStatement])
         case breakLoop
         case continueLoop
     }

@@ -44,7 +44,7 @@ enum TemplateTests {
             "callable": kind { value in
                 switch value {
                 // Python's undefined objects can be called, though that always fails.
-                case .function, .undefined: true
+                case .function, .macro, .undefined: true
                 default: false
                 }
             },

@@ -7,7 +7,7 @@ extension TemplateValue {
     func text(limit: Int) -> PromptText? {
         switch self {
         case .undefined: return PromptText()
-        case .string(let value): return value.count <= limit ? value : nil
+        case .string(let value), .markup(let value): return value.count <= limit ? value : nil
         default:
             var result = PromptText()
             return represent(into: &result, limit: limit) ? result : nil
@@ -31,11 +31,12 @@ extension TemplateValue {
         case .bool(let value): result.append(value ? "True" : "False")
         case .integer(let value): result.append(String(value))
         case .float(let value): result.append(PythonNumber.text(of: value))
-        case .string(let value): Self.appendQuoted(value, to: &result)
+        case .string(let value), .markup(let value): Self.appendQuoted(value, to: &result)
         case .namespace: result.append("<Namespace>")
         case .iterator: result.append("<generator>")
         case .loop(let loop): result.append("<LoopContext \(loop.index + 1)/\(loop.count)>")
         case .function(let name): result.append("<function \(name)>")
+        case .macro(_, let name): result.append(name.map { "<Macro '\($0)'>" } ?? "<Macro anonymous>")
         case .list(let items):
             switch items.kind {
             case .list: guard enclose(items, "[", "]") else { return false }
@@ -48,7 +49,10 @@ extension TemplateValue {
             result.append("{")
             for (index, item) in items.enumerated() {
                 if index > 0 { result.append(", ") }
-                Self.appendQuoted(item.key, to: &result)
+                switch item.key {
+                case .text(let key): Self.appendQuoted(key, to: &result)
+                case .integer(let key): result.append(String(key))
+                }
                 result.append(": ")
                 guard item.value.represent(into: &result, limit: limit) else { return false }
             }

@@ -11,6 +11,9 @@ package enum TemplateValue: Sendable {
     case integer(Int)
     case float(Double)
     case string(PromptText)
+    /// A text that the filter `safe` marked: what `+` joins to it is escaped, as MarkupSafe does. Only `+` and
+    /// assignments see the mark; for all else it is a string.
+    case markup(PromptText)
     case list(TemplateList)
     case dictionary(TemplateMapping)
     /// A mutable `namespace()`: an index into the evaluator's table.
@@ -20,6 +23,8 @@ package enum TemplateValue: Sendable {
     case loop(TemplateLoop)
     /// A function or method by its name. It can be called and tested, and nothing else.
     case function(String)
+    /// A macro, or a call block's body, which has no name: an index into the evaluator's table.
+    case macro(Int, name: String?)
 
     var isTrue: Bool {
         switch self {
@@ -27,10 +32,10 @@ package enum TemplateValue: Sendable {
         case .bool(let value): value
         case .integer(let value): value != 0
         case .float(let value): value != 0
-        case .string(let value): !value.isEmpty
+        case .string(let value), .markup(let value): !value.isEmpty
         case .list(let value): !value.isEmpty
         case .dictionary(let value): !value.isEmpty
-        case .namespace, .iterator, .function: true
+        case .namespace, .iterator, .function, .macro: true
         case .loop(let loop): loop.count != 0
         }
     }
@@ -43,13 +48,14 @@ package enum TemplateValue: Sendable {
         case .bool: "a boolean"
         case .integer: "an integer"
         case .float: "a float"
-        case .string: "a string"
+        case .string, .markup: "a string"
         case .list: "a list"
         case .dictionary: "a mapping"
         case .namespace: "a namespace"
         case .iterator: "an iterator"
         case .loop: "a loop"
         case .function(let name): "the function \(name)"
+        case .macro(_, let name): name.map { "the macro \($0)" } ?? "a call block"
         }
     }
 
@@ -87,6 +93,6 @@ extension TemplateValue: ExpressibleByStringLiteral, ExpressibleByArrayLiteral, 
     package init(arrayLiteral elements: TemplateValue...) { self = .list(TemplateList(elements)) }
     /// The last of the entries with the same key counts.
     package init(dictionaryLiteral elements: (PromptText, TemplateValue)...) {
-        self = .dictionary(TemplateMapping(OrderedDictionary(elements) { $1 }))
+        self = .dictionary(TemplateMapping(elements))
     }
 }

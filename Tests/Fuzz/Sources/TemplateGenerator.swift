@@ -9,6 +9,8 @@ package struct TemplateGenerator {
     /// Names that a template may read, beside those of the context.
     private var names: [String] = []
     private var inLoop = 0
+    /// Macros that were defined so far.
+    private var macros = 0
 
     package init(seed: UInt64) { random = FuzzRandom(seed: seed) }
 
@@ -39,6 +41,7 @@ package struct TemplateGenerator {
     package mutating func template() -> String {
         names = []
         inLoop = 0
+        macros = 0
         return random.chance(3) ? "{{ \(expression(3)) }}" : body(3, statements: random.below(4) + 1)
     }
 
@@ -62,7 +65,7 @@ package struct TemplateGenerator {
 
     private mutating func statement(_ depth: Int) -> String {
         guard depth > 0 else { return text() }
-        switch random.below(14) {
+        switch random.below(19) {
         case 0, 1, 2: return text()
         case 3, 4, 5:
             let (open, close) = (random.pick(["{{", "{{", "{{-"]), random.pick(["}}", "}}", "-}}"]))
@@ -98,12 +101,55 @@ package struct TemplateGenerator {
             let value = expression(depth - 1)
             names.append("ns.k")
             return tag("set ns = namespace(k=\(expression(1)))") + tag("set ns.k = \(value)")
+        case 13, 14: return macro(depth)
+        case 15:
+            let filters = (0...random.below(2)).map { _ in
+                random.pick(["upper", "trim", "replace('a', 'b')", "indent"])
+            }
+            return tag("filter \(filters.joined(separator: " | "))") + body(depth - 1, statements: 2) + tag("endfilter")
+        case 16:
+            let value = expression(depth - 1)
+            names.append("w1")
+            let inside = body(depth - 1, statements: 2)
+            names.removeLast()
+            return tag("with w1 = \(value), w2 = \(atom())") + inside + tag("endwith")
+        case 17:
+            let list = "[\(atom()), 1]"
+            return tag("set ns = namespace()") + tag("set ns.k\(random.chance(3) ? " | trim" : "")") + text()
+                + tag("endset") + "{{ ns.k }}{{ \(list) }}"
         default:
             return random.pick([
                 tag("raw") + text() + "{{ x }}" + text() + tag("endraw"), "{# \(text()) #}", "{#- c -#}",
                 inLoop > 0 ? tag(random.pick(["break", "continue"])) : text(), "\n{# c #}\n",
             ])
         }
+    }
+
+    /// A macro and calls of it, from inside a loop or a call block, too.
+    private mutating func macro(_ depth: Int) -> String {
+        macros += 1
+        let name = "m\(macros)"
+        let (outside, loops) = (names, inLoop)
+        names += ["a", "b"] + random.pick([[], ["kwargs"], ["varargs"], ["kwargs", "varargs"]])
+        inLoop = 0
+        let caller = random.chance(3) ? "{{ caller(\(random.pick(["", atom()]))) }}" : ""
+        let recursion = random.chance(4) ? "{{ \(name)(a[1:]) if a is string and a }}" : ""
+        let inside = body(depth - 1, statements: 2) + caller + recursion
+        (names, inLoop) = (outside, loops)
+        let fallback = random.pick(["=\(expression(1))", "=a", "", "=n"])
+        let arguments = random.pick([
+            "", atom(), "\(atom()), \(atom())", "b=\(atom())", "\(atom()), b=\(atom())", "a=\(atom())",
+            "\(atom()), c=\(atom())", "1, 2, 3", "\(atom()), \(atom()), \(atom()), d=1",
+        ])
+        let parameters = random.chance(2) ? "" : "(\(random.pick(["x", "", "x='y'"])))"
+        let use =
+            random.chance(3)
+            ? tag("call\(parameters) \(name)(\(arguments))") + text() + "{{ x }}" + tag("endcall")
+            : random.chance(3)
+                ? tag("for i in l") + "{{ \(name)(i) }}" + tag("endfor")
+                : "{{ \(name)(\(arguments))\(random.pick(["", " | upper", " | length", " ~ 'x'"])) }}"
+        let shown = random.pick(["", "", "{{ \(name).name }}", "{{ \(name).arguments }}", "{{ \(name) is callable }}"])
+        return tag("macro \(name)(a, b\(fallback))") + inside + tag("endmacro") + use + shown
     }
 
     // MARK: Expressions
@@ -172,12 +218,12 @@ package struct TemplateGenerator {
             "'\\n'", "'\\u00e9\\x41'", "'\\U0001F600'", "'\\101\\7'", "'\\q'", "'a\\tb'", "'  x  '", "'ΑΣ'", "'ß'",
             "'ab' 'c'",
             "'_1_0'", "'1_0'", "'\u{a0}x\u{2003}'", "'a\\\nb'", "'line1\\nline2\\n'", "'nan'", "'inf'", "'\\é'", "'{{'",
-            "'%}'",
+            "'%}'", "'{}-{}'", "'{0}{{x}}{a}'",
         ])
     }
 
     private mutating func filter(_ depth: Int) -> String {
-        switch random.below(30) {
+        switch random.below(36) {
         case 0: return "trim"
         case 1: return "trim(\(stringLiteral()))"
         case 2: return random.pick(["upper", "lower", "capitalize", "title"])
@@ -223,6 +269,16 @@ package struct TemplateGenerator {
         case 26: return "select | first"
         case 27: return "trim(chars=\(stringLiteral()))"
         case 28: return "title"
+        case 29:
+            return
+                "dictsort\(random.pick(["", "(true)", "(by='value')", "(reverse=true)", "(false, 'key', true)", "(by='x')"]))"
+        case 30:
+            return
+                "sort\(random.pick(["", "(true)", "(case_sensitive=true)", "(attribute='role')", "(attribute='role,content')", "(reverse=true, attribute=0)"]))"
+        case 31: return "unique\(random.pick(["", "(true)", "(attribute='role')"])) | list"
+        case 32: return random.pick(["min", "max", "min(true)", "max(attribute='content')", "min(attribute=0)"])
+        case 33: return random.pick(["sum", "sum(start=1)", "sum(attribute='x')", "sum(start='')"])
+        case 34: return random.pick(["round", "round(1)", "round(0, 'floor')", "round(1, 'ceil')", "round(2)"])
         default: return "list | length"
         }
     }
@@ -250,7 +306,7 @@ package struct TemplateGenerator {
             "values() | list",
             "get('x')", "get('nope', 5)", "get(\(atom()), \(atom()))", "strip(1)", "split(',', 'x')", "nosuch", "x",
             "upper(1)",
-            "split(' ')[-1]", "split()[0]", "items()",
+            "split(' ')[-1]", "split()[0]", "items()", "format(1)", "format(\(atom()), a=2)",
         ])
     }
 
