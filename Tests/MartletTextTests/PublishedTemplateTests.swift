@@ -46,6 +46,7 @@ private let folder = ProcessInfo.processInfo.environment["MARTLET_TEMPLATES"] ??
             case (_, .failure): refused += 1
             }
         }
+        #expect(rendered > 0)
         print("published templates: \(rendered) cases rendered, \(refused) refused as Jinja2 refuses them")
     }
 }

@@ -8,7 +8,10 @@ import Testing
 private func render(
     _ source: String, _ context: [String: TemplateValue] = [:], until deadline: ContinuousClock.Instant? = nil
 ) throws(TemplateError) -> String {
-    try ChatTemplate(source).render(context, until: deadline).string
+    var budget = TemplateBudget()
+    // Steps and bytes end it, however slow the build.
+    budget.time = .seconds(600)
+    return try ChatTemplate(source, budget: budget).render(context, until: deadline).string
 }
 
 private func code(_ source: String, until deadline: ContinuousClock.Instant? = nil) -> TemplateError.Code? {

@@ -4,7 +4,10 @@ import MartletText
 import Testing
 
 private func render(_ source: String, _ context: [String: TemplateValue] = [:]) throws(TemplateError) -> String {
-    try ChatTemplate(source).render(context).string
+    var budget = TemplateBudget()
+    // Steps and bytes end it, however slow the build.
+    budget.time = .seconds(600)
+    return try ChatTemplate(source, budget: budget).render(context).string
 }
 
 private func code(_ source: String) -> TemplateError.Code? {
@@ -47,12 +50,23 @@ private func code(_ source: String) -> TemplateError.Code? {
             "f('x',)True<Macro 'f'>"
         ),
         ("{% for i in [1, 2] %}{% macro f() %}{{ i }}{% endmacro %}{{ f() }}{% endfor %}", "12"),
+        (
+            "{% for i in [1] %}{% macro f() %}{{ x }}{% endmacro %}{% set x = 2 %}{{ f() }}{% endfor %}", "2"
+        ),
+        (
+            "{% macro o() %}{% macro a(n) %}{{ n }}{% if n %}{{ b(n - 1) }}{% endif %}{% endmacro %}{% macro b(n) %}{{ a(n) }}{% endmacro %}{{ a(2) }}{% endmacro %}{{ o() }}",
+            "210"
+        ),
+        ("{% macro f(kwargs, varargs=2) %}{{ kwargs }}{{ varargs }}{% endmacro %}{{ f(1) }}", "12"),
+        ("{% macro f(caller=3) %}{{ caller }}{% endmacro %}{{ f() }}", "3"),
+        ("{% set x | safe | length %}abc{% endset %}{{ x }}", "3"),
+        ("{{ {1: 'a'}[true] }}{{ {1: 'a'}.get(1.0) }}{{ true in {1: 2} }}", "aaTrue"),
         ("{{ {'b': 1, 'A': 2} | dictsort }}", "[('A', 2), ('b', 1)]"),
         ("{{ {2: 'x', 1: 'y'} | dictsort }}{{ {0: 1}[0] }}{{ {0: 1} | tojson }}", "[(1, 'y'), (2, 'x')]1{\"0\": 1}"),
         ("{{ ['b', 'a', 'C'] | sort }}{{ [3, 1, 2] | sort(reverse=true) }}", "['a', 'b', 'C'][3, 2, 1]"),
         ("{{ [1, 2, 1] | unique | list }}{{ [2, 1] | min }}{{ [] | max }}{{ [1, 2] | sum }}", "[1, 2]13"),
         ("{{ 2.5 | round }}{{ 2.45 | round(1) }}{{ 2.1 | round(0, 'ceil') }}", "2.02.53.0"),
-        ("{{ '{}-{b}-{0}{{}}'.format(1, b=2) }}", "1-2-1{}"),
+        ("{{ '{}-{b}-{}{{}}'.format(1, 3, b=2) }}{{ '{0}{0}'.format(1) }}", "1-2-3{}11"),
         ("{{ 'a<b' | safe + '<c' }}{{ '<' ~ ('>' | safe) }}", "a<b&lt;c<>"),
     ])
     func rendersAsJinja2(source: String, expected: String) throws {
@@ -63,7 +77,7 @@ private func code(_ source: String) -> TemplateError.Code? {
         for source in [
             "{% macro f(a) %}{% endmacro %}{{ f(1, 2) }}", "{% macro f(a) %}{% endmacro %}{{ f(b=1) }}",
             "{% macro f(a) %}{% endmacro %}{{ f(1, a=2) }}", "{% macro f() %}{% endmacro %}{% call f() %}{% endcall %}",
-            "{% set x = 1 %}{{ x() }}", "{{ [1, 'a'] | sort }}",
+            "{% set x = 1 %}{{ x() }}", "{{ [1, 'a'] | sort }}", "{{ '{}{0}'.format(1) }}",
         ] { #expect(code(source) == .type, "\(source)") }
         for source in [
             "{% macro f(a=1, b) %}{% endmacro %}", "{% macro f(a, a) %}{% endmacro %}", "{% macro f %}{% endmacro %}",
@@ -83,6 +97,15 @@ private func code(_ source: String) -> TemplateError.Code? {
             try render("{% set l = [] %}{% macro f() %}{% set _ = l.append(1) %}{% endmacro %}{{ f() }}{{ l }}")
                 == "[1]")
         #expect(try render("{{ [1, 2] | map('string') | tojson }}") == #"["1", "2"]"#)
+        #expect(try render("{% set l = [1, 2] %}{% set _ = l.append(l.pop(0)) %}{{ l }}") == "[2, 1]")
+        #expect(
+            try render(
+                "{% for m in [1, 2] %}{% set p = [] %}{% macro add(x) %}{% set _ = p.append(x) %}{% endmacro %}{{ add(m) }}{{ p }}{% endfor %}"
+            ) == "[1][2]")
+        #expect(
+            try render(
+                "{% set l = [] %}{% for i in range(3000) %}{% set _ = l.append(i) %}{% endfor %}{{ l | length }}")
+                == "3000")
         #expect(code("{{ [].append(1) }}") == .unsupported)
         #expect(code("{% set l = [] %}{{ l.pop() }}") == .type)
     }
@@ -105,6 +128,25 @@ private func code(_ source: String) -> TemplateError.Code? {
             let text = try ChatTemplate(source).render(["s": user])
             #expect(text.userRanges.reduce(0) { $0 + $1.count } >= 10, "\(source)")
         }
+    }
+
+    /// What macros keep is accounted for.
+    @Test func keptScopesAreCharged() {
+        let names = (0..<250).map { "p\($0)" }.joined(separator: ", ")
+        let sets = (0..<5000).map { "{% set a\($0) = 1 %}" }.joined()
+        for source in [
+            "{% macro f(\(names)) %}{% macro h() %}{% endmacro %}{% endmacro %}{% for i in range(40000) %}{{ f() }}{% endfor %}",
+            "{% for i in range(90000) %}{% if i == 0 %}\(sets){% endif %}{% macro f() %}{% endmacro %}{% endfor %}",
+            "{% macro f() %}\(sets){% macro h() %}{% endmacro %}{% endmacro %}{% for i in range(40000) %}{{ f() }}{% endfor %}",
+        ] { #expect(code(source) == .budgetExceeded, "\(source.prefix(40))") }
+    }
+
+    /// A macro in a namespace is no missing method.
+    @Test func namespacesHoldMacros() throws {
+        let template = try ChatTemplate(
+            "{% macro f() %}x{% endmacro %}{% set ns = namespace() %}{% set ns.f = f %}{{ ns.f() }}")
+        #expect(template.missing.isEmpty)
+        #expect(try template.render([:]).string == "x")
     }
 
     @Test func recursionEnds() {

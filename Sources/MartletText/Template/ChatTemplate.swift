@@ -43,14 +43,15 @@ public struct ChatTemplate: Sendable {
     /// Renders over named values.
     ///
     /// - Parameters:
-    ///   - deadline: when to give up; nil for never.
+    ///   - deadline: when to give up; nil for the budget's time alone.
     ///   - now: seconds since 1970 for `strftime_now`; nil for the present.
     package func render(
         _ context: [String: TemplateValue], until deadline: ContinuousClock.Instant? = nil, now: Int? = nil
     ) throws(TemplateError) -> PromptText {
-        try Self.onKnownStack { () throws(TemplateError) in
+        let latest = ContinuousClock.now + budget.time
+        return try Self.onKnownStack { () throws(TemplateError) in
             let evaluator = TemplateEvaluator(
-                context: context, budget: budget, now: now ?? time(nil), deadline: deadline)
+                context: context, budget: budget, now: now ?? time(nil), deadline: min(deadline ?? latest, latest))
             try evaluator.run(statements)
             return evaluator.output
         }
@@ -64,7 +65,7 @@ public struct ChatTemplate: Sendable {
     ///   - variables: what else the template reads, such as `enable_thinking`.
     ///   - addingGenerationPrompt: whether the prompt ends where the assistant's answer begins.
     ///   - bosToken: the text of BOS and EOS, which some templates write themselves.
-    ///   - deadline: when to give up; nil for never.
+    ///   - deadline: when to give up; nil for the budget's time alone.
     public func render(
         _ messages: [ChatMessage], tools: [JSONValue] = [], variables: [String: JSONValue] = [:],
         addingGenerationPrompt: Bool = true, bosToken: String = "", eosToken: String = "",
@@ -76,7 +77,7 @@ public struct ChatTemplate: Sendable {
             bosToken: bosToken, eosToken: eosToken)
         for (name, value) in variables {
             guard context[name] == nil || name == "documents" else {
-                throw TemplateError(.type, "the variable \(name) is set by the conversation itself", line: 0)
+                throw TemplateError(.invalidVariable, "the variable \(name) is set by the conversation itself", line: 0)
             }
             context[name] = TemplateValue(user: value)
         }

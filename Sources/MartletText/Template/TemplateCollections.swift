@@ -44,6 +44,17 @@ package enum TemplateKey: Hashable, Sendable {
         }
     }
 
+    /// The key that a value finds: as in Python, true and 1.0 find what 1 finds.
+    init?(finding value: TemplateValue) {
+        switch value {
+        case .bool(let bool): self = .integer(bool ? 1 : 0)
+        case .float(let number):
+            guard let integer = Int(exactly: number) else { return nil }
+            self = .integer(integer)
+        default: self.init(value)
+        }
+    }
+
     var value: TemplateValue {
         switch self {
         case .text(let text): .string(text)

@@ -4,7 +4,9 @@
 public struct TemplateError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What kind of fault it is. Open: more may come.
     public struct Code: Hashable, Sendable {
-        private enum Name { case syntax, unsupported, type, undefined, budgetExceeded, timedOut, raised }
+        private enum Name {
+            case syntax, unsupported, type, undefined, budgetExceeded, timedOut, raised, invalidVariable
+        }
         private let name: Name
         private init(_ name: Name) { self.name = name }
 
@@ -22,6 +24,8 @@ public struct TemplateError: Error, Equatable, Sendable, CustomStringConvertible
         public static let timedOut = Code(.timedOut)
         /// The template itself called `raise_exception`.
         public static let raised = Code(.raised)
+        /// The caller gave a variable that the conversation itself sets.
+        public static let invalidVariable = Code(.invalidVariable)
     }
 
     /// What kind of fault it is.
@@ -55,8 +59,10 @@ public struct TemplateBudget: Sendable {
     /// Expressions and statements evaluated. An operation that reads a value counts one more for each 256 bytes of text
     /// and each 16 items that it reads.
     public var steps = 1_000_000
-    /// Bytes of all strings made on the way, and of the output.
+    /// Bytes of all strings, lists and mappings made on the way, and of the output.
     public var bytes = 4 << 20
+    /// How long it may take.
+    public var time = Duration.seconds(10)
     /// Nesting of expressions and statements, in the source and in values.
     public var depth = 64
     /// Nesting of statements and expressions while they are evaluated, macros that call each other included.

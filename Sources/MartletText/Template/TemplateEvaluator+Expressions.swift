@@ -111,7 +111,8 @@ extension TemplateEvaluator {
             try read(bytes: key.count, by: .characters)
             if let element = items[key] { return element }
             return try attribute(key, of: value)
-        case (.dictionary(let items), .integer(let key)): return items[.integer(key)] ?? .undefined("element \(key)")
+        case (.dictionary(let items), .integer), (.dictionary(let items), .bool), (.dictionary(let items), .float):
+            return TemplateKey(finding: index).flatMap { items[$0] } ?? .undefined("that element")
         case (_, .string(let key)):
             try read(bytes: key.count, by: .characters)
             return try attribute(key, of: value)

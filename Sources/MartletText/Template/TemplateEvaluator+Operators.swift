@@ -219,7 +219,8 @@ extension TemplateEvaluator {
         case (.dictionary(let items), .string(let key)):
             try read(bytes: key.count, by: .characters)
             return items[key] != nil
-        case (.dictionary(let items), .integer(let key)): return items[.integer(key)] != nil
+        case (.dictionary(let items), .integer), (.dictionary(let items), .bool), (.dictionary(let items), .float):
+            return TemplateKey(finding: item).flatMap { items[$0] } != nil
         case (.dictionary, .list(let items)) where items.kind == .list:
             throw fault(.type, "a list can't be a key")
         case (.dictionary, .dictionary): throw fault(.type, "a mapping can't be a key")

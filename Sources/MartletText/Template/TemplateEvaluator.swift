@@ -8,6 +8,15 @@ struct TemplateIterator {
     var fault: TemplateError?
 }
 
+/// Variables by name. A macro keeps those that it sees, and sees what becomes of them later.
+final class TemplateScope {
+    fileprivate(set) var values: [String: TemplateValue]
+    /// Whether a macro keeps it, so that its names are accounted for.
+    var isKept = false
+
+    init(_ values: [String: TemplateValue] = [:]) { self.values = values }
+}
+
 /// Runs statements over a context, within a budget.
 ///
 /// A class, because evaluating an operand changes the tables and budgets that the operation around it goes on with.
@@ -21,9 +30,9 @@ final class TemplateEvaluator {
     /// Steps since the clock was read.
     private var unwatchedSteps = 0
     /// Variables, those of the innermost scope last. The first are the template's own.
-    var scopes: [[String: TemplateValue]]
+    var scopes: [TemplateScope]
     /// Macros that were defined, and the scopes that each was defined in but for the first.
-    var macros: [(macro: TemplateMacro, scopes: [[String: TemplateValue]])] = []
+    var macros: [(macro: TemplateMacro, scopes: [TemplateScope])] = []
     /// Statements and expressions that are being evaluated, one in another.
     private var nesting = 0
     var namespaces: [OrderedDictionary<PromptText, TemplateValue>] = []
@@ -43,7 +52,7 @@ final class TemplateEvaluator {
         self.deadline = deadline
         stepsLeft = budget.steps
         bytesLeft = budget.bytes
-        scopes = [context]
+        scopes = [TemplateScope(context)]
     }
 
     func run(_ statements: [TemplateStatement]) throws(TemplateError) { _ = try execute(statements) }
@@ -233,12 +242,22 @@ final class TemplateEvaluator {
 
     func lookUp(_ name: String) -> TemplateValue? {
         for scope in scopes.reversed() {
-            if let value = scope[name] { return value }
+            if let value = scope.values[name] { return value }
         }
         return nil
     }
 
-    func assign(_ name: String, _ value: TemplateValue) { scopes[scopes.count - 1][name] = value }
+    func assign(_ name: String, _ value: TemplateValue) throws(TemplateError) {
+        try assign(name, value, in: scopes[scopes.count - 1])
+    }
+
+    func assign(_ name: String, _ value: TemplateValue, in scope: TemplateScope) throws(TemplateError) {
+        if scope.isKept, scope.values[name] == nil { try spend(Self.bytesOfName) }
+        scope.values[name] = value
+    }
+
+    /// Bytes that a name takes in a scope.
+    static let bytesOfName = 64
 
     private func assign(_ target: TemplateTarget, _ value: TemplateValue) throws(TemplateError) {
         switch target {
@@ -251,12 +270,12 @@ final class TemplateEvaluator {
     }
 
     private func assign(_ names: [String], _ value: TemplateValue) throws(TemplateError) {
-        if names.count == 1 { return assign(names[0], value) }
+        if names.count == 1 { return try assign(names[0], value) }
         let items = try iterate(value)
         guard items.count == names.count else {
             throw fault(.type, "can't unpack \(items.count) values into \(names.count) names")
         }
-        for (name, item) in zip(names, items) { assign(name, item) }
+        for (name, item) in zip(names, items) { try assign(name, item) }
     }
 
     // MARK: Statements
@@ -291,16 +310,15 @@ final class TemplateEvaluator {
             try write(text(of: apply(filters, to: result)))
             return flow
         case .macro(let macro):
-            // Before the scopes are kept with it, so that it can call itself.
-            if let name = macro.name { assign(name, .macro(macros.count, name: name)) }
-            _ = try define(macro)
+            let value = try define(macro)
+            if let name = macro.name { try assign(name, value) }
         case .callBlock(let callee, let arguments, let caller):
             var evaluated = try evaluate(arguments)
             evaluated.named.append(("caller", try define(caller)))
             try write(text(of: call(evaluate(callee), evaluated)))
         case .with(let values, let body):
-            var scope: [String: TemplateValue] = [:]
-            for (name, value) in values { scope[name] = try evaluate(value) }
+            let scope = TemplateScope()
+            for (name, value) in values { try assign(name, evaluate(value), in: scope) }
             scopes.append(scope)
             let flow = try execute(body)
             scopes.removeLast()
@@ -313,7 +331,7 @@ final class TemplateEvaluator {
 
     /// What statements write, in a scope of their own.
     private func capture(_ body: [TemplateStatement]) throws(TemplateError) -> (text: TemplateValue, flow: Flow) {
-        scopes.append([:])
+        scopes.append(TemplateScope())
         defer { scopes.removeLast() }
         return try written(by: body)
     }
@@ -329,16 +347,11 @@ final class TemplateEvaluator {
 
     /// What a macro writes in scopes that replace the present ones.
     func written(
-        by macro: TemplateMacro, in inner: [[String: TemplateValue]],
-        binding bind: () throws(TemplateError) -> Void
+        by macro: TemplateMacro, in inner: [TemplateScope], binding bind: () throws(TemplateError) -> Void
     ) throws(TemplateError) -> TemplateValue {
-        var outside = scopes
+        let outside = scopes
         scopes = inner
-        defer {
-            // Lists that the template's own variables hold may have grown.
-            outside[0] = scopes[0]
-            scopes = outside
-        }
+        defer { scopes = outside }
         try bind()
         return try written(by: macro.body).text
     }
@@ -347,7 +360,9 @@ final class TemplateEvaluator {
         _ filters: [(name: String, TemplateArguments)], to text: TemplateValue
     ) throws(TemplateError) -> TemplateValue {
         var value = text
-        for (filter, arguments) in filters { value = try applyFilter(filter, to: value, evaluate(arguments)) }
+        for (filter, arguments) in filters {
+            value = try applyFilter(filter, to: value.withoutMarkup, evaluate(arguments))
+        }
         return value
     }
 
@@ -361,7 +376,8 @@ final class TemplateEvaluator {
         _ names: [String], _ all: [TemplateValue], _ filter: TemplateExpression?, _ body: [TemplateStatement],
         _ otherwise: [TemplateStatement]
     ) throws(TemplateError) -> Flow {
-        scopes.append([:])
+        let scope = TemplateScope()
+        scopes.append(scope)
         defer { scopes.removeLast() }
         var items = all
         if let filter {
@@ -374,8 +390,8 @@ final class TemplateEvaluator {
         var hasCompletedTurn = false
         for index in items.indices {
             try step()
-            scopes[scopes.count - 1].removeAll(keepingCapacity: true)
-            assign("loop", .loop(TemplateLoop(index: index, of: items)))
+            scope.values = [:]
+            try assign("loop", .loop(TemplateLoop(index: index, of: items)))
             try assign(names, items[index])
             let flow = try execute(body)
             if flow == .breakLoop { break }
@@ -384,7 +400,7 @@ final class TemplateEvaluator {
         // As in Jinja, turns that break or continue don't count.
         if hasCompletedTurn { return .next }
         // A break in the else belongs to a loop around this one.
-        scopes[scopes.count - 1].removeAll()
+        scope.values = [:]
         return try execute(otherwise)
     }
 

@@ -36,7 +36,9 @@ extension TemplateFilters {
                     case .dictionary: throw e.fault(.type, "a mapping has no hash")
                     default: break
                     }
-                    guard try !e.contains(.list(TemplateList(seen)), item.key) else { continue }
+                    var isNew = true
+                    for key in seen where isNew { isNew = try !e.equal(key, item.key) }
+                    guard isNew else { continue }
                     seen.append(item.key)
                     add(item.value)
                 }
@@ -82,6 +84,7 @@ extension TemplateEvaluator {
             paths.append(try attributePath(attribute) ?? [])
         }
         var result: [(key: TemplateValue, value: TemplateValue)] = []
+        try spend(items.count, times: 128)
         for item in items {
             try step()
             var keys: [TemplateValue] = []

@@ -55,6 +55,10 @@ extension TemplateEvaluator {
             let evaluated = try evaluate(arguments)
             line = callee.line
             if case .list(let items) = value, items.kind == .list, TemplateMethods.ofList.contains(name.string) {
+                // The arguments may have changed the list that a name holds.
+                guard case .list(let items) = base.isHolder ? try evaluate(base) : value else {
+                    throw fault(.type, "\(name.string): there is no list any more")
+                }
                 return try change(items, by: name.string, evaluated, heldBy: base)
             }
             return try callMethod(name, of: value, evaluated)

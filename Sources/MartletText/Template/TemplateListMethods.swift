@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 extension TemplateEvaluator {
-    /// Calls a method that changes a list: what holds the list gets the changed one.
+    /// Calls a method that changes a list: what holds the list gets the changed one. Another variable that was assigned the
+    /// same list doesn't see the change, unlike in Python.
     ///
     /// - Parameter holder: the expression that names the list.
     func change(
@@ -29,16 +30,18 @@ extension TemplateEvaluator {
             guard items.indices.contains(at) else { throw fault(.type, "pop from a list that has no such item") }
             result = items.remove(at: at)
         }
-        try store(self.list(items), in: holder)
+        // The list is copied, which its length is charged for as reading; what is added takes memory.
+        try read(items: items.count)
+        try spend(max(0, items.count - list.count), times: 16)
+        try store(admitted(.list(TemplateList(items))), in: holder)
         return result
     }
 
     private func store(_ value: TemplateValue, in holder: TemplateExpression) throws(TemplateError) {
         switch holder.kind {
         case .name(let name):
-            guard let scope = scopes.lastIndex(where: { $0[name] != nil }) else { break }
-            scopes[scope][name] = value
-            return
+            guard let scope = scopes.last(where: { $0.values[name] != nil }) else { break }
+            return try assign(name, value, in: scope)
         case .attribute(let base, let attribute):
             guard case .name(let name) = base.kind, case .namespace(let index)? = lookUp(name) else { break }
             namespaces[index][attribute] = value
@@ -53,6 +56,8 @@ extension TemplateEvaluator {
         try read(bytes: text.count, by: .properties)
         var result = PromptText()
         var position = 0
+        // Fields are all without a number, or all with one.
+        var isNumbered: Bool?
         var at = 0
         func piece(_ value: TemplateValue) throws(TemplateError) -> PromptText {
             let piece = try self.text(of: value)
@@ -80,6 +85,10 @@ extension TemplateEvaluator {
                 throw fault(.unsupported, "format: the field \(field.abbreviated) is not supported")
             }
             if field.isEmpty || field.bytes.allSatisfy({ (0x30...0x39).contains($0) }) {
+                guard isNumbered == nil || isNumbered == !field.isEmpty else {
+                    throw fault(.type, "format: fields with and without a number")
+                }
+                isNumbered = !field.isEmpty
                 let index = field.isEmpty ? position : Int(field.string) ?? .max
                 position += 1
                 guard arguments.positional.indices.contains(index) else {
@@ -98,5 +107,16 @@ extension TemplateEvaluator {
 
     private static func isAlphanumeric(_ byte: UInt8) -> Bool {
         (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte | 0x20)
+    }
+}
+
+extension TemplateExpression {
+    /// Whether it names a variable, or an attribute of one: evaluating it changes nothing.
+    var isHolder: Bool {
+        switch kind {
+        case .name: true
+        case .attribute(let base, _): if case .name = base.kind { true } else { false }
+        default: false
+        }
     }
 }

@@ -3,13 +3,14 @@
 import OrderedCollections
 
 extension TemplateEvaluator {
-    /// A macro as a value, which sees what was assigned where it stands. Of the template's own variables it sees what they
-    /// hold when it is called.
+    /// A macro as a value. It sees the variables around it, as they are when it is called.
     func define(_ macro: TemplateMacro) throws(TemplateError) -> TemplateValue {
-        try spend(64)
         let inner = Array(scopes.dropFirst())
-        // Scopes are copied once they change.
-        try read(items: inner.reduce(0) { $0 + $1.count })
+        try spend(64 + inner.count * 8)
+        for scope in inner where !scope.isKept {
+            try spend(scope.values.count, times: Self.bytesOfName)
+            scope.isKept = true
+        }
         macros.append((macro, inner))
         return .macro(macros.count - 1, name: macro.name)
     }
@@ -41,11 +42,13 @@ extension TemplateEvaluator {
         } else if !surplus.isEmpty {
             throw fault(.type, "\(owner) takes at most \(macro.parameters.count) arguments")
         }
-        let text = try written(by: macro, in: [scopes[0]] + defined + [bound]) { () throws(TemplateError) in
+        try step(macro.parameters.count)
+        let own = TemplateScope(bound)
+        let text = try written(by: macro, in: [scopes[0]] + defined + [own]) { () throws(TemplateError) in
             // A default may read the parameters before it.
             for parameter in macro.parameters where bound[parameter.name] == nil {
                 let value = try parameter.fallback.map { (fallback) throws(TemplateError) in try evaluate(fallback) }
-                assign(parameter.name, value ?? .undefined(parameter.name))
+                try assign(parameter.name, value ?? .undefined(parameter.name), in: own)
             }
         }
         line = callLine

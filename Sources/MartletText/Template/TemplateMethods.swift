@@ -95,7 +95,7 @@ enum TemplateMethods {
             { (e, items, a) throws(TemplateError) in
                 if case .list(let key)? = a[0], key.kind == .list { throw e.fault(.type, "a list can't be a key") }
                 if case .dictionary? = a[0] { throw e.fault(.type, "a mapping can't be a key") }
-                guard let key = a[0].flatMap({ TemplateKey($0) }) else { return a[1] ?? .none }
+                guard let key = a[0].flatMap({ TemplateKey(finding: $0) }) else { return a[1] ?? .none }
                 if case .text(let text) = key { try e.read(bytes: text.count, by: .characters) }
                 return items[key] ?? a[1] ?? .none
             }

@@ -163,8 +163,8 @@ extension TemplateParser {
     ) throws(TemplateError) -> TemplateExpression {
         switch callee.kind {
         case .name(let name): noteCall(of: name, line: start)
-        case .attribute(_, let name) where !TemplateMethods.names.contains(name):
-            note(missing: "the method \(name.string) is not supported", line: start)
+        case .attribute(let base, let name) where !TemplateMethods.names.contains(name):
+            noteUnknownMethod(name.string, of: base, line: start)
         default: break
         }
         return try TemplateExpression(kind: .call(callee, parseArguments()), line: start)

@@ -13,6 +13,8 @@ struct TemplateParser {
     private var assigned: Set<String> = []
     /// Names that are called, each with the line of its first call.
     private var called: OrderedDictionary<String, Int> = [:]
+    /// Methods that no value here has and that are called, of what name; empty for no name. A namespace may hold macros.
+    private var calledMethods: [(base: String, method: String, line: Int)] = []
     /// Which of a macro's implied names were read since the innermost macro began.
     private var impliedReads: Set<String> = []
     /// Names that the template uses and the interpreter doesn't have, each with its line, in order of appearance.
@@ -28,6 +30,9 @@ struct TemplateParser {
         }
         for (name, line) in parser.called where !parser.assigned.contains(name) {
             parser.note(missing: "the function \(name) is not supported", line: line)
+        }
+        for call in parser.calledMethods where !parser.assigned.contains(call.base) {
+            parser.note(missing: "the method \(call.method) is not supported", line: call.line)
         }
         return (statements, parser.missing)
     }
@@ -77,6 +82,16 @@ struct TemplateParser {
     mutating func noteCall(of name: String, line: Int) {
         let isKnown = TemplateFunctions.all[name] != nil || TemplateMacro.impliedNames.contains(name)
         if !isKnown, called[name] == nil { called[name] = line }
+    }
+
+    /// Notes that an expression calls a method that no value has.
+    mutating func noteUnknownMethod(_ method: String, of base: TemplateExpression, line: Int) {
+        guard calledMethods.count < 64 else { return }
+        if case .name(let name) = base.kind {
+            calledMethods.append((name, method, line))
+        } else {
+            calledMethods.append(("", method, line))
+        }
     }
 
     /// Notes a filter, test, function or method that the interpreter doesn't have.
@@ -300,7 +315,9 @@ struct TemplateParser {
         try expectBody()
         let (body, _) = try parseClosedBody(of: String(terminator.dropFirst(3)), until: [terminator])
         try expect(.statementEnd, "%}")
-        let macro = TemplateMacro(name: name, parameters: parameters, body: body, reads: impliedReads)
+        // A parameter of such a name is none of those.
+        let reads = impliedReads.subtracting(parameters.map(\.name))
+        let macro = TemplateMacro(name: name, parameters: parameters, body: body, reads: reads)
         loopDepth = outerLoops
         impliedReads.formUnion(outerReads)
         return macro
