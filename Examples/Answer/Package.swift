@@ -4,7 +4,7 @@ import PackageDescription
 let package = Package(
     name: "Answer",
     dependencies: [
-        // In a package of your own: .package(url: "https://example.com/martlet", from: "0.1.0", traits: [])
+        // In a package of your own: .package(url: "https://example.com/martlet", .upToNextMinor(from: "0.1.0"), traits: [])
         .package(name: "martlet", path: "../..")
     ],
     targets: [

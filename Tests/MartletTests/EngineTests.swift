@@ -386,10 +386,12 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
         #expect(conversation.messages == [.system("sys")])
     }
 
-    @Test func aQuestionTooLongStays() {
+    /// The engine refuses it, and the history isn't lost over it.
+    @Test func aQuestionTooLongForgetsNothing() {
         var conversation = Conversation(maxModelLength: 20)
         conversation.messages = [.user("a"), .assistant("b"), .user(String(repeating: "x", count: 50))]
-        #expect(conversation.fit(counting: count) == 2)
-        #expect(conversation.messages.count == 1)
+        #expect(conversation.fit(counting: count) == 0)
+        #expect(conversation.messages.count == 3)
+        #expect(Conversation(maxModelLength: 4096, answerLength: 2000).reserve == 2000)
     }
 }

@@ -16,11 +16,12 @@ public struct Conversation: Sendable {
     /// - Parameters:
     ///   - system: what the model is told before all turns.
     ///   - maxModelLength: tokens of prompt and answer together, as `LoadedModel.maxModelLength` has them.
-    ///   - answerLength: tokens that an answer may have; nil reserves 512, or a quarter of a short context.
+    ///   - answerLength: tokens kept free for an answer, such as `SamplingParameters.maxTokens`; nil keeps 512, or a quarter
+    ///     of a short context.
     public init(system: String? = nil, maxModelLength: Int, answerLength: Int? = nil) {
         self.system = system
         self.maxModelLength = maxModelLength
-        reserve = max(1, min(answerLength ?? 512, maxModelLength / 4))
+        reserve = max(1, answerLength ?? min(512, maxModelLength / 4))
         messages = system.map { [.system($0)] } ?? []
     }
 
@@ -30,10 +31,13 @@ public struct Conversation: Sendable {
     /// Drops the oldest turns, never the system message nor the newest question, until prompt and answer fit.
     ///
     /// - Parameter tokens: counts a prompt's tokens.
-    /// - Returns: how many messages went. Where the newest question alone is too long, it stays, for the engine to
-    ///   refuse it with its length.
+    /// - Returns: how many messages went. None do where the newest question and the system message alone fill the context:
+    ///   the engine refuses that prompt, and the history isn't lost over it.
     public mutating func fit(counting tokens: ([ChatMessage]) throws -> Int) rethrows -> Int {
         let first = system == nil ? 0 : 1
+        guard messages.count > first, try tokens(messages) + reserve > maxModelLength,
+            try tokens(messages[..<first] + messages.suffix(1)) < maxModelLength
+        else { return 0 }
         var forgotten = 0
         while try tokens(messages) + reserve > maxModelLength, messages.count > first + 1 {
             // A question goes with its answer.

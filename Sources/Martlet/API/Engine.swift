@@ -110,15 +110,16 @@ public final class Engine: Sendable {
     /// - Parameters:
     ///   - prompt: the text.
     ///   - parsingSpecials: whether control tokens that the text spells, such as `<|im_end|>`, become those tokens, as a
-    ///     prompt written for the model means them. Pass false for text from a stranger, or a `PromptText`.
+    ///     prompt written for the model means them. Never for text from a stranger.
     ///   - sampling: how the answer is drawn and ended.
     public func generate(
-        _ prompt: String, parsingSpecials: Bool = true, sampling: SamplingParameters = SamplingParameters()
+        _ prompt: String, parsingSpecials: Bool, sampling: SamplingParameters = SamplingParameters()
     ) throws(EngineError) -> GenerationStream {
         try generate(PromptText(prompt, parsingSpecials: parsingSpecials), sampling: sampling)
     }
 
-    /// Continues a prompt that knows which of its bytes a user wrote: those become no control tokens.
+    /// Continues a prompt that knows which of its bytes a user wrote: those become no control tokens. In a literal that is
+    /// what is interpolated.
     public func generate(
         _ prompt: PromptText, sampling: SamplingParameters = SamplingParameters()
     ) throws(EngineError) -> GenerationStream {
@@ -147,6 +148,7 @@ public final class Engine: Sendable {
     /// - Parameters:
     ///   - tokens: the text, as the model reads it.
     ///   - firstPosition: the first position whose next token is scored.
+    /// - Throws: `EngineError`; `CancellationError` where the task is cancelled.
     public func score(_ tokens: [Int32], from firstPosition: Int = 0) async throws -> [TokenScore] {
         var sampling = SamplingParameters.greedy
         sampling.maxTokens = 0

@@ -12,9 +12,11 @@ extension EngineError {
         case let error as CheckpointError: self.init(Code(error.code), "\(error)")
         case let error as TokenizerError:
             self.init(error.code == .unknownPreTokenizer ? .unsupportedModel : .damagedModel, "\(error)")
+        case let error as TemplateError where error.code == .invalidVariable:
+            self.init(.invalidRequest, error.message, field: "variables")
         case let error as TemplateError: self.init(.invalidTemplate, "\(error)", field: "chat_template")
         case let error as DeviceError: self.init(Code(error.code), "\(error)")
-        default: self.init(.unreadableFile, "\(cause)")
+        default: self.init(.unexpected, "\(cause)")
         }
     }
 }

@@ -8,7 +8,7 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
             case unreadableFile, damagedModel, unsupportedModel, outOfMemory
             case invalidRequest, contextExceeded, noChatTemplate, invalidTemplate, notFinite, invalidOptions, overloaded
             case slowReader
-            case stepFailed, stalled, stopped, deviceLost
+            case stepFailed, stalled, stopped, deviceLost, unexpected
         }
         private let name: Name
         private init(_ name: Name) { self.name = name }
@@ -22,7 +22,7 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         public static let damagedModel = Code(.damagedModel)
         /// The model is of a kind that isn't computed here, or its weights are stored in one.
         public static let unsupportedModel = Code(.unsupportedModel)
-        /// The model, its cache or a step needs more memory than there is.
+        /// The system gave no memory that a model or its cache needs. What could be known before is `invalidOptions`.
         public static let outOfMemory = Code(.outOfMemory)
         /// A parameter is out of range; `field` names it.
         public static let invalidRequest = Code(.invalidRequest)
@@ -48,6 +48,8 @@ public struct EngineError: Error, Equatable, Sendable, CustomStringConvertible {
         public static let stopped = Code(.stopped)
         /// The device computes nothing any more. The engine has ended; make another one.
         public static let deviceLost = Code(.deviceLost)
+        /// A fault that none of the other codes is for.
+        public static let unexpected = Code(.unexpected)
     }
 
     /// The kind of failure.

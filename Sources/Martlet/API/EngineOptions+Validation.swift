@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import MartletCPU
 import MartletCompute
 
 extension EngineOptions {
@@ -14,6 +15,13 @@ extension EngineOptions {
         try require(
             device != .reference || activations == EngineOptions().activations, "device",
             "is reference, which doesn't round activations: their precision can't be chosen")
+        if let threads { try require((1...1024).contains(threads), "threads", "is \(threads); it must be 1 to 1024") }
+        if let instructionSet {
+            try require(
+                InstructionSet.available.contains(instructionSet), "instruction_set",
+                "is \(instructionSet.rawValue), which this machine doesn't run; it runs "
+                    + InstructionSet.available.map(\.rawValue).joined(separator: ", "))
+        }
         try require(
             (1...(1 << 16)).contains(maxNumBatchedTokens), "max_num_batched_tokens",
             "is \(maxNumBatchedTokens); it must be between 1 and 65536")

@@ -12,8 +12,7 @@ public struct EngineStatistics: Equatable, Sendable {
     public var freeBlocks: Int
     /// Steps that were computed.
     public var steps: Int
-    /// Steps that ran as one captured graph, and as captured pieces with attention between them; the others ran kernel
-    /// by kernel.
+    /// Steps that ran as one captured graph.
     public var fullGraphSteps: Int
     /// Steps that ran as captured pieces with attention between them.
     public var piecewiseGraphSteps: Int
@@ -26,7 +25,7 @@ public struct EngineStatistics: Equatable, Sendable {
     public static let stepTokenBounds = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384]
     /// Times that a running sequence lost its blocks to others and was computed again.
     public var preemptions: Int
-    /// Prompt tokens that were looked for in the prefix cache, and those found.
+    /// Prompt tokens that were looked for in the prefix cache.
     public var prefixCacheQueries: Int
     /// Prompt tokens that were found there.
     public var prefixCacheHits: Int

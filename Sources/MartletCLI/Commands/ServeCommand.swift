@@ -84,7 +84,9 @@ package struct ServeCommand: AsyncParsableCommand {
             logger.notice("\(Self.greeting(configuration, port: port))")
         }
         logger.notice("stopped")
-        if let (recorder, trace) = options.trace.flatMap({ recorder in load.model.diagnostics.trace.map { (recorder, $0) } }) {
+        if let (recorder, trace) = options.trace.flatMap({ recorder in
+            load.model.diagnostics.trace.map { (recorder, $0) }
+        }) {
             try recorder.write(to: trace)
         }
     }

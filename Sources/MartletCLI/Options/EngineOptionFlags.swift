@@ -19,6 +19,8 @@ extension EngineError {
     /// - Parameter longest: a command's longest request, where that, and no flag, decided `max_model_len`.
     func input(longest: Int? = nil) -> InputError {
         var text = message
+        // Other messages may hold such words in a path.
+        guard code == .invalidOptions else { return InputError(text) }
         if let longest {
             text.replace(
                 "max_model_len is \(longest); it",

@@ -41,7 +41,6 @@ package struct ModelOptions: ParsableArguments {
         options.endTokens += try GenerationDefaults.auto.endTokens(model: path)
         let engine: Engine
         do { engine = try await Engine.load(path, options: options) { bar.show($0) } } catch {
-            guard error.code == .invalidOptions else { throw error }
             throw error.input(longest: cache.maxModelLen == nil ? options.maxModelLength : nil)
         }
         bar.clear()

@@ -83,7 +83,7 @@ public struct PromptText: Sendable {
     }
 
     /// Adds text that no user wrote.
-    public mutating func append(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    package mutating func append(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
     /// Adds a text with its knowledge of what a user wrote.
     public mutating func append(_ other: PromptText) {

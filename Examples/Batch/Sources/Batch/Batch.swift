@@ -13,37 +13,53 @@ struct Batch {
             return print("usage: Batch MODEL.gguf < QUESTIONS > ANSWERS")
         }
         var questions: [String] = []
-        while let line = readLine() { if !line.isEmpty { questions.append(line) } }
+        while let line = readLine() { questions.append(line) }
 
         var options = EngineOptions()
         options.maxNumSeqs = 32
         let engine = try await Engine.load(path, options: options)
         var sampling = SamplingParameters.greedy
         sampling.maxTokens = 64
-        let answers = try await answers(to: questions, engine, sampling)
+        let answers = await answers(to: questions, engine, sampling)
         for answer in answers { print(answer.replacing("\n", with: " ")) }
         await engine.stop()
     }
 
-    /// Asks all at once: the engine computes as many together as it may, and each answer is what it would be alone.
+    /// Asks a hundred at a time, and one more as each ends: the engine computes as many together as it may, and refuses more
+    /// than `limits.queuedRequests`. Each answer is what it would be alone. What goes wrong with one stands in its place.
     static func answers(
         to questions: [String], _ engine: Engine, _ sampling: SamplingParameters
-    ) async throws -> [String] {
-        try await withThrowingTaskGroup(of: (Int, String).self) { group in
-            for (index, question) in questions.enumerated() {
-                group.addTask {
-                    let stream = try engine.generate([.user(question)], sampling: sampling)
-                    return (index, try await stream.answers().first?.text ?? "")
-                }
+    ) async -> [String] {
+        await withTaskGroup(of: (Int, String).self) { group in
+            func ask(_ index: Int) {
+                let question = questions[index]
+                group.addTask { (index, await answer(question, engine, sampling)) }
             }
             var answers = [String](repeating: "", count: questions.count)
-            var done = 0
-            for try await (index, text) in group {
+            var (asked, done) = (0, 0)
+            while asked < min(100, questions.count) {
+                ask(asked)
+                asked += 1
+            }
+            for await (index, text) in group {
                 answers[index] = text
                 done += 1
                 showProgress(done, of: questions.count)
+                if asked < questions.count {
+                    ask(asked)
+                    asked += 1
+                }
             }
             return answers
+        }
+    }
+
+    /// An empty line's answer is empty.
+    static func answer(_ question: String, _ engine: Engine, _ sampling: SamplingParameters) async -> String {
+        guard !question.isEmpty else { return "" }
+        do { return try await engine.generate([.user(question)], sampling: sampling).answers().first?.text ?? "" } catch
+        {
+            return "ERROR: \(error)"
         }
     }
 

@@ -13,28 +13,32 @@ struct Chat {
         }
         // The oldest turns are dropped once the context is full.
         var conversation = Conversation(
-            system: "You answer in one or two sentences.", maxModelLength: engine.model.maxModelLength)
+            system: "You answer in one or two sentences.", maxModelLength: engine.model.maxModelLength,
+            answerLength: 200)
         var sampling = SamplingParameters()
         sampling.temperature = 0.7
         sampling.maxTokens = 200
         while true {
             Terminal.write("> ")
             guard let question = readLine(), !question.isEmpty else { break }
-            conversation.messages.append(.user(question))
-            _ = try conversation.fit { try engine.model.tokens(of: $0).count }
+            // A copy: a question that is refused changes nothing.
+            var next = conversation
+            next.messages.append(.user(question))
+            let forgotten = try next.fit { try engine.model.tokens(of: $0).count }
+            if forgotten > 0 { Terminal.write("(\(forgotten) old messages are forgotten)\n") }
             var answer = ""
             do {
-                for try await piece in try engine.generate(conversation.messages, sampling: sampling) {
+                for try await piece in try engine.generate(next.messages, sampling: sampling) {
                     answer += piece.text
                     Terminal.write(piece.text)
                 }
             } catch let error as EngineError where error.code == .contextExceeded {
-                Terminal.write("(\(error))")
-                conversation.messages.removeLast()
+                Terminal.write("(\(error))\n")
                 continue
             }
             Terminal.write("\n")
-            conversation.messages.append(.assistant(answer))
+            next.messages.append(.assistant(answer))
+            conversation = next
         }
         await engine.stop()
     }

@@ -26,6 +26,14 @@ struct StreamingRoute {
         await engine.stop()
     }
 
+    static func status(of code: EngineError.Code) -> HTTPResponse.Status {
+        switch code {
+        case .overloaded, .stopped, .stalled: .serviceUnavailable
+        case .deviceLost: .internalServerError
+        default: .badRequest
+        }
+    }
+
     static func answer(_ question: String, _ engine: Engine) throws -> Response {
         var sampling = SamplingParameters()
         sampling.temperature = 0.7
@@ -34,7 +42,7 @@ struct StreamingRoute {
         do {
             stream = try engine.generate([.user(question)], sampling: sampling)
         } catch {
-            throw HTTPError(error.code == .overloaded ? .serviceUnavailable : .badRequest, message: error.message)
+            throw HTTPError(status(of: error.code), message: error.message)
         }
         let body = ResponseBody { writer in
             // A write to a client that has left throws. The stream is let go of then, and the engine ends the answer.
