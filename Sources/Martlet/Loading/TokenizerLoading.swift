@@ -8,10 +8,12 @@ extension Tokenizer {
     package init(of file: GGUFFile) throws {
         let header = file.contents
         let prefix = "tokenizer.ggml"
-        let model = try header.required(header.name("\(prefix).model"), "\(prefix).model")
-        guard model == "gpt2" else {
+        let kind = try header.required(header.name("\(prefix).model"), "\(prefix).model")
+        guard let spelling = Self.spellings[kind] else {
             throw CheckpointError(
-                .unsupportedModel, "tokenizers of kind \(model) are not supported; byte-level BPE (gpt2) is")
+                .unsupportedModel,
+                "tokenizers of kind \(kind) are not supported; \(Self.spellings.keys.sorted().joined(separator: ", ")) are"
+            )
         }
         func token(_ name: String) throws -> Int32? {
             guard let id = try header.count("\(prefix).\(name)") else { return nil }
@@ -29,18 +31,38 @@ extension Tokenizer {
             }
         }
         endTokens.formUnion(try file.integers("\(prefix).eos_token_ids") ?? [])
-        if try header.bool("\(prefix).add_eos_token") == true {
-            throw CheckpointError(
-                .unsupportedModel, "tokenizers that end every text with a token (add_eos_token) are not supported")
-        }
         let vocabulary = try Vocabulary(
             spellings: header.required(file.strings("\(prefix).tokens"), "\(prefix).tokens"),
-            kinds: file.integers("\(prefix).token_type") ?? [])
-        let merges = try header.required(file.strings("\(prefix).merges"), "\(prefix).merges")
+            kinds: file.integers("\(prefix).token_type") ?? [], spelling, unknownToken: token("unknown_token_id"))
+        func merges() throws -> BytePairMerges {
+            let rules = try header.required(file.strings("\(prefix).merges"), "\(prefix).merges")
+            return try BytePairMerges(rules: rules, vocabulary: vocabulary, spelling)
+        }
+        let model: TextModel
+        switch kind {
+        case "gpt2": model = .byteLevel(try PreTokenizer(named: header.name("\(prefix).pre")), try merges())
+        case "gemma4": model = .characters(try merges())
+        case "bert": model = .wordPiece(WordPiece(normalizes: true))
+        default:
+            let scores = try header.required(file.floats("\(prefix).scores"), "\(prefix).scores")
+            guard scores.count == vocabulary.count else {
+                throw CheckpointError(
+                    .invalidMetadata, "\(prefix).scores holds \(scores.count) scores for \(vocabulary.count) tokens")
+            }
+            let addsSpace = try header.bool("\(prefix).add_space_prefix") ?? true
+            model = .scored(try ScoredPairs(scores: scores, addsSpace: addsSpace))
+        }
+        let isBERT = kind == "bert"
         try self.init(
-            vocabulary: vocabulary, merges: merges,
-            preTokenizer: PreTokenizer(named: header.name("\(prefix).pre") ?? "gpt-2"),
-            bosToken: token("bos_token_id"), eosToken: token("eos_token_id"),
-            endTokens: endTokens.filter(vocabulary.contains), addsBOS: header.bool("\(prefix).add_bos_token"))
+            vocabulary: vocabulary, model: model,
+            bosToken: token("bos_token_id") ?? (isBERT ? token("cls_token_id") : nil),
+            eosToken: isBERT ? token("seperator_token_id") : token("eos_token_id"),
+            endTokens: endTokens.filter(vocabulary.contains), addsBOS: header.bool("\(prefix).add_bos_token"),
+            addsEOS: header.bool("\(prefix).add_eos_token") ?? isBERT)
     }
+
+    /// How vocabularies write their tokens, by what `tokenizer.ggml.model` says.
+    private static let spellings: [String: TokenSpelling] = [
+        "gpt2": .byteLevel, "llama": .sentencePiece, "gemma4": .sentencePiece, "bert": .sentencePiece,
+    ]
 }

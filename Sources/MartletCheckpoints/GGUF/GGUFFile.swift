@@ -51,6 +51,28 @@ package final class GGUFFile {
         for _ in 0..<array.count { result.append(try cursor.read(Int32.self, "an integer")) }
         return result
     }
+
+    /// The elements of a float32 array. nil where the key is absent.
+    package func floats(_ key: String) throws(CheckpointError) -> [Float]? {
+        guard let array = try contents.array(key) else { return nil }
+        guard array.elementType == .float32 else {
+            throw CheckpointError(.wrongMetadataType, "\(key) must hold float32, not \(array.elementType)")
+        }
+        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
+        var result: [Float] = []
+        result.reserveCapacity(array.count)
+        for _ in 0..<array.count { result.append(Float(bitPattern: try cursor.read(UInt32.self, "a number"))) }
+        return result
+    }
+
+    /// The elements of an array of bools. nil where the key is absent.
+    package func flags(_ key: String) throws(CheckpointError) -> [Bool]? {
+        guard let array = try contents.array(key) else { return nil }
+        guard array.elementType == .bool else {
+            throw CheckpointError(.wrongMetadataType, "\(key) must hold bools, not \(array.elementType)")
+        }
+        return file.bytes[array.range].map { $0 != 0 }
+    }
 }
 
 /// Typed access to metadata: absent is nil, the wrong type or a value out of range is an error that names the key.

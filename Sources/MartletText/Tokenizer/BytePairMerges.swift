@@ -10,21 +10,29 @@ package struct BytePairMerges: Sendable {
         let token: Int32
     }
     private let merges: [UInt64: Merge]
-    /// `[byte]`: the token of that byte alone, -1 without one.
-    private let byteTokens: [Int32]
 
-    /// - Parameter rules: UTF-8 of `left right`, by rank.
-    package init(rules: [[UInt8]], vocabulary: Vocabulary) throws(TokenizerError) {
+    /// - Parameters:
+    ///   - rules: UTF-8 of `left right`, by rank, as the file writes tokens.
+    ///   - spelling: how it writes them.
+    package init(
+        rules: [[UInt8]], vocabulary: Vocabulary, _ spelling: TokenSpelling = .byteLevel
+    ) throws(TokenizerError) {
+        func bytes(_ written: ArraySlice<UInt8>) -> [UInt8]? {
+            switch spelling {
+            case .byteLevel: String(validating: written, as: UTF8.self).flatMap { ByteAlphabet.bytes(of: $0) }
+            case .sentencePiece: Vocabulary.withSpaces(Array(written))
+            }
+        }
         var merges: [UInt64: Merge] = [:]
         merges.reserveCapacity(rules.count)
         for (rank, rule) in rules.enumerated() {
             // The separator is the first space that doesn't begin the rule: a token may itself be a space.
             guard let space = rule.dropFirst().firstIndex(of: 0x20),
-                let left = Self.bytes(rule[..<space]), let right = Self.bytes(rule[(space + 1)...]),
+                let left = bytes(rule[..<space]), let right = bytes(rule[(space + 1)...]),
                 let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right),
                 let merged = vocabulary.id(of: left + right)
             else {
-                let text = String(decoding: rule, as: UTF8.self)
+                let text = PromptText(String(decoding: rule, as: UTF8.self)).abbreviated
                 throw TokenizerError(.invalidMerge, "merge \(rank) (\(text)) names tokens that don't exist")
             }
             let key = Self.key(leftID, rightID)
@@ -32,27 +40,21 @@ package struct BytePairMerges: Sendable {
             merges[key] = Merge(rank: UInt32(truncatingIfNeeded: rank), token: merged)
         }
         self.merges = merges
-        byteTokens = (UInt8.min...UInt8.max).map { vocabulary.id(of: [$0]) ?? -1 }
-    }
-
-    private static func bytes(_ spelling: ArraySlice<UInt8>) -> [UInt8]? {
-        String(validating: spelling, as: UTF8.self).flatMap { ByteAlphabet.bytes(of: $0) }
     }
 
     private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
         UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
     }
 
-    /// Appends the tokens of one word. A byte that no token stands for is left out, as llama.cpp leaves it out.
+    /// Calls `body` with each token that is left of some symbols, and the index of its first symbol. Symbols without a
+    /// token, which are -1, merge with nothing.
     ///
-    /// - Complexity: O(n log n) in the word's bytes.
-    package func tokenize(_ word: ArraySlice<UInt8>, into tokens: inout [Int32]) {
-        var symbols: [Int32] = word.map { byteTokens[Int($0)] }
+    /// - Complexity: O(n log n).
+    package func merge(_ initial: [Int32], _ body: (_ token: Int32, _ symbol: Int) -> Void) {
+        var symbols = initial
         let count = symbols.count
-        if count == 1 {
-            if symbols[0] >= 0 { tokens.append(symbols[0]) }
-            return
-        }
+        if count == 1 { return body(symbols[0], 0) }
+        guard count > 1 else { return }
         // A linked list of symbols, and a heap of the pairs that could merge. A pair is stale once either side has
         // merged with another: then the rule found at its place is a different one, or none.
         var next = Array(1...count)
@@ -80,7 +82,7 @@ package struct BytePairMerges: Sendable {
         }
         var index = 0
         while index < count {
-            if symbols[index] >= 0 { tokens.append(symbols[index]) }
+            body(symbols[index], index)
             index = next[index]
         }
     }

@@ -9,7 +9,7 @@ extension Tokenizer {
         var spellings = (UInt8.min...UInt8.max).prefix(count).map { Array(ByteAlphabet.spelling(of: $0).utf8) }
         for filler in spellings.count..<max(count, spellings.count) { spellings.append(Array("<\(filler)>".utf8)) }
         try self.init(
-            vocabulary: Vocabulary(spellings: spellings, kinds: []), merges: [],
-            preTokenizer: PreTokenizer(named: "gpt-2"), bosToken: nil, eosToken: nil, addsBOS: false)
+            vocabulary: Vocabulary(spellings: spellings, kinds: []), merges: [], preTokenizer: .gpt2, bosToken: nil,
+            eosToken: nil, addsBOS: false)
     }
 }

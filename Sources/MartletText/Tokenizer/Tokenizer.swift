@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Byte-level BPE: text to token ids and back.
+/// Text to token ids and back, as a model's own tokenizer does it.
 public struct Tokenizer: Sendable {
     package let vocabulary: Vocabulary
     /// How many tokens there are; their ids are below it.
     public var vocabularySize: Int { vocabulary.count }
-    package let preTokenizer: PreTokenizer
     /// What begins a text; nil where the model has no such token.
     public let bosToken: Int32?
     /// What ends one.
@@ -14,28 +13,30 @@ public struct Tokenizer: Sendable {
     public let endTokens: Set<Int32>
     /// Whether a text begins with BOS.
     public let addsBOS: Bool
-    private let merges: BytePairMerges
+    /// Whether each text ends with EOS.
+    private let addsEOS: Bool
+    private let model: TextModel
     private let specials: SpecialTokens
 
     /// A parameter for each thing that a file says of its tokenizer.
     ///
     /// - Parameters:
-    ///   - merges: UTF-8 of `left right`, by rank.
     ///   - endTokens: tokens that end an answer beside EOS and those that are known by their text.
-    ///   - addsBOS: nil where the file doesn't say.
+    ///   - addsBOS: whether each text begins with BOS; nil where the file doesn't say.
+    ///   - addsEOS: whether each ends with EOS, as those of models that make embeddings do.
     package init(
-        vocabulary: Vocabulary, merges rules: [[UInt8]], preTokenizer: PreTokenizer, bosToken: Int32?,
-        eosToken: Int32?, endTokens: Set<Int32> = [], addsBOS: Bool?
+        vocabulary: Vocabulary, model: TextModel, bosToken: Int32?, eosToken: Int32?, endTokens: Set<Int32> = [],
+        addsBOS: Bool?, addsEOS: Bool = false
     ) throws(TokenizerError) {
         for token in endTokens.union([bosToken, eosToken].compactMap { $0 }) where !vocabulary.contains(token) {
             throw TokenizerError(.invalidVocabulary, "special token \(token) is not in the vocabulary")
         }
         self.vocabulary = vocabulary
-        self.preTokenizer = preTokenizer
+        self.model = model
         self.bosToken = bosToken
         self.eosToken = eosToken
-        self.addsBOS = (addsBOS ?? preTokenizer.addsBOSByDefault) && bosToken != nil
-        merges = try BytePairMerges(rules: rules, vocabulary: vocabulary)
+        self.addsBOS = (addsBOS ?? model.addsBOSByDefault) && bosToken != nil
+        self.addsEOS = addsEOS && eosToken != nil
         self.endTokens = endTokens.union(eosToken.map { [$0] } ?? []).union(EndTokens.known(in: vocabulary))
         // Some files call even these tokens user-defined; text must not become those.
         specials = SpecialTokens(vocabulary, guarded: self.endTokens.union(bosToken.map { [$0] } ?? []))
@@ -48,11 +49,11 @@ public struct Tokenizer: Sendable {
 
     private init(_ other: Tokenizer, endTokens: Set<Int32>) {
         vocabulary = other.vocabulary
-        preTokenizer = other.preTokenizer
         bosToken = other.bosToken
         eosToken = other.eosToken
         addsBOS = other.addsBOS
-        merges = other.merges
+        addsEOS = other.addsEOS
+        model = other.model
         self.endTokens = endTokens
         specials = SpecialTokens(vocabulary, guarded: endTokens.union(other.bosToken.map { [$0] } ?? []))
     }
@@ -94,31 +95,25 @@ public struct Tokenizer: Sendable {
         guard let pieces = specials.split(text, unless: isOver) else { return nil }
         var tokens: [Int32] = []
         if addingBOS, addsBOS, let bosToken { tokens.append(bosToken) }
-        var hasStopped = false
-        for piece in pieces where !hasStopped {
+        var isFirst = true
+        for piece in pieces {
             switch piece {
-            case .special(let id): tokens.append(id)
+            case .special(let id):
+                tokens.append(id)
+                isFirst = true
             case .text(let range):
-                let classified = ClassifiedText(text.bytes[range])
-                preTokenizer.forEachWord(in: classified) { range in
-                    hasStopped = hasStopped || isOver(range.count)
-                    if !hasStopped { encode(word: classified.bytes[range], into: &tokens) }
-                }
+                let isDone = model.encode(
+                    text.bytes[range], isFirst: isFirst, vocabulary, into: &tokens, unless: isOver)
+                guard isDone else { return nil }
+                isFirst = false
             }
         }
-        return hasStopped ? nil : tokens
+        if addingBOS, addsEOS, let eosToken { tokens.append(eosToken) }
+        return tokens
     }
 
     /// The special token that a text spells, all of it.
     public func specialToken(spelledBy text: String) -> Int32? { specials.token(of: Array(text.utf8)) }
-
-    private func encode(word: ArraySlice<UInt8>, into tokens: inout [Int32]) {
-        if preTokenizer.takesWholeWords, let id = vocabulary.id(of: Array(word)) {
-            tokens.append(id)
-        } else {
-            merges.tokenize(word, into: &tokens)
-        }
-    }
 
     /// The bytes a token stands for; none for ids outside the vocabulary, nor for control tokens unless asked for.
     public func bytes(of token: Int32, includingSpecials: Bool = false) -> [UInt8] {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// How the text between special tokens becomes tokens.
+package enum TextModel: Sendable {
+    /// GPT-2's BPE: words, then bytes that merge.
+    case byteLevel(PreTokenizer, BytePairMerges)
+    /// SentencePiece's BPE: characters that join to the token of the best score; see `ScoredPairs`.
+    case scored(ScoredPairs)
+    /// BPE over characters: lines, then characters that merge, as Gemma 4 has it.
+    case characters(BytePairMerges)
+    /// BERT's: words, then the longest beginnings.
+    case wordPiece(WordPiece)
+
+    /// Whether a text begins with BOS where the file doesn't say.
+    var addsBOSByDefault: Bool {
+        switch self {
+        case .byteLevel(let preTokenizer, _): preTokenizer.addsBOSByDefault
+        case .scored, .characters, .wordPiece: true
+        }
+    }
+
+    /// Appends the tokens of a text.
+    ///
+    /// - Parameters:
+    ///   - isFirst: whether nothing, or a special token, stands before it.
+    ///   - isOver: asked now and then with the bytes that were read since; true gives up.
+    /// - Returns: false where that was given up.
+    func encode(
+        _ text: ArraySlice<UInt8>, isFirst: Bool, _ vocabulary: Vocabulary, into tokens: inout [Int32],
+        unless isOver: (Int) -> Bool
+    ) -> Bool {
+        switch self {
+        case .byteLevel(let preTokenizer, let merges):
+            var hasStopped = false
+            let classified = ClassifiedText(text)
+            preTokenizer.forEachWord(in: classified) { range in
+                hasStopped = hasStopped || isOver(range.count)
+                guard !hasStopped else { return }
+                let word = classified.bytes[range]
+                if preTokenizer.takesWholeWords, let token = vocabulary.id(of: word) {
+                    tokens.append(token)
+                } else {
+                    // A byte that no token stands for is left out, as llama.cpp leaves it out.
+                    merges.merge(word.map { vocabulary.byteTokens[Int($0)] }) { token, _ in
+                        if token >= 0 { tokens.append(token) }
+                    }
+                }
+            }
+            return !hasStopped
+        case .scored(let pairs):
+            return pairs.encode(text, isFirst: isFirst, vocabulary, into: &tokens, unless: isOver)
+        case .characters(let merges):
+            var rest = text
+            while let first = rest.first {
+                let isBreak = first == 0x0a
+                let line = rest.prefix { ($0 == 0x0a) == isBreak }
+                rest = rest[line.endIndex...]
+                if isOver(line.count) { return false }
+                let starts = line.indices.filter { line[$0] & 0xc0 != 0x80 } + [line.endIndex]
+                let symbols = zip(starts, starts.dropFirst()).map { vocabulary.id(of: line[$0..<$1]) ?? -1 }
+                merges.merge(symbols) { token, symbol in
+                    if token >= 0 {
+                        tokens.append(token)
+                    } else {
+                        vocabulary.appendBytes(line[starts[symbol]..<starts[symbol + 1]], to: &tokens)
+                    }
+                }
+            }
+            return true
+        case .wordPiece(let model):
+            return model.encode(text, vocabulary, into: &tokens, unless: isOver)
+        }
+    }
+}
+
+extension Vocabulary {
+    /// Appends the tokens of a character's bytes; the unknown token where there are none.
+    func appendBytes(_ character: ArraySlice<UInt8>, to tokens: inout [Int32]) {
+        let bytes = character.map { byteTokens[Int($0)] }
+        if bytes.allSatisfy({ $0 >= 0 }) {
+            tokens += bytes
+        } else if let unknownToken {
+            tokens.append(unknownToken)
+        }
+    }
+}
