@@ -18,10 +18,12 @@ package struct ModelBlueprint: Sendable {
     package let entries: [Entry]
 
     /// Finds the family by `general.architecture`, and checks every tensor's presence and shape.
-    package init(of file: GGUFFile) throws(CheckpointError) {
+    ///
+    /// - Parameter longest: tokens of the longest sequence that will be computed; nil for the model's own context.
+    package init(of file: GGUFFile, longest: Int? = nil) throws(CheckpointError) {
         let (header, metadata) = (file.contents, try GGUFMetadata(file))
         let family = try ModelFamilies.family(of: metadata)
-        shape = try family.shape(of: metadata)
+        shape = try family.shape(of: metadata, longest: longest)
         try shape.validate()
         // The shape may be told by a tensor that can't be read: a file without an output matrix ties it to the embedding.
         if let (type, names) = header.unsupportedTensors.min(by: { $0.key < $1.key }) {
@@ -53,7 +55,7 @@ package struct ModelBlueprint: Sendable {
         guard let tensor = header.tensor(named: weight.name) else {
             throw CheckpointError(.missingTensor, "the file lacks the tensor \(weight.name)")
         }
-        guard tensor.dimensions == weight.dimensions else {
+        guard tensor.dimensions.droppingOnes == weight.dimensions.droppingOnes else {
             throw CheckpointError(
                 .wrongTensorShape,
                 "\(weight.name) is \(tensor.dimensions); its configuration makes it \(weight.dimensions)",
@@ -72,5 +74,14 @@ extension Weight {
     fileprivate var dimensions: [Int] {
         if count > 1 { return [columns, rows, count] }
         return rows > 1 ? [columns, rows] : [columns]
+    }
+}
+
+extension [Int] {
+    /// Without the dimensions of 1 at the end, which some files write.
+    fileprivate var droppingOnes: ArraySlice<Int> {
+        var end = count
+        while end > 1, self[end - 1] == 1 { end -= 1 }
+        return self[..<end]
     }
 }

@@ -10,7 +10,10 @@ extension ReferenceKernels {
         let valueColumns = keys.suffix(heads.keyValueHeads * size)
         let queryKeyValue = activation(kernel.queryKeyValue)
         for row in 0..<batch.tokenCount {
-            let numbers = queryKeyValue[row]
+            var numbers = queryKeyValue[row]
+            if let limit = kernel.clamp.map(Double.init) {
+                numbers = numbers.map { $0.isNaN ? $0 : min(max($0, -limit), limit) }
+            }
             var query = normed(Array(numbers[queries]), kernel.queryNorm, size)
             var key = normed(Array(numbers[keyColumns]), kernel.keyNorm, size)
             let value = normed(Array(numbers[valueColumns]), kernel.valueNorm, size)

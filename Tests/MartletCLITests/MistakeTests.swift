@@ -99,7 +99,7 @@ import Testing
                 arguments: run("--chat-template", "/no.jinja"), words: ["--chat-template", "no file /no.jinja"],
                 status: 1),
             Mistake(
-                arguments: run("--chat-template", "{% macro f() %}{% endmacro %}"), words: ["macro", "not supported"],
+                arguments: run("--chat-template", "{% block f %}{% endblock %}"), words: ["block", "not supported"],
                 status: 1),
             Mistake(arguments: ["run", "/no.gguf", "hi"], words: ["there is no file /no.gguf", "smollm2"], status: 1),
             Mistake(arguments: ["run", "org/name", "hi"], words: ["models are not downloaded", "GGUF"], status: 1),

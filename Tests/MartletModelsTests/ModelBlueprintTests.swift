@@ -83,7 +83,7 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
         BadModel("rope factors of zero", .invalidMetadata) {
             $0.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0, count: 32))
         },
-        BadModel("yarn", .unsupportedModel) { $0.add("llama.rope.scaling.type", "yarn") },
+        BadModel("yarn without a factor", .missingMetadata) { $0.add("llama.rope.scaling.type", "yarn") },
         BadModel("factors and a factor", .unsupportedModel) {
             $0.add("llama.rope.scaling.factor", Float(2))
             $0.add(tensor: "rope_freqs.weight", dimensions: [8], type: 0, data: [UInt8](repeating: 0x3f, count: 32))
@@ -100,7 +100,7 @@ private struct BadModel: CustomTestStringConvertible, Sendable {
         BadModel("scaled logits", .unsupportedModel) { $0.add("llama.logit_scale", Float(8)) },
         BadModel("scaled embeddings", .unsupportedModel) { $0.add("llama.embedding_scale", Float(12)) },
         BadModel("scaled branches", .unsupportedModel) { $0.add("llama.residual_scale", Float(0.2)) },
-        BadModel("experts", .unsupportedModel) { $0.add("llama.expert_count", UInt32(8)) },
+        BadModel("experts of which none is chosen", .missingMetadata) { $0.add("llama.expert_count", UInt32(8)) },
         BadModel("window", .unsupportedModel) { $0.add("llama.attention.sliding_window", UInt32(64)) },
         BadModel("another family", .unsupportedModel, removing: "general.architecture") {
             $0.add("general.architecture", "mamba")

@@ -348,12 +348,12 @@ extension LiveServerTests {
 
         @Test func aTemplateThatCannotBeReadDisablesConversationsAlone() async throws {
             var tiny = TinyModel()
-            tiny.template = "{% macro f() %}{% endmacro %}x"
+            tiny.template = "{% block f %}{% endblock %}x"
             let file = try tiny.write()
             let engine = try await Engine.load(file.path)
             #expect(engine.model.chatTemplate == nil && engine.model.chatTemplateFault != nil)
             let error = #expect(throws: EngineError.self) { try engine.generate([.user("a")]) }
-            #expect(error?.code == .noChatTemplate && error?.message.contains("macro") == true)
+            #expect(error?.code == .noChatTemplate && error?.message.contains("block") == true)
             var sampling = SamplingParameters.greedy
             sampling.maxTokens = 1
             #expect(try await engine.generate("a", sampling: sampling).answers().count == 1)

@@ -12,9 +12,10 @@ struct GGUFModel: ModelSource {
     let blueprint: ModelBlueprint
     let name: String
 
-    init(_ path: String) throws {
+    /// - Parameter longest: tokens of the longest sequence that will be computed; nil for the model's own context.
+    init(_ path: String, longest: Int? = nil) throws {
         file = try GGUFFile(path: path)
-        do { blueprint = try ModelBlueprint(of: file) } catch {
+        do { blueprint = try ModelBlueprint(of: file, longest: longest) } catch {
             // Rather all that stands in the way than the first of it.
             try ModelObstacles.check(file)
             throw error

@@ -55,9 +55,10 @@ extension LoadFormat {
     /// - Parameters:
     ///   - path: a GGUF file; for dummy weights also a `config.json`, or a folder that holds one.
     ///   - freeMemory: bytes that a model may take; nil where that isn't known.
-    func open(_ path: String, freeMemory: Int?) throws -> any ModelSource {
+    ///   - longest: tokens of the longest sequence that will be computed; nil for the model's own context.
+    func open(_ path: String, freeMemory: Int?, longest: Int? = nil) throws -> any ModelSource {
         switch self {
-        case .auto, .gguf: try GGUFModel(path)
+        case .auto, .gguf: try GGUFModel(path, longest: longest)
         case .dummy: try DummyModel(path, freeMemory: freeMemory)
         }
     }

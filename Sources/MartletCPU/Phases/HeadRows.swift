@@ -41,6 +41,7 @@ package struct HeadRows: RowOperation {
 
     /// Some of the rows' heads, each of which needs no other where no norm is over all heads.
     func run(rows: Range<Int>, heads: Range<Int>, batch: BatchBuffers) {
+        if let limit = preparation.clamp { clamp(rows: rows, heads: heads, to: limit) }
         run(queryNorm, rows, heads.clamped(to: 0..<keyHeads.lowerBound), first: 0)
         run(keyNorm, rows, heads.clamped(to: keyHeads), first: keyHeads.lowerBound)
         run(valueNorm, rows, heads.clamped(to: keyHeads.upperBound..<headCount), first: keyHeads.upperBound)
@@ -49,6 +50,18 @@ package struct HeadRows: RowOperation {
             scale(rows: rows, heads: heads.clamped(to: 0..<keyHeads.lowerBound), by: temperature, batch)
         }
         writeToCache(rows: rows, heads: heads.clamped(to: keyHeads.lowerBound..<headCount), batch: batch)
+    }
+
+    private func clamp(rows: Range<Int>, heads: Range<Int>, to limit: Float) {
+        let headSize = self.heads.headSize
+        for row in rows {
+            let numbers = queryKeyValue.row(row)
+            for column in heads.lowerBound * headSize..<heads.upperBound * headSize {
+                // NaN stays.
+                if numbers[column] > limit { numbers[column] = limit }
+                if numbers[column] < -limit { numbers[column] = -limit }
+            }
+        }
     }
 
     private func run(_ norm: Norm?, _ rows: Range<Int>, _ heads: Range<Int>, first: Int) {

@@ -2,12 +2,14 @@
 
 import Glibc
 
-/// What is done with a row's q, k and v between their projection and attention: norms, then the rotation of q and k, then
-/// q's temperature, all in place; then k and v are written to the row's slot of the cache.
+/// What is done with a row's q, k and v between their projection and attention: they are clamped, then norms, then the
+/// rotation of q and k, then q's temperature, all in place; then k and v are written to the row's slot of the cache.
 package struct HeadPreparation: Hashable, Sendable {
     /// `[tokens, queryHeads | keyValueHeads | keyValueHeads, headSize]`
     package var queryKeyValue: Tensor
     package var heads: AttentionHeads
+    /// What numbers are held to, below and above.
+    package var clamp: Float?
     package var queryNorm: HeadNorm?
     package var keyNorm: HeadNorm?
     package var valueNorm: HeadNorm?

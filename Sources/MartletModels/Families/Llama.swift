@@ -3,33 +3,48 @@
 package import MartletCheckpoints
 import MartletCompute
 
-/// Llama 2 and 3, SmolLM2, TinyLlama, and in GGUF files Mistral.
+/// Llama 2 and 3, SmolLM, TinyLlama, and in GGUF files Mistral and Mixtral.
 package enum Llama: ModelFamily {
     package static let architectures = ["llama"]
+    package static let readsConfigs = true
     package static let tensorsWithoutKernel: Set = [RotaryEmbedding.factorTensor]
 
-    package static func shape(of metadata: any ModelMetadata) throws(CheckpointError) -> ModelShape {
-        var shape = try ModelShape(reading: metadata)
-        for index in shape.layers.indices {
-            // Converting to GGUF permutes the rows of q and k, so that pairs are neighbours.
-            shape.layers[index].attention.pairing = metadata.isGGUF ? .adjacent : .halves
-            if metadata.holdsTensor(WeightName.layer(index, "attn_q.bias")) == true {
-                shape.layers[index].biases.insert(.queryKeyValue)
-            }
-        }
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = FamilyTraits()
+        // Converting to GGUF permutes the rows of q and k, so that pairs are neighbours.
+        traits.pairing = metadata.isGGUF ? .adjacent : .halves
+        return traits
+    }
+
+    package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
         let biases = [try metadata.flag(.attentionBias), try metadata.flag(.feedForwardBias)]
         guard !biases.contains(true) else {
             throw CheckpointError(.unsupportedModel, "biases of attention and feed-forward are not supported")
         }
-        return shape
     }
 }
 
 /// Mistral 7B as the hub has it: Llama under another name.
 package enum Mistral: ModelFamily {
     package static let architectures = ["mistral"]
+    package static let readsConfigs = true
+}
 
-    package static func shape(of metadata: any ModelMetadata) throws(CheckpointError) -> ModelShape {
-        try Llama.shape(of: metadata)
+/// Ministral 3: queries grow with the position.
+package enum Mistral3: ModelFamily {
+    package static let architectures = ["mistral3"]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = Llama.traits(metadata)
+        traits.reads = [.queryTemperature]
+        return traits
+    }
+
+    package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
+        guard let beta = try metadata.number(.queryTemperature), beta != 0 else { return }
+        let length = try metadata.positive(.ropeOriginalContextLength)
+        for index in shape.layers.indices {
+            shape.layers[index].attention.queryTemperature = QueryTemperature(beta: beta, length: length)
+        }
     }
 }

@@ -8,23 +8,43 @@ package protocol ModelFamily: Sendable {
     /// What GGUF files and `config.json` call it.
     static var architectures: [String] { get }
 
-    /// What the metadata says; refuses what the family's programs would compute wrongly.
-    static func shape(of metadata: any ModelMetadata) throws(CheckpointError) -> ModelShape
+    /// What the metadata doesn't say of any model of the family.
+    static func traits(_ metadata: any ModelMetadata) -> FamilyTraits
 
-    /// Wires a layer; by default with a norm before attention and one before feed-forward.
+    /// Adds to a shape what no other family has; refuses what the family's programs would compute wrongly.
+    static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError)
+
+    /// Wires a layer; by default attention and then feed-forward, with the norms that the shape names.
     static func layer(_ builder: inout LayerBuilder)
+
+    /// Whether a `config.json` is understood, and not a GGUF file's metadata alone.
+    static var readsConfigs: Bool { get }
 
     /// Tensors that a checkpoint may hold and no program reads.
     static var tensorsWithoutKernel: Set<String> { get }
 }
 
 extension ModelFamily {
-    package static func layer(_ builder: inout LayerBuilder) {
-        builder.add(builder.attention(builder.norm(builder.hidden, "attn_norm")))
-        builder.add(builder.feedForward(builder.norm(builder.hidden, "ffn_norm")))
-    }
+    package static func layer(_ builder: inout LayerBuilder) { builder.sequentialLayer() }
 
     package static var tensorsWithoutKernel: Set<String> { [] }
+
+    package static var readsConfigs: Bool { false }
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits { FamilyTraits() }
+
+    package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {}
+
+    /// What the metadata says.
+    ///
+    /// - Parameter longest: tokens of the longest sequence that will be computed; nil for the model's own context.
+    package static func shape(
+        of metadata: any ModelMetadata, longest: Int? = nil
+    ) throws(CheckpointError) -> ModelShape {
+        var shape = try ModelShape(reading: metadata, traits(metadata), longest: longest)
+        try finish(&shape, metadata)
+        return shape
+    }
 
     /// The programs of a model of this family.
     package static func programs(_ shape: ModelShape) -> DecoderPrograms {
@@ -41,13 +61,19 @@ extension ModelFamily {
 
 /// The families that can be loaded.
 package enum ModelFamilies {
-    package static let all: [any ModelFamily.Type] = [Llama.self, Mistral.self, Qwen2.self]
+    package static let all: [any ModelFamily.Type] = [
+        Llama.self, Mistral.self, Mistral3.self, Qwen2.self, Qwen2MoE.self, Qwen3.self, Gemma.self, Gemma2.self,
+        Gemma3.self,
+        Phi3.self, SmolLM3.self, Granite.self, OLMo2.self, OLMoE.self, GPTOSS.self, GLM4.self, GLM4MoE.self,
+        Cohere2.self, Ernie45.self, EXAONE4.self, SeedOSS.self, StarCoder2.self, StableLM.self, GPT2.self, MPT.self,
+        BLOOM.self, MiniMaxM2.self,
+    ]
 
     /// The family that a checkpoint names.
     package static func family(of metadata: any ModelMetadata) throws(CheckpointError) -> any ModelFamily.Type {
         let architecture = try metadata.architecture
         var known: [String] = []
-        for family in all {
+        for family in all where metadata.isGGUF || family.readsConfigs {
             if family.architectures.contains(architecture) { return family }
             known += family.architectures
         }

@@ -52,9 +52,19 @@ package struct GGUFMetadata: ModelMetadata {
         field.gguf.isEmpty ? nil : try file.contents.float(key(field))
     }
 
-    package func flag(_ field: MetadataField) throws(CheckpointError) -> Bool? {
-        field.gguf.isEmpty ? nil : try file.contents.bool(key(field))
+    package func flag(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Bool? {
+        guard !field.gguf.isEmpty else { return nil }
+        let key = key(field)
+        guard let layer, case .array(let array) = file.contents.metadata[key] else {
+            return try file.contents.bool(key)
+        }
+        guard let layers = try count(.layers), array.count == layers, ModelShape.layerCounts.contains(layers),
+            let values = try file.flags(key), values.indices.contains(layer)
+        else { throw CheckpointError(.invalidMetadata, "\(key) holds \(array.count) flags, not one for each layer") }
+        return values[layer]
     }
+
+    package func dimensions(of tensor: String) -> [Int]? { file.contents.tensor(named: tensor)?.dimensions }
 
     package func text(_ field: MetadataField) throws(CheckpointError) -> String? {
         field.gguf.isEmpty ? nil : try file.contents.name(key(field))

@@ -110,8 +110,17 @@ package struct HuggingFaceMetadata: ModelMetadata {
         }
     }
 
-    package func flag(_ field: MetadataField) throws(CheckpointError) -> Bool? {
-        guard let (key, value) = find(field) else { return nil }
+    package func dimensions(of tensor: String) -> [Int]? { nil }
+
+    package func flag(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Bool? {
+        guard let (key, found) = find(field) else { return nil }
+        var value = found
+        if let layer, case .list(let list) = value {
+            guard list.indices.contains(layer) else {
+                throw CheckpointError(.invalidMetadata, "\(key) has no flag for layer \(layer)")
+            }
+            value = list[layer]
+        }
         guard case .bool(let bool) = value else { throw wrongType(key, "true or false") }
         return bool
     }

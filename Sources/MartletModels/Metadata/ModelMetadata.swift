@@ -4,7 +4,7 @@ package import MartletCheckpoints
 import MartletCompute
 
 /// A number or name of a model, as each kind of checkpoint calls it.
-package struct MetadataField: Sendable {
+package struct MetadataField: Hashable, Sendable {
     /// Keys of a GGUF file, behind `<architecture>.`: the first that is there counts.
     let gguf: [String]
     /// Keys of a `config.json`, those of nested objects behind a dot.
@@ -28,11 +28,14 @@ package protocol ModelMetadata {
     /// An integer that is not negative; of a list that holds one for each layer the `layer`th.
     func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int?
     func number(_ field: MetadataField) throws(CheckpointError) -> Double?
-    func flag(_ field: MetadataField) throws(CheckpointError) -> Bool?
+    /// Of a list that holds one for each layer the `layer`th.
+    func flag(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Bool?
     func text(_ field: MetadataField) throws(CheckpointError) -> String?
 
     /// Whether the checkpoint holds a tensor of that GGUF name; nil where it lists none.
     func holdsTensor(_ name: String) -> Bool?
+    /// A tensor's dimensions, the fastest first; nil where there is none.
+    func dimensions(of tensor: String) -> [Int]?
     /// The numbers of a small vector in f32; nil where there is none.
     func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]?
     /// Whether it says how its weights were quantised, beyond their element types.
@@ -43,6 +46,16 @@ package protocol ModelMetadata {
 
 extension ModelMetadata {
     package func count(_ field: MetadataField) throws(CheckpointError) -> Int? { try count(field, layer: nil) }
+    package func flag(_ field: MetadataField) throws(CheckpointError) -> Bool? { try flag(field, layer: nil) }
+
+    /// A number that isn't what files write where they mean none.
+    package func factor(_ field: MetadataField) throws(CheckpointError) -> Float? {
+        guard let number = try number(field), number != 0 else { return nil }
+        return Float(number)
+    }
+
+    /// Whether the checkpoint lists its tensors and one has that name in a layer.
+    package func holds(_ name: String, layer: Int) -> Bool { holdsTensor(WeightName.layer(layer, name)) == true }
 
     /// What a model can't do without.
     package func required<Value>(_ value: Value?, _ field: MetadataField) throws(CheckpointError) -> Value {
@@ -70,8 +83,30 @@ extension MetadataField {
     package static let vocabularySize = MetadataField(gguf: "vocab_size", config: "vocab_size")
     package static let rootMeanSquareEpsilon = MetadataField(
         gguf: "attention.layer_norm_rms_epsilon", config: "rms_norm_eps")
+    package static let normEpsilon = MetadataField(
+        gguf: "attention.layer_norm_epsilon", config: "layer_norm_eps", "norm_eps", "norm_epsilon",
+        "layer_norm_epsilon")
     package static let experts = MetadataField(gguf: "expert_count", config: "num_local_experts", "num_experts")
+    package static let chosenExperts = MetadataField(gguf: "expert_used_count", config: "num_experts_per_tok")
+    package static let expertSize = MetadataField(
+        gguf: "expert_feed_forward_length", config: "moe_intermediate_size")
+    package static let sharedExperts = MetadataField(gguf: "expert_shared_count", config: "n_shared_experts")
+    package static let sharedExpertSize = MetadataField(
+        gguf: "expert_shared_feed_forward_length", config: "shared_expert_intermediate_size")
+    package static let leadingDenseLayers = MetadataField(
+        gguf: "leading_dense_block_count", config: "first_k_dense_replace")
+    package static let expertLayerStep = MetadataField(gguf: "interleave_moe_layer_step")
+    package static let expertGroups = MetadataField(gguf: "expert_group_count", config: "n_group")
+    package static let expertScoring = MetadataField(gguf: "expert_gating_func")
+    package static let normalizesExperts = MetadataField(gguf: "expert_weights_norm", config: "norm_topk_prob")
+    package static let expertScale = MetadataField(gguf: "expert_weights_scale", config: "routed_scaling_factor")
+    /// Layers behind the others that guess the tokens after the next.
+    package static let predictingLayers = MetadataField(gguf: "nextn_predict_layers")
     package static let window = MetadataField(gguf: "attention.sliding_window", config: "sliding_window")
+    /// Which layers have the window: a flag for each, or a number n: all but every nth.
+    package static let windowPattern = MetadataField(
+        gguf: "attention.sliding_window_pattern", config: "sliding_window_pattern")
+    package static let rotatedLayers = MetadataField(gguf: "attention.rope_pattern")
     package static let usesWindow = MetadataField(config: "use_sliding_window")
     /// What weights are stored as; the first is what newer files say.
     package static let elementType = MetadataField(config: "dtype", "torch_dtype")
@@ -84,6 +119,9 @@ extension MetadataField {
         config: "partial_rotary_factor", "rope_parameters.partial_rotary_factor")
     package static let ropeBase = MetadataField(
         gguf: "rope.freq_base", config: "rope_theta", "rope_parameters.rope_theta")
+    package static let windowRopeBase = MetadataField(gguf: "rope.freq_base_swa", config: "rope_local_base_freq")
+    /// Whether the model was trained with rotations at all.
+    package static let isRotated = MetadataField(gguf: "rope.scaling.finetuned")
     package static let ropeScaling = MetadataField(
         gguf: "rope.scaling.type", config: "rope_scaling.rope_type", "rope_scaling.type", "rope_parameters.rope_type",
         "rope_parameters.type")
@@ -100,25 +138,42 @@ extension MetadataField {
         gguf: "rope.scaling.original_context_length", config: "rope_scaling.original_max_position_embeddings",
         "rope_parameters.original_max_position_embeddings")
 
-    /// Numbers that no family here reads, each with the values that change nothing.
-    static let unreadNumbers: [(field: MetadataField, neutral: Set<Double>)] = [
-        (MetadataField(gguf: "logit_scale", config: "logits_scaling", "logit_scale"), [0, 1]),
-        (MetadataField(gguf: "embedding_scale", config: "embedding_multiplier"), [0, 1]),
-        (MetadataField(gguf: "residual_scale", config: "residual_multiplier"), [0, 1]),
-        (MetadataField(gguf: "attention.scale", config: "attention_multiplier"), [0]),
-        (MetadataField(gguf: "attention.clamp_kqv", config: "clip_qkv"), [0]),
-        (MetadataField(gguf: "attention.max_alibi_bias"), [0]),
-        (MetadataField(gguf: "attn_logit_softcapping", config: "attn_logit_softcapping"), [0]),
-        (MetadataField(gguf: "final_logit_softcapping", config: "final_logit_softcapping"), [0]),
-        (MetadataField(gguf: "rope.scaling.attn_factor"), [0, 1]),
+    package static let ropeMagnitude = MetadataField(
+        gguf: "rope.scaling.yarn_attn_factor", "rope.scaling.attn_factor", config: "rope_scaling.attention_factor",
+        "rope_parameters.attention_factor")
+    package static let yarnFastRotations = MetadataField(
+        gguf: "rope.scaling.yarn_beta_fast", config: "rope_scaling.beta_fast", "rope_parameters.beta_fast")
+    package static let yarnSlowRotations = MetadataField(
+        gguf: "rope.scaling.yarn_beta_slow", config: "rope_scaling.beta_slow", "rope_parameters.beta_slow")
+    package static let yarnLogMultiplier = MetadataField(gguf: "rope.scaling.yarn_log_multiplier")
+    package static let logitScale = MetadataField(gguf: "logit_scale", config: "logits_scaling", "logit_scale")
+    package static let embeddingScale = MetadataField(gguf: "embedding_scale", config: "embedding_multiplier")
+    package static let residualScale = MetadataField(gguf: "residual_scale", config: "residual_multiplier")
+    package static let attentionScale = MetadataField(gguf: "attention.scale", config: "attention_multiplier")
+    package static let clamp = MetadataField(gguf: "attention.clamp_kqv", config: "clip_qkv")
+    package static let alibiBias = MetadataField(gguf: "attention.max_alibi_bias")
+    package static let scoreCap = MetadataField(gguf: "attn_logit_softcapping", config: "attn_logit_softcapping")
+    package static let logitCap = MetadataField(gguf: "final_logit_softcapping", config: "final_logit_softcapping")
+    package static let queryTemperature = MetadataField(gguf: "attention.temperature_scale")
+    package static let isParallel = MetadataField(gguf: "use_parallel_residual", config: "use_parallel_residual")
+
+    /// Numbers that some families read, each with the values that change nothing. In the metadata of a family that doesn't
+    /// read one, any other value is refused.
+    static let optionalNumbers: [(field: MetadataField, neutral: Set<Double>)] = [
+        (logitScale, [0, 1]), (embeddingScale, [0, 1]), (residualScale, [0, 1]), (attentionScale, [0]), (clamp, [0]),
+        (alibiBias, [0]), (scoreCap, [0]), (logitCap, [0]), (ropeMagnitude, [0, 1]), (queryTemperature, [0]),
+    ]
+
+    /// Counts that no family here reads, each with the values that change nothing.
+    static let unreadCounts: [(field: MetadataField, neutral: Set<Int>)] = [
+        (expertLayerStep, [0, 1]), (expertGroups, [0, 1]), (predictingLayers, [0]),
     ]
 
     /// How a model's last rows become one embedding; 0 for models that draw tokens.
     static let pooling = MetadataField(gguf: "pooling_type")
 
-    /// Flags that no family here reads, each with the value that changes nothing.
-    static let unreadFlags: [(field: MetadataField, neutral: Bool)] = [
-        (MetadataField(gguf: "attention.causal", config: "is_causal"), true),
-        (MetadataField(gguf: "use_parallel_residual", config: "use_parallel_residual"), false),
+    /// Flags that some families read, each with the value that changes nothing.
+    static let optionalFlags: [(field: MetadataField, neutral: Bool)] = [
+        (MetadataField(gguf: "attention.causal", config: "is_causal"), true), (isParallel, false), (isRotated, true),
     ]
 }

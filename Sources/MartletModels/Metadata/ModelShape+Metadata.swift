@@ -4,41 +4,53 @@ package import MartletCheckpoints
 import MartletCompute
 
 extension ModelShape {
-    /// What most families say alike: layers of one shape with RMS norms, rotated heads and gated feed-forward.
-    package init(reading metadata: any ModelMetadata) throws(CheckpointError) {
+    /// What most families say alike. Biases, norms of heads, sinks and fused matrices are there where the checkpoint holds
+    /// their tensors.
+    ///
+    /// - Parameters:
+    ///   - traits: what the metadata doesn't say.
+    ///   - longest: tokens of the longest sequence that will be computed; nil for the model's own context.
+    package init(
+        reading metadata: any ModelMetadata, _ traits: FamilyTraits = FamilyTraits(), longest: Int? = nil
+    ) throws(CheckpointError) {
         let contextLength = try metadata.positive(.contextLength)
-        try Self.refuseUnread(metadata, contextLength: contextLength)
+        try Self.refuseUnread(metadata, traits, contextLength: contextLength)
         let hiddenSize = try metadata.positive(.hiddenSize)
-        let epsilon = try metadata.number(.rootMeanSquareEpsilon) ?? metadata.defaultEpsilon
-        let norm = NormShape(epsilon: Float(try metadata.required(epsilon, .rootMeanSquareEpsilon)))
         let layerCount = try metadata.positive(.layers)
         try Self.check(layerCount, Self.layerCounts, "the number of layers")
         var layers: [LayerShape] = []
         for index in 0..<layerCount {
-            let heads = try AttentionHeads(reading: metadata, hiddenSize: hiddenSize, layer: index)
-            let size = try metadata.positive(.feedForwardSize, layer: index)
             layers.append(
-                LayerShape(
-                    attention: AttentionShape(
-                        heads: heads, rotary: try RotaryEmbedding(reading: metadata, headSize: heads.headSize)),
-                    feedForward: .gated(size, .product(.silu)), norm: norm))
+                try LayerShape(
+                    reading: metadata, traits, hiddenSize: hiddenSize, longest: longest ?? contextLength, index))
+        }
+        func norm(_ name: String) throws(CheckpointError) -> NormShape {
+            var norm = try NormShape(reading: metadata, traits.norm)
+            norm.hasBias = metadata.holdsTensor("\(name).bias") == true
+            return norm
         }
         let saysTied = try metadata.flag(.tiesOutput) ?? false
         self.init(
             hiddenSize: hiddenSize, vocabularySize: try metadata.vocabularySize, contextLength: contextLength,
-            layers: layers, outputNorm: norm,
+            layers: layers, outputNorm: try norm(WeightName.outputNorm),
             tiesOutput: metadata.holdsTensor(WeightName.output).map { !$0 } ?? saysTied)
+        hasPositionTable = metadata.holdsTensor("position_embd.weight") == true
+        if metadata.holdsTensor("token_embd_norm.weight") == true { embeddingNorm = try norm("token_embd_norm") }
+        if traits.reads.contains(.embeddingScale) { embeddingScale = try metadata.factor(.embeddingScale) ?? 1 }
+        if traits.reads.contains(.residualScale) { residualScale = try metadata.factor(.residualScale) ?? 1 }
+        if traits.reads.contains(.logitCap) { logitSoftcap = try metadata.factor(.logitCap) }
     }
 
     /// Says which of its metadata would be passed over.
-    private static func refuseUnread(_ metadata: any ModelMetadata, contextLength: Int) throws(CheckpointError) {
-        if let experts = try metadata.count(.experts), experts > 0 {
-            throw CheckpointError(
-                .unsupportedModel, "mixtures of experts (\(metadata.key(.experts)) is \(experts)) are not supported")
-        }
+    private static func refuseUnread(
+        _ metadata: any ModelMetadata, _ traits: FamilyTraits, contextLength: Int
+    ) throws(CheckpointError) {
         let usesWindow = try metadata.flag(.usesWindow) ?? true
-        if let window = try metadata.count(.window), window > 0, window < contextLength, usesWindow {
-            throw CheckpointError(.unsupportedModel, "sliding-window attention (\(window) tokens) is not supported")
+        if traits.windowPattern == nil, let window = try metadata.count(.window), window > 0, window < contextLength,
+            usesWindow
+        {
+            throw CheckpointError(
+                .unsupportedModel, "sliding-window attention (\(window) tokens) is not supported in this family")
         }
         if let factor = try metadata.number(.partialRotaryFactor), factor != 1 {
             throw CheckpointError(
@@ -55,22 +67,92 @@ extension ModelShape {
                 .unsupportedModel,
                 "models that make embeddings (\(metadata.key(.pooling)) is \(pooling)) are not supported")
         }
-        for (field, neutral) in MetadataField.unreadNumbers {
-            if let value = try metadata.number(field), !neutral.contains(value) {
-                throw CheckpointError(.unsupportedModel, "\(metadata.key(field)) is \(value), which is not supported")
-            }
+        func refuse(_ field: MetadataField, _ value: some Equatable, isNeutral: Bool) throws(CheckpointError) {
+            guard !isNeutral, !traits.reads.contains(field) else { return }
+            throw CheckpointError(.unsupportedModel, "\(metadata.key(field)) is \(value), which is not supported")
         }
-        for (field, neutral) in MetadataField.unreadFlags {
-            if let value = try metadata.flag(field), value != neutral {
-                throw CheckpointError(.unsupportedModel, "\(metadata.key(field)) is \(value), which is not supported")
-            }
+        for (field, neutral) in MetadataField.optionalNumbers {
+            if let value = try metadata.number(field) { try refuse(field, value, isNeutral: neutral.contains(value)) }
+        }
+        for (field, neutral) in MetadataField.unreadCounts {
+            if let value = try metadata.count(field) { try refuse(field, value, isNeutral: neutral.contains(value)) }
+        }
+        for (field, neutral) in MetadataField.optionalFlags {
+            if let value = try metadata.flag(field) { try refuse(field, value, isNeutral: value == neutral) }
         }
     }
 }
 
-extension ModelMetadata {
-    /// What a `config.json` without an epsilon means: the default of the hub's own code.
-    fileprivate var defaultEpsilon: Double? { isGGUF ? nil : 1e-6 }
+extension NormShape {
+    fileprivate init(reading metadata: any ModelMetadata, _ kind: NormKind) throws(CheckpointError) {
+        let field = kind == .rootMeanSquare ? MetadataField.rootMeanSquareEpsilon : .normEpsilon
+        // What a `config.json` without an epsilon means is the default of the hub's own code.
+        let epsilon = try metadata.number(field) ?? (metadata.isGGUF ? nil : 1e-6)
+        self.init(kind, epsilon: Float(try metadata.required(epsilon, field)))
+    }
+}
+
+extension LayerShape {
+    fileprivate init(
+        reading metadata: any ModelMetadata, _ traits: FamilyTraits, hiddenSize: Int, longest: Int, _ index: Int
+    ) throws(CheckpointError) {
+        func holds(_ name: String) -> Bool { metadata.holds(name, layer: index) }
+        var norm = try NormShape(reading: metadata, traits.norm)
+        norm.hasBias = [traits.normNames.attentionInput, traits.normNames.feedForwardInput].contains {
+            $0.map { holds("\($0).bias") } == true
+        }
+        let attention = try AttentionShape(
+            reading: metadata, traits, hiddenSize: hiddenSize, longest: longest, norm: norm, index)
+        let feedForward: FeedForwardShape
+        if let experts = try ExpertsShape(reading: metadata, traits, index) {
+            feedForward = .experts(experts)
+        } else {
+            let size = try metadata.positive(.feedForwardSize, layer: index)
+            switch traits.feedForward {
+            case .gated(let gate): feedForward = .gated(size, gate)
+            case .plain(let activation): feedForward = .plain(size, activation)
+            }
+        }
+        self.init(attention: attention, feedForward: feedForward, norm: norm)
+        normNames = traits.normNames
+        if holds("attn_qkv.weight") { fused.insert(.queryKeyValue) }
+        if case .gated = feedForward, metadata.isGGUF, !holds("ffn_gate.weight") { fused.insert(.gateUp) }
+        if holds("attn_q.bias") || holds("attn_qkv.bias") { biases.insert(.queryKeyValue) }
+        if holds("attn_output.bias") { biases.insert(.attentionOutput) }
+        if holds("ffn_down.bias") { biases.insert(.feedForward) }
+        if holds("ffn_down_exps.bias") { biases.insert(.experts) }
+    }
+}
+
+extension AttentionShape {
+    fileprivate init(
+        reading metadata: any ModelMetadata, _ traits: FamilyTraits, hiddenSize: Int, longest: Int, norm: NormShape,
+        _ index: Int
+    ) throws(CheckpointError) {
+        let heads = try AttentionHeads(reading: metadata, hiddenSize: hiddenSize, layer: index)
+        let isWindowed = try metadata.isWindowed(layer: index, pattern: traits.windowPattern)
+        let flags = [try metadata.flag(.rotatedLayers, layer: index), try metadata.flag(.isRotated)]
+        let isRotated = (isWindowed || traits.rotatesFullLayers) && !flags.contains(false)
+        self.init(
+            heads: heads,
+            rotary: isRotated
+                ? try RotaryEmbedding(
+                    reading: metadata, traits, headSize: heads.headSize, isWindowed: isWindowed, longest: longest)
+                : nil)
+        pairing = traits.pairing
+        if isWindowed, let window = try metadata.count(.window), window > 0 { visibility.scope = .window(window) }
+        if traits.reads.contains(.attentionScale), let scale = try metadata.factor(.attentionScale) {
+            self.scale = scale
+        }
+        if traits.reads.contains(.scoreCap) { softcap = try metadata.factor(.scoreCap) }
+        if traits.reads.contains(.clamp) { clamp = try metadata.factor(.clamp) }
+        hasSinks = metadata.holds("attn_sinks.weight", layer: index)
+        if let dimensions = metadata.dimensions(of: WeightName.layer(index, "attn_q_norm.weight")) {
+            headNorm = NormShape(norm.kind, epsilon: norm.epsilon)
+            headNormIsPerHead = dimensions.count == 2
+            headNormExtent = dimensions.first == heads.headSize ? .head : .allHeads
+        }
+    }
 }
 
 extension AttentionHeads {
@@ -88,60 +170,29 @@ extension AttentionHeads {
     }
 }
 
-extension RotaryEmbedding {
-    /// A GGUF file's own divisor of each frequency, where a scaling was worked out when it was made.
-    static let factorTensor = "rope_freqs.weight"
-
-    fileprivate init(reading metadata: any ModelMetadata, headSize: Int) throws(CheckpointError) {
-        let dimensions = try metadata.count(.ropeDimensions) ?? headSize
-        self.init(
-            dimensions: dimensions, base: try metadata.number(.ropeBase) ?? 10_000,
-            scaling: try Scaling(reading: metadata, dimensions: dimensions))
+extension ModelMetadata {
+    /// Whether a layer sees a window of keys alone.
+    ///
+    /// - Parameter pattern: as `FamilyTraits.windowPattern`.
+    fileprivate func isWindowed(layer: Int, pattern: Int?) throws(CheckpointError) -> Bool {
+        guard let pattern, let window = try count(.window), window > 0, try flag(.usesWindow) ?? true else {
+            return false
+        }
+        if let isWindowed = try flagOrNil(.windowPattern, layer: layer) { return isWindowed }
+        let period = try count(.windowPattern) ?? pattern
+        return period == 0 || (layer + 1) % period != 0
     }
-}
 
-extension RotaryEmbedding.Scaling {
-    fileprivate init(reading metadata: any ModelMetadata, dimensions: Int) throws(CheckpointError) {
-        func positive(_ field: MetadataField) throws(CheckpointError) -> Double {
-            let value = try metadata.required(metadata.number(field), field)
-            guard value.isFinite, value > 0 else {
-                throw CheckpointError(.invalidMetadata, "\(metadata.key(field)) is \(value); it must be positive")
-            }
-            return value
-        }
-        let legacyFactor = try metadata.number(.legacyRopeFactor)
-        // As GGUF has it, a factor without a type divides positions; a `config.json` with a factor names a type.
-        let ropeFactor = try metadata.number(.ropeFactor)
-        let factor = ropeFactor ?? legacyFactor
-        let named = try metadata.text(.ropeScaling)
-        if named == nil, factor != nil, !metadata.isGGUF {
-            throw CheckpointError(.invalidMetadata, "\(metadata.key(.ropeFactor)) is given without a type of scaling")
-        }
-        // Files say 0 where they mean none, and 1 divides by nothing.
-        let type = named ?? ([0, 1].contains(factor ?? 0) ? "none" : "linear")
-        if let factors = try metadata.vector(RotaryEmbedding.factorTensor, length: dimensions / 2) {
-            guard type == "none" || type == "llama3" else {
-                throw CheckpointError(
-                    .unsupportedModel,
-                    "rope scaling \(type) beside \(RotaryEmbedding.factorTensor) is not supported")
-            }
-            self = .factors(factors)
-            return
-        }
-        switch type {
-        case "none", "default": self = .none
-        case "linear":
-            self = .linear(
-                factor: try positive(ropeFactor == nil && legacyFactor != nil ? .legacyRopeFactor : .ropeFactor))
-        case "llama3":
-            self = .llama3(
-                factor: try positive(.ropeFactor), lowFrequencyFactor: try positive(.ropeLowFrequencyFactor),
-                highFrequencyFactor: try positive(.ropeHighFrequencyFactor),
-                originalContextLength: try metadata.positive(.ropeOriginalContextLength))
-        default:
-            throw CheckpointError(
-                .unsupportedModel, "rope scaling \(type.debugDescription) is not supported; none, linear and llama3 are"
-            )
+    /// A flag of a list; nil where the field holds a number, or nothing.
+    private func flagOrNil(_ field: MetadataField, layer: Int) throws(CheckpointError) -> Bool? {
+        guard try !isCount(field) else { return nil }
+        return try flag(field, layer: layer)
+    }
+
+    private func isCount(_ field: MetadataField) throws(CheckpointError) -> Bool {
+        do throws(CheckpointError) { return try count(field) != nil } catch {
+            guard error.code == .wrongMetadataType else { throw error }
+            return false
         }
     }
 }

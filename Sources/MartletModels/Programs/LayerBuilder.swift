@@ -24,7 +24,7 @@ package struct LayerBuilder {
         rotations = seen
     }
 
-    private var layer: LayerShape { shape.layers[index] }
+    var layer: LayerShape { shape.layers[index] }
 
     /// The residual stream.
     package var hidden: Tensor { tensor("hidden", shape.hiddenSize, .exact) }
@@ -61,15 +61,28 @@ package struct LayerBuilder {
         var embed = EmbedKernel(table: embedding, output: hidden)
         embed.scale = shape.embeddingScale
         kernels.append(.embed(embed))
+        if shape.hasPositionTable {
+            let table = Weight("position_embd.weight", rows: shape.contextLength, columns: shape.hiddenSize)
+            var positions = EmbedKernel(table: table, output: hidden)
+            (positions.index, positions.accumulates) = (.position, true)
+            kernels.append(.embed(positions))
+        }
+        if let norm = shape.embeddingNorm {
+            _ = self.norm(hidden, name: "token_embd_norm", norm, output: hidden)
+        }
         for rotary in rotations {
             kernels.append(
-                .rotaryAngles(inverseFrequencies: rotary.inverseFrequencies, output: angles(of: rotary)))
+                .rotaryAngles(
+                    inverseFrequencies: rotary.inverseFrequencies, magnitude: rotary.magnitude,
+                    output: angles(of: rotary)))
         }
     }
 
     /// Logits, and the tokens drawn from them.
     mutating func output() {
-        let normed = norm(hidden, name: WeightName.outputNorm, shape.outputNorm, output: WeightName.outputNorm)
+        let normed = norm(
+            hidden, name: WeightName.outputNorm, shape.outputNorm,
+            output: tensor(WeightName.outputNorm, shape.hiddenSize))
         let logits = tensor("logits", shape.vocabularySize, .exact)
         let weight =
             shape.tiesOutput
@@ -81,17 +94,37 @@ package struct LayerBuilder {
         kernels.append(.sample(logits: logits))
     }
 
-    // MARK: A layer's parts
+    // MARK: Layers
 
-    /// A norm with the weight `name`.
-    package mutating func norm(_ input: Tensor, _ name: String) -> Tensor {
-        norm(input, name: WeightName.layer(index, name), layer.norm, output: name)
+    /// Attention and then feed-forward, with the norms that the shape names.
+    package mutating func sequentialLayer() {
+        let names = layer.normNames
+        let attended = attention(norm(hidden, names.attentionInput))
+        add(norm(attended, names.attentionOutput))
+        let fed = feedForward(norm(hidden, names.feedForwardInput))
+        add(norm(fed, names.feedForwardOutput))
     }
 
-    private mutating func norm(_ input: Tensor, name: String, _ shape: NormShape, output: String) -> Tensor {
+    /// Attention and feed-forward of the same norm of the residual stream.
+    package mutating func parallelLayer() {
+        let normed = norm(hidden, layer.normNames.attentionInput)
+        add(attention(normed))
+        add(feedForward(normed))
+    }
+
+    // MARK: A layer's parts
+
+    /// A norm with the weight `name`; the input itself where there is no name.
+    package mutating func norm(_ input: Tensor, _ name: String?) -> Tensor {
+        guard let name else { return input }
+        return norm(
+            input, name: WeightName.layer(index, name), layer.norm, output: tensor(name, input.columns))
+    }
+
+    private mutating func norm(_ input: Tensor, name: String, _ shape: NormShape, output: Tensor) -> Tensor {
         var norm = NormKernel(
             input: input, weight: Weight("\(name).weight", columns: input.columns), epsilon: shape.epsilon,
-            output: tensor(output, input.columns))
+            output: output)
         norm.kind = shape.kind
         if shape.hasBias { norm.bias = Weight("\(name).bias", columns: input.columns) }
         kernels.append(.norm(norm))
@@ -100,7 +133,11 @@ package struct LayerBuilder {
 
     /// Adds a branch to the residual stream: the kernel that made it adds its result itself where it was the last.
     package mutating func add(_ branch: Tensor) {
-        if let last = kernels.last, last.output == branch, let adding = last.accumulating(into: hidden) {
+        if shape.residualScale != 1 {
+            var add = AddKernel(input: branch, output: hidden)
+            add.scale = shape.residualScale
+            kernels.append(.add(add))
+        } else if let last = kernels.last, last.output == branch, let adding = last.accumulating(into: hidden) {
             kernels[kernels.count - 1] = adding
         } else {
             kernels.append(.add(AddKernel(input: branch, output: hidden)))
@@ -113,7 +150,10 @@ package struct LayerBuilder {
         let heads = attention.heads
         let (queryColumns, keyColumns) = (heads.outputColumns, heads.keyValueHeads * heads.headSize)
         let queryKeyValue = tensor("queryKeyValue", heads.queryKeyValueColumns)
-        let projections = [("attn_q", queryColumns), ("attn_k", keyColumns), ("attn_v", keyColumns)]
+        let projections =
+            layer.fused.contains(.queryKeyValue)
+            ? [("attn_qkv", queryKeyValue.columns)]
+            : [("attn_q", queryColumns), ("attn_k", keyColumns), ("attn_v", keyColumns)]
         kernels.append(
             .linear(
                 LinearKernel(
@@ -136,14 +176,18 @@ package struct LayerBuilder {
             cacheLayer: index)
         func norm(_ name: String, heads: Int) -> HeadNorm? {
             attention.headNorm.map { shape in
-                let heads = attention.headNormExtent == .head ? 1 : heads
-                var norm = HeadNorm(
-                    weight: vector("\(name).weight", heads * attention.heads.headSize), epsilon: shape.epsilon)
+                let size = attention.heads.headSize
+                let weight =
+                    attention.headNormIsPerHead
+                    ? Weight(WeightName.layer(index, "\(name).weight"), rows: heads, columns: size)
+                    : vector("\(name).weight", attention.headNormExtent == .head ? size : heads * size)
+                var norm = HeadNorm(weight: weight, epsilon: shape.epsilon)
                 norm.kind = shape.kind
                 norm.extent = attention.headNormExtent
                 return norm
             }
         }
+        preparation.clamp = attention.clamp
         preparation.queryNorm = norm("attn_q_norm", heads: attention.heads.queryHeads)
         preparation.keyNorm = norm("attn_k_norm", heads: attention.heads.keyValueHeads)
         preparation.queryTemperature = attention.queryTemperature
@@ -176,7 +220,8 @@ package struct LayerBuilder {
         switch layer.feedForward {
         case .gated(let size, let gate):
             let (gateUp, activated) = (tensor("gateUp", 2 * size), tensor("activated", size))
-            let projections = [("ffn_gate", size), ("ffn_up", size)]
+            let projections =
+                layer.fused.contains(.gateUp) ? [("ffn_up", 2 * size)] : [("ffn_gate", size), ("ffn_up", size)]
             kernels.append(
                 .linear(
                     LinearKernel(
@@ -218,7 +263,31 @@ package struct LayerBuilder {
             experts.downBias = bias("ffn_down_exps", columns)
         }
         kernels.append(.experts(experts))
+        if let shared = shape.shared { addShared(shared, gate: shape.gate, of: input, to: experts.output) }
         return experts.output
+    }
+
+    /// Adds what the expert makes that every token is sent to.
+    private mutating func addShared(
+        _ shared: ExpertsShape.SharedExpert, gate: Gate, of input: Tensor, to output: Tensor
+    ) {
+        let (gateUp, activated) = (tensor("sharedGateUp", 2 * shared.size), tensor("sharedActivated", shared.size))
+        let projections = ["ffn_gate_shexp", "ffn_up_shexp"].map { matrix($0, shared.size, input.columns) }
+        kernels.append(.linear(LinearKernel(input: input, weights: projections, output: gateUp)))
+        kernels.append(.gatedActivation(input: gateUp, output: activated, gate: gate))
+        let down = tensor("ffn_down_shexp", output.columns)
+        kernels.append(
+            .linear(
+                LinearKernel(
+                    input: activated, weights: [matrix("ffn_down_shexp", output.columns, shared.size)], output: down)))
+        var add = AddKernel(input: down, output: output)
+        if shared.isGated {
+            let weight = matrix("ffn_gate_inp_shexp", 1, input.columns)
+            let logit = tensor("sharedGate", 1, .exact)
+            kernels.append(.linear(LinearKernel(input: input, weights: [weight], output: logit)))
+            add.gate = logit
+        }
+        kernels.append(.add(add))
     }
 }
 

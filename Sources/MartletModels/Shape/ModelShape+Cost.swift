@@ -29,7 +29,8 @@ extension LayerShape {
         case .gated(let size, _): return projections + 3 * hiddenSize * size
         case .plain(let size, _): return projections + 2 * hiddenSize * size
         case .experts(let experts):
-            return projections + hiddenSize * (experts.count + 3 * experts.chosen * experts.size)
+            let shared = experts.shared?.size ?? 0
+            return projections + hiddenSize * (experts.count + 3 * (experts.chosen * experts.size + shared))
         }
     }
 }

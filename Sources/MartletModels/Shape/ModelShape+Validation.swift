@@ -21,6 +21,12 @@ extension ModelShape {
         try Self.check(contextLength, 2...(1 << 24), "the context length")
         for layer in layers { try layer.validate() }
         try outputNorm.validate()
+        try embeddingNorm?.validate()
+        for (factor, name) in [
+            (embeddingScale, "embedding"), (residualScale, "residual"), (logitScale, "logit"),
+        ] where !factor.isFinite || factor == 0 {
+            throw CheckpointError(.invalidMetadata, "the \(name) scale is \(factor)")
+        }
         let first = layers[0].attention.heads
         guard
             layers.allSatisfy({
@@ -63,6 +69,9 @@ extension LayerShape {
             try ModelShape.check(experts.size, 1...(1 << 19), "the experts' feed-forward size")
             try ModelShape.check(experts.count, 1...(1 << 14), "the number of experts")
             try ModelShape.check(experts.chosen, 1...experts.count, "the number of experts of a token")
+            if let shared = experts.shared {
+                try ModelShape.check(shared.size, 1...(1 << 19), "the shared expert's feed-forward size")
+            }
         }
     }
 }
@@ -78,11 +87,30 @@ extension AttentionShape {
                 throw CheckpointError(
                     .invalidMetadata, "the rope base is \(rotary.base); it must be positive and finite")
             }
-            guard rotary.inverseFrequencies.allSatisfy(\.isFinite) else {
+            guard rotary.magnitude.isFinite, rotary.inverseFrequencies.allSatisfy(\.isFinite) else {
                 throw CheckpointError(.invalidMetadata, "the rope scaling yields frequencies that are not finite")
             }
         }
         try headNorm?.validate()
+        guard scale.isFinite, scale > 0 else {
+            throw CheckpointError(.invalidMetadata, "the attention scale is \(scale); it must be positive")
+        }
+        for (cap, name) in [(softcap, "score cap"), (clamp, "clamp")] {
+            guard let cap else { continue }
+            guard cap.isFinite, cap > 0 else {
+                throw CheckpointError(.invalidMetadata, "the \(name) is \(cap); it must be positive")
+            }
+        }
+        switch visibility.scope {
+        case .all: break
+        case .window(let length): try ModelShape.check(length, 1...(1 << 24), "the window")
+        case .chunks(let length, let lookback):
+            try ModelShape.check(length, 1...(1 << 24), "the chunk length")
+            try ModelShape.check(lookback, 0...(1 << 24), "the chunk lookback")
+        }
+        if let temperature = queryTemperature {
+            try ModelShape.check(temperature.length, 1...(1 << 24), "the temperature's length")
+        }
     }
 }
 

@@ -10,6 +10,12 @@ package struct ModelShape: Hashable, Sendable {
     package var contextLength: Int
     /// What embeddings are multiplied with.
     package var embeddingScale: Float = 1
+    /// The norm of embeddings, if they have one.
+    package var embeddingNorm: NormShape?
+    /// Whether a learned embedding of the position, one for each of the context's, is added to the token's.
+    package var hasPositionTable = false
+    /// What attention's and feed-forward's results are multiplied with before they are added.
+    package var residualScale: Float = 1
     package var layers: [LayerShape]
     /// The norm before the output projection.
     package var outputNorm: NormShape
@@ -38,8 +44,12 @@ package struct LayerShape: Hashable, Sendable {
     package var feedForward: FeedForwardShape
     /// The norms around attention and feed-forward.
     package var norm: NormShape
+    /// Where those norms are.
+    package var normNames = NormNames()
     /// Which projections have biases.
     package var biases: Biases = []
+    /// Which projections the checkpoint stores as one matrix.
+    package var fused: Fused = []
 
     package struct Biases: OptionSet, Hashable, Sendable {
         package let rawValue: Int
@@ -51,6 +61,49 @@ package struct LayerShape: Hashable, Sendable {
         package static let feedForward = Biases(rawValue: 4)
         /// The router's and the experts'.
         package static let experts = Biases(rawValue: 8)
+    }
+
+    package struct Fused: OptionSet, Hashable, Sendable {
+        package let rawValue: Int
+
+        package init(rawValue: Int) { self.rawValue = rawValue }
+
+        /// `attn_qkv`: the rows of q, then k's, then v's.
+        package static let queryKeyValue = Fused(rawValue: 1)
+        /// `ffn_up`: the rows of the gate, then what it lets through.
+        package static let gateUp = Fused(rawValue: 2)
+    }
+
+    /// A layer's norms by the names that GGUF gives their weights; nil where there is none.
+    package struct NormNames: Hashable, Sendable {
+        package var attentionInput: String? = "attn_norm"
+        package var attentionOutput: String?
+        package var feedForwardInput: String? = "ffn_norm"
+        package var feedForwardOutput: String?
+
+        package init() {}
+
+        /// Before and behind both.
+        package static var around: NormNames {
+            var names = behind
+            (names.attentionInput, names.feedForwardInput) = ("attn_norm", "ffn_norm")
+            return names
+        }
+
+        /// Behind both alone.
+        package static var behind: NormNames {
+            var names = NormNames()
+            (names.attentionInput, names.attentionOutput) = (nil, "post_attention_norm")
+            (names.feedForwardInput, names.feedForwardOutput) = (nil, "post_ffw_norm")
+            return names
+        }
+
+        /// Before both, where GGUF names the second after what it follows.
+        package static var beforeBoth: NormNames {
+            var names = NormNames()
+            names.feedForwardInput = "post_attention_norm"
+            return names
+        }
     }
 
     package init(attention: AttentionShape, feedForward: FeedForwardShape, norm: NormShape) {
@@ -89,6 +142,10 @@ package struct AttentionShape: Hashable, Sendable {
     package var headNorm: NormShape?
     /// What one of those norms' means is taken over.
     package var headNormExtent = HeadNorm.Extent.head
+    /// Whether each head has weights of its own in those norms.
+    package var headNormIsPerHead = false
+    /// What queries, keys and values are held to, below and above.
+    package var clamp: Float?
     package var queryTemperature: QueryTemperature?
 
     /// The scale is `1 / sqrt(headSize)`.
@@ -118,6 +175,19 @@ package struct ExpertsShape: Hashable, Sendable {
     package var normalizes = true
     package var scale: Float = 1
     package var hasChoiceBias = false
+    /// An expert that every token is sent to.
+    package var shared: SharedExpert?
+
+    package struct SharedExpert: Hashable, Sendable {
+        package var size: Int
+        /// Whether a gate of its own says how much it counts.
+        package var isGated: Bool
+
+        package init(size: Int, isGated: Bool) {
+            self.size = size
+            self.isGated = isGated
+        }
+    }
 
     package init(count: Int, chosen: Int, size: Int, gate: Gate, scoring: RouteKernel.Scoring) {
         self.count = count

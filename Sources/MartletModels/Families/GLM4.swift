@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import MartletCompute
+
+/// GLM-4-0414: norms on both sides, half of each head rotated.
+package enum GLM4: ModelFamily {
+    package static let architectures = ["glm4"]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = FamilyTraits()
+        traits.pairing = .adjacent
+        traits.normNames = .around
+        return traits
+    }
+}
+
+/// GLM-4.5 and 4.6: experts behind the first layers, and one that every token is sent to.
+package enum GLM4MoE: ModelFamily {
+    package static let architectures = ["glm4moe"]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = FamilyTraits()
+        traits.normNames = .beforeBoth
+        traits.expertScoring = .sigmoid
+        return traits
+    }
+}

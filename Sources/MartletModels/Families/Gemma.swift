@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import MartletCheckpoints
+import MartletCompute
+
+/// Gemma: embeddings are scaled, gates are gelu. GGUF files hold the norms' weights with the 1 added that Gemma adds.
+package enum Gemma: ModelFamily {
+    package static let architectures = ["gemma"]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = FamilyTraits()
+        traits.feedForward = .gated(.product(.geluTanh))
+        return traits
+    }
+
+    package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
+        shape.embeddingScale = Float(shape.hiddenSize).squareRoot()
+    }
+
+    /// The largest models' queries are scaled by the width and not the head's. No key says so; their depth does.
+    fileprivate static func scaleQueries(of shape: inout ModelShape, ifLayers count: Int) {
+        guard shape.layers.count == count else { return }
+        for index in shape.layers.indices {
+            let perHead = Float(shape.hiddenSize) / Float(shape.layers[index].attention.heads.queryHeads)
+            shape.layers[index].attention.scale = 1 / perHead.squareRoot()
+        }
+    }
+}
+
+/// Gemma 2: norms on both sides, caps, a window in every other layer.
+package enum Gemma2: ModelFamily {
+    package static let architectures = ["gemma2"]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = Gemma.traits(metadata)
+        traits.normNames = .around
+        traits.windowPattern = 2
+        traits.reads = [.scoreCap, .logitCap, .attentionScale]
+        return traits
+    }
+
+    package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
+        try Gemma.finish(&shape, metadata)
+        if try metadata.factor(.attentionScale) == nil { Gemma.scaleQueries(of: &shape, ifLayers: 46) }
+    }
+}
+
+/// Gemma 3: no caps, norms of heads, a window with rotations of its own in five of six layers.
+package enum Gemma3: ModelFamily {
+    package static let architectures = ["gemma3"]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = Gemma2.traits(metadata)
+        traits.windowPattern = 6
+        traits.windowRopeBase = 10_000
+        return traits
+    }
+
+    package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
+        try Gemma.finish(&shape, metadata)
+        if try metadata.factor(.attentionScale) == nil { Gemma.scaleQueries(of: &shape, ifLayers: 62) }
+    }
+}
