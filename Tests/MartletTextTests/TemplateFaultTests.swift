@@ -377,7 +377,7 @@ private struct RandomTemplate: Decodable {
 }
 
 /// GPT-2's spelling of bytes, for vocabularies of single bytes.
-private enum ByteSpelling {
+enum ByteSpelling {
     static func spelling(of byte: UInt8) -> String {
         switch byte {
         case 0x21...0x7e, 0xa1...0xac, 0xae...0xff: return String(Unicode.Scalar(byte))

@@ -89,6 +89,19 @@ import Testing
         #expect(throws: Never.self, "repeated rule") { try make(tokens, merges: ["a b", "a b"]) }
     }
 
+    /// As Phi 3's turns are written.
+    @Test func whitespaceBehindSomeTokensIsLeftOut() throws {
+        let letters = (UInt8.min...UInt8.max).map { ByteSpelling.spelling(of: $0) }
+        let vocabulary = try Vocabulary(
+            spellings: (letters + ["<|a|>", "<|b|>"]).map { Array($0.utf8) },
+            kinds: letters.map { _ in 1 } + [3, 3])
+        let tokenizer = try Tokenizer(
+            vocabulary: vocabulary, model: .byteLevel(.gpt2, BytePairMerges(rules: [], vocabulary: vocabulary)),
+            bosToken: nil, eosToken: nil, addsBOS: nil, strippingRight: [256])
+        let tokens = tokenizer.encode("<|a|> \n x<|b|> y<|a|>", parsingSpecials: true)
+        #expect(tokens == [256, 120, 257, 32, 121, 256])
+    }
+
     @Test func idsOutsideOfTheVocabularyHaveNoBytes() {
         #expect(tokenizer.decode([-1, .max, .min]) == "")
     }

@@ -52,13 +52,21 @@ extension Tokenizer {
             let addsSpace = try header.bool("\(prefix).add_space_prefix") ?? true
             model = .scored(try ScoredPairs(scores: scores, addsSpace: addsSpace))
         }
+        // Phi 3's own tokenizer leaves out whitespace behind the tokens of its turns. GGUF files don't say so.
+        var strippingRight = Set<Int32>()
+        if kind == "llama", try header.name("general.architecture") == "phi3" {
+            for (id, kind) in vocabulary.kinds.enumerated() where kind == .control || kind == .userDefined {
+                let text = String(decoding: vocabulary.bytes[id].prefix(64), as: UTF8.self)
+                if !["<s>", "<unk>", "<|endoftext|>"].contains(text) { strippingRight.insert(Int32(id)) }
+            }
+        }
         let isBERT = kind == "bert"
         try self.init(
             vocabulary: vocabulary, model: model,
             bosToken: token("bos_token_id") ?? (isBERT ? token("cls_token_id") : nil),
             eosToken: isBERT ? token("seperator_token_id") : token("eos_token_id"),
             endTokens: endTokens.filter(vocabulary.contains), addsBOS: header.bool("\(prefix).add_bos_token"),
-            addsEOS: header.bool("\(prefix).add_eos_token") ?? isBERT)
+            addsEOS: header.bool("\(prefix).add_eos_token") ?? isBERT, strippingRight: strippingRight)
     }
 
     /// How vocabularies write their tokens, by what `tokenizer.ggml.model` says.

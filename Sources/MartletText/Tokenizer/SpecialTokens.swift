@@ -19,8 +19,14 @@ struct SpecialTokens: Sendable {
     /// The child of any other node by `node * 256 + byte`.
     private var children: [Int: Int32] = [:]
 
-    /// - Parameter guarded: tokens that text from a user never becomes, whatever their kind.
-    init(_ vocabulary: Vocabulary, guarded: Set<Int32>) {
+    /// Tokens behind which whitespace is left out.
+    private let strippingRight: Set<Int32>
+
+    /// - Parameters:
+    ///   - guarded: tokens that text from a user never becomes, whatever their kind.
+    ///   - strippingRight: tokens behind which whitespace is left out.
+    init(_ vocabulary: Vocabulary, guarded: Set<Int32>, strippingRight: Set<Int32>) {
+        self.strippingRight = strippingRight
         for (id, kind) in vocabulary.kinds.enumerated() {
             let bytes = vocabulary.bytes[id]
             guard kind == .control || kind == .userDefined || kind == .unknown, bytes.count <= 1024 else { continue }
@@ -114,6 +120,9 @@ struct SpecialTokens: Sendable {
             if start < index { pieces.append(.text(start..<index)) }
             pieces.append(.special(found.token))
             index = found.end
+            if strippingRight.contains(found.token) {
+                while index < bytes.count, bytes[index] == 0x20 || (0x09...0x0d).contains(bytes[index]) { index += 1 }
+            }
             start = index
         }
         if start < bytes.count { pieces.append(.text(start..<bytes.count)) }

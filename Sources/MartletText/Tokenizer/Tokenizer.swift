@@ -17,6 +17,7 @@ public struct Tokenizer: Sendable {
     private let addsEOS: Bool
     private let model: TextModel
     private let specials: SpecialTokens
+    private let strippingRight: Set<Int32>
 
     /// A parameter for each thing that a file says of its tokenizer.
     ///
@@ -24,9 +25,10 @@ public struct Tokenizer: Sendable {
     ///   - endTokens: tokens that end an answer beside EOS and those that are known by their text.
     ///   - addsBOS: whether each text begins with BOS; nil where the file doesn't say.
     ///   - addsEOS: whether each ends with EOS, as those of models that make embeddings do.
+    ///   - strippingRight: special tokens behind which whitespace is left out.
     package init(
         vocabulary: Vocabulary, model: TextModel, bosToken: Int32?, eosToken: Int32?, endTokens: Set<Int32> = [],
-        addsBOS: Bool?, addsEOS: Bool = false
+        addsBOS: Bool?, addsEOS: Bool = false, strippingRight: Set<Int32> = []
     ) throws(TokenizerError) {
         for token in endTokens.union([bosToken, eosToken].compactMap { $0 }) where !vocabulary.contains(token) {
             throw TokenizerError(.invalidVocabulary, "special token \(token) is not in the vocabulary")
@@ -39,7 +41,9 @@ public struct Tokenizer: Sendable {
         self.addsEOS = addsEOS && eosToken != nil
         self.endTokens = endTokens.union(eosToken.map { [$0] } ?? []).union(EndTokens.known(in: vocabulary))
         // Some files call even these tokens user-defined; text must not become those.
-        specials = SpecialTokens(vocabulary, guarded: self.endTokens.union(bosToken.map { [$0] } ?? []))
+        self.strippingRight = strippingRight
+        specials = SpecialTokens(
+            vocabulary, guarded: self.endTokens.union(bosToken.map { [$0] } ?? []), strippingRight: strippingRight)
     }
 
     /// The same tokenizer with more tokens that end an answer. Ids outside of the vocabulary mean none.
@@ -55,7 +59,9 @@ public struct Tokenizer: Sendable {
         addsEOS = other.addsEOS
         model = other.model
         self.endTokens = endTokens
-        specials = SpecialTokens(vocabulary, guarded: endTokens.union(other.bosToken.map { [$0] } ?? []))
+        strippingRight = other.strippingRight
+        specials = SpecialTokens(
+            vocabulary, guarded: endTokens.union(other.bosToken.map { [$0] } ?? []), strippingRight: strippingRight)
     }
 
     /// - Parameters:
