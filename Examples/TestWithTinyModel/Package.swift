@@ -9,6 +9,8 @@ let package = Package(
     ],
     targets: [
         .target(name: "Summaries", dependencies: [.product(name: "Martlet", package: "martlet")]),
-        .testTarget(name: "SummariesTests", dependencies: ["Summaries"], resources: [.copy("Resources/config.json")]),
+        .testTarget(
+            name: "SummariesTests", dependencies: ["Summaries", .product(name: "Martlet", package: "martlet")],
+            resources: [.copy("Resources/config.json")]),
     ]
 )
