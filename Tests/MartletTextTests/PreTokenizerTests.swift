@@ -48,6 +48,12 @@ enum Fixtures {
         #expect(words(sample.text, .qwen2) == sample.qwen2)
     }
 
+    /// Lines are cut before words: no run of spaces reaches over their end.
+    @Test func linesAreCutFirst() throws {
+        #expect(words("a \n\n b", try PreTokenizer(named: "laguna")) == ["a", " ", "\n\n", " b"])
+        #expect(words("a \n\n b", .qwen2) == ["a", " \n\n", " b"])
+    }
+
     @Test func refusesUnknownNames() {
         #expect(throws: TokenizerError.self) { try PreTokenizer(named: "nosuch") }
     }

@@ -12,8 +12,6 @@ enum CharacterSet: Sendable {
     case punctuation
     /// `[\r\n]`
     case lineBreaks
-    /// `[^\n]` or `\n`, whichever a run begins with.
-    case lines
     /// ``[\p{P}$+<=>^~|`]``
     case falconPunctuation
     /// `[(|.,!?…。，、।۔،)]`
@@ -35,7 +33,6 @@ enum CharacterSet: Sendable {
         case .letters: return CharacterClass.letter.contains(kind)
         case .punctuation: return kind == .punctuation
         case .lineBreaks: return text.isLineBreak(index)
-        case .lines: return true
         case .falconPunctuation: return kind == .punctuation || "$+<=>^~|`".utf8.contains(text.byte(index))
         case .bloomSeparators: return Self.isIn(Self.bloomRanges, text.scalar(index))
         case .casedLetters: return Self.isIn(Self.casedRanges, text.scalar(index))

@@ -52,17 +52,14 @@ package struct PreTokenizer: Sendable, Equatable {
         add(unlikeLlama3, "dbrx", "smaug-bpe", "glm4", "chatglm-bpe")
         add(
             qwen2, "qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez", "grok-2", "solar-open", "kormo",
-            "f2llmv2")
+            "f2llmv2", "bailingmoe", "bailingmoe2", "llada-moe")
         var qwen35 = WordPattern(digits: 1)
         (qwen35.letters, qwen35.rest) = ([.letter, .mark], [.punctuation, .symbol, .other])
         add(PreTokenizer(.words(qwen35)), "qwen35")
         var seedCoder = WordPattern(digits: 1)
         seedCoder.suffix = .none
         add(PreTokenizer(.words(seedCoder)), "seed-coder")
-        var bailing = WordPattern(digits: 1)
-        bailing.takesOneLineBreak = true
-        add(PreTokenizer(.words(bailing)), "bailingmoe", "bailingmoe2", "llada-moe")
-        add(PreTokenizer(.runs(of: .lines, longest: .max), .words(WordPattern(digits: 1))), "laguna")
+        add(PreTokenizer(.lines, .words(WordPattern(digits: 1))), "laguna")
         var cased = WordPattern(digits: 3)
         (cased.isCased, cased.contractions, cased.suffix) = (true, .behindWords, .lineBreaksAndSlashes)
         add(PreTokenizer(.words(cased)), "gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2")

@@ -11,6 +11,8 @@ enum PreTokenizerPass: Sendable, Equatable {
     case spaced(CharacterSet)
     /// `\s+$`
     case spacesAtEnd
+    /// `[^\n]+|\n+`
+    case lines
     /// ` ?[^(\s|.,!?…。，、।۔،)]+`
     case bloom
     /// `[!-/:-@\[-`{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -33,6 +35,9 @@ enum PreTokenizerPass: Sendable, Equatable {
             return end > index ? end : nil
         case .spacesAtEnd:
             return text.run(from: index, limit: limit, of: .space) == limit ? limit : nil
+        case .lines:
+            let isBreak = text.byte(index) == 0x0a
+            return text.run(from: index, limit: limit) { (text.byte($0) == 0x0a) == isBreak }
         case .bloom:
             let start = text.byte(index) == 0x20 && index + 1 < limit ? index + 1 : index
             let end = text.run(from: start, limit: limit) {
@@ -60,8 +65,6 @@ struct WordPattern: Sendable, Equatable {
     var rest = CharacterClass.rest
     /// What may follow them.
     var suffix = Suffix.lineBreaks
-    /// `\s*[\r\n]` instead of `\s*[\r\n]+`
-    var takesOneLineBreak = false
 
     init(digits: Int) { self.digits = digits }
 
@@ -86,7 +89,7 @@ struct WordPattern: Sendable, Equatable {
                 return text.run(from: end, limit: limit) { text.isLineBreak($0) || text.byte($0) == UInt8(ascii: "/") }
             }
         }
-        return text.endOfSpaces(from: index, limit: limit, takesOneLineBreak: takesOneLineBreak)
+        return text.endOfSpaces(from: index, limit: limit)
     }
 
     /// `[^\r\n\p{L}\p{N}]?` and letters.
@@ -137,7 +140,7 @@ extension ClassifiedText {
 
     /// `\s*[\r\n]+|\s+(?!\S)|\s+`: up to the last line break of a run of spaces; else all of a run at the end of the text,
     /// all but its last before something else.
-    func endOfSpaces(from index: Int, limit: Int, takesOneLineBreak: Bool = false) -> Int? {
+    func endOfSpaces(from index: Int, limit: Int) -> Int? {
         let end = run(from: index, limit: limit, of: .space)
         if let lineBreak = (index..<end).last(where: { isLineBreak($0) }) {
             return lineBreak + 1
