@@ -118,8 +118,8 @@ public final class Engine: Sendable {
         try generate(PromptText(prompt, parsingSpecials: parsingSpecials), sampling: sampling)
     }
 
-    /// Continues a prompt that knows which of its bytes a user wrote: those become no control tokens. In a literal that is
-    /// what is interpolated.
+    /// Continues a prompt that knows which of its bytes a user wrote: those become no control tokens. What a literal
+    /// interpolates counts as a user's.
     public func generate(
         _ prompt: PromptText, sampling: SamplingParameters = SamplingParameters()
     ) throws(EngineError) -> GenerationStream {

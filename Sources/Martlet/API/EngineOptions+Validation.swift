@@ -15,7 +15,11 @@ extension EngineOptions {
         try require(
             device != .reference || activations == EngineOptions().activations, "device",
             "is reference, which doesn't round activations: their precision can't be chosen")
-        if let threads { try require((1...1024).contains(threads), "threads", "is \(threads); it must be 1 to 1024") }
+        if let threads {
+            let counts = CPUDevice.threadCounts
+            try require(
+                counts.contains(threads), "threads", "is \(threads); it must be 1 to \(counts.upperBound)")
+        }
         if let instructionSet {
             try require(
                 InstructionSet.available.contains(instructionSet), "instruction_set",

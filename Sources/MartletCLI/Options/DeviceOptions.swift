@@ -14,7 +14,7 @@ struct DeviceOptions: ParsableArguments {
     var instructionSet: InstructionSet?
 
     func validate() throws {
-        try require("--threads", threads, in: 1...1024)
+        try require("--threads", threads, in: CPUDevice.threadCounts)
     }
 
     /// Says so where threads would only wait for each other.

@@ -34,9 +34,10 @@ package final class CPUDevice: ComputeDevice {
         guard let kernels = chosen.kernels else {
             throw DeviceError(code: .unsupported, message: "this machine doesn't run \(chosen.rawValue)")
         }
-        let threadCount = threads ?? min(ProcessInfo.processInfo.activeProcessorCount, 1024)
-        guard (1...1024).contains(threadCount) else {
-            throw DeviceError(code: .unsupported, message: "\(threadCount) threads: use 1 to 1024")
+        let threadCount = threads ?? min(ProcessInfo.processInfo.activeProcessorCount, Self.threadCounts.upperBound)
+        guard Self.threadCounts.contains(threadCount) else {
+            let most = Self.threadCounts.upperBound
+            throw DeviceError(code: .unsupported, message: "\(threadCount) threads: use 1 to \(most)")
         }
         self.instructionSet = chosen
         self.activations = activations
@@ -49,6 +50,9 @@ package final class CPUDevice: ComputeDevice {
     }
 
     package var name: String { "CPU (\(instructionSet.rawValue), \(threadCount) thread\(threadCount == 1 ? "" : "s"))" }
+
+    /// How many threads a device may have.
+    package static let threadCounts = 1...1024
 
     /// Whether the kernels compute attention with heads of a size.
     package static func allows(headSize: Int) -> Bool {

@@ -178,21 +178,15 @@ extension ModelMetadata {
         guard let pattern, let window = try count(.window), window > 0, try flag(.usesWindow) ?? true else {
             return false
         }
-        if let isWindowed = try flagOrNil(.windowPattern, layer: layer) { return isWindowed }
-        let period = try count(.windowPattern) ?? pattern
-        return period == 0 || (layer + 1) % period != 0
-    }
-
-    /// A flag of a list; nil where the field holds a number, or nothing.
-    private func flagOrNil(_ field: MetadataField, layer: Int) throws(CheckpointError) -> Bool? {
-        guard try !isCount(field) else { return nil }
-        return try flag(field, layer: layer)
-    }
-
-    private func isCount(_ field: MetadataField) throws(CheckpointError) -> Bool {
-        do throws(CheckpointError) { return try count(field) != nil } catch {
-            guard error.code == .wrongMetadataType else { throw error }
-            return false
+        do throws(CheckpointError) {
+            let period = try count(.windowPattern) ?? pattern
+            return period == 0 || (layer + 1) % period != 0
+        } catch {
+            // What is no number holds a flag for each layer.
+            guard error.code == .wrongMetadataType, let isWindowed = try flag(.windowPattern, layer: layer) else {
+                throw error
+            }
+            return isWindowed
         }
     }
 }

@@ -20,7 +20,7 @@ struct SpecialTokens: Sendable {
     private var children: [Int: Int32] = [:]
 
     /// Tokens behind which whitespace is left out.
-    private let strippingRight: Set<Int32>
+    let strippingRight: Set<Int32>
 
     /// - Parameters:
     ///   - guarded: tokens that text from a user never becomes, whatever their kind.

@@ -10,14 +10,13 @@ public struct Tokenizer: Sendable {
     /// What ends one.
     public let eosToken: Int32?
     /// Tokens that end an answer: EOS, and the end-of-turn tokens that chat models use instead.
-    public let endTokens: Set<Int32>
+    public private(set) var endTokens: Set<Int32>
     /// Whether a text begins with BOS.
     public let addsBOS: Bool
     /// Whether each text ends with EOS.
     private let addsEOS: Bool
     private let model: TextModel
-    private let specials: SpecialTokens
-    private let strippingRight: Set<Int32>
+    private var specials: SpecialTokens
 
     /// A parameter for each thing that a file says of its tokenizer.
     ///
@@ -41,27 +40,18 @@ public struct Tokenizer: Sendable {
         self.addsEOS = addsEOS && eosToken != nil
         self.endTokens = endTokens.union(eosToken.map { [$0] } ?? []).union(EndTokens.known(in: vocabulary))
         // Some files call even these tokens user-defined; text must not become those.
-        self.strippingRight = strippingRight
         specials = SpecialTokens(
             vocabulary, guarded: self.endTokens.union(bosToken.map { [$0] } ?? []), strippingRight: strippingRight)
     }
 
     /// The same tokenizer with more tokens that end an answer. Ids outside of the vocabulary mean none.
     public func addingEndTokens(_ tokens: Set<Int32>) -> Tokenizer {
-        Tokenizer(self, endTokens: endTokens.union(tokens.filter(vocabulary.contains)))
-    }
-
-    private init(_ other: Tokenizer, endTokens: Set<Int32>) {
-        vocabulary = other.vocabulary
-        bosToken = other.bosToken
-        eosToken = other.eosToken
-        addsBOS = other.addsBOS
-        addsEOS = other.addsEOS
-        model = other.model
-        self.endTokens = endTokens
-        strippingRight = other.strippingRight
-        specials = SpecialTokens(
-            vocabulary, guarded: endTokens.union(other.bosToken.map { [$0] } ?? []), strippingRight: strippingRight)
+        var tokenizer = self
+        tokenizer.endTokens.formUnion(tokens.filter(vocabulary.contains))
+        tokenizer.specials = SpecialTokens(
+            vocabulary, guarded: tokenizer.endTokens.union(bosToken.map { [$0] } ?? []),
+            strippingRight: specials.strippingRight)
+        return tokenizer
     }
 
     /// - Parameters:
