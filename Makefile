@@ -26,14 +26,12 @@ test: model ## Build and run every test
 	@echo "Building the rest, and the tests; the first time takes some minutes, most of them TLS and HTTP ..." >&2
 	$(TEST)
 
-# The standard library is within: the command runs where there is no Swift.
 build: ## Build the command .build/release/martlet
 	@echo "Building the command; the first time takes some minutes, most of them TLS and HTTP ..." >&2
-	$(BUILD) --static-swift-stdlib --product martlet
+	$(BUILD) --product martlet
 
-dist: build ## Put it, stripped, into dist/martlet
-	mkdir -p dist
-	strip --strip-all -o dist/martlet .build/release/martlet
+dist: build ## Put it into dist/martlet, with the standard library within: it runs where there is no Swift
+	SWIFT=$(SWIFT) Scripts/link-static dist/martlet
 
 PREFIX ?= /usr/local
 
