@@ -105,7 +105,8 @@ let package = Package(
             name: "MartletTestSupport", dependencies: ["MartletCompute"],
             path: "Tests/MartletTestSupport"),
         .testTarget(
-            name: "MartletComputeTests", dependencies: ["MartletCompute", "MartletTestSupport"]),
+            name: "MartletComputeTests", dependencies: ["MartletCompute", "MartletTestSupport"],
+            resources: [.copy("Fixtures")]),
         .testTarget(
             name: "MartletCPUTests",
             dependencies: [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include "CMartletKernels.h"
+#include "code_tables.h"
 #include "conversions.h"
 
 #if defined(__x86_64__)

@@ -13,6 +13,15 @@ static inline int64_t word_index(int64_t k, int64_t column) {
     return (k / 2 * MARTLET_PANEL_COLUMNS + column) * 2 + k % 2;
 }
 
+static inline uint16_t load16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+
+static inline float half_to_float(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, magnitude = h & 0x7fffu;
+    float finite = __builtin_bit_cast(float, magnitude << 13) * 0x1p112f;
+    uint32_t bits = magnitude >= 0x7c00u ? (magnitude << 13) | 0x7f800000u : __builtin_bit_cast(uint32_t, finite);
+    return __builtin_bit_cast(float, bits | sign);
+}
+
 // To nearest even; NaN stays NaN.
 static inline uint16_t round_bf16_scalar(float x) {
     uint32_t bits = __builtin_bit_cast(uint32_t, x);

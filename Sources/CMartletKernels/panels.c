@@ -11,15 +11,6 @@
 
 #define COLUMNS MARTLET_PANEL_COLUMNS
 
-static uint16_t load16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
-
-static float half_to_float(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, magnitude = h & 0x7fffu;
-    float finite = __builtin_bit_cast(float, magnitude << 13) * 0x1p112f;
-    uint32_t bits = magnitude >= 0x7c00u ? (magnitude << 13) | 0x7f800000u : __builtin_bit_cast(uint32_t, finite);
-    return __builtin_bit_cast(float, bits | sign);
-}
-
 // Where the byte of input k (0...31) of a column lies in its block: groups of 4 inputs, which lie together, and halves of
 // 16 columns.
 static int64_t byte_index(int64_t k, int64_t column) {
@@ -32,11 +23,11 @@ static void put_nibbles(uint8_t *block, int64_t column, const uint8_t *packed) {
 }
 
 void martlet_pack_q4_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
-    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES));
+    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_Q4_0_BLOCK_BYTES));
     for (int64_t c = 0; c < columns; c++) {
         for (int64_t b = 0; b < blocks; b++) {
             const uint8_t *source = rows + c * row_bytes + b * 18;
-            uint8_t *block = panel + b * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES;
+            uint8_t *block = panel + b * MARTLET_Q4_0_BLOCK_BYTES;
             put_nibbles(block, c, source + 2);
             memcpy(block + 512 + c * 2, source, 2);
         }
@@ -44,11 +35,11 @@ void martlet_pack_q4_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, 
 }
 
 void martlet_pack_q4_1(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
-    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_FOUR_BIT_BLOCK_BYTES));
+    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_Q4_1_BLOCK_BYTES));
     for (int64_t c = 0; c < columns; c++) {
         for (int64_t b = 0; b < blocks; b++) {
             const uint8_t *source = rows + c * row_bytes + b * 20;
-            uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
+            uint8_t *block = panel + b * MARTLET_Q4_1_BLOCK_BYTES;
             put_nibbles(block, c, source + 4);
             memcpy(block + 512 + c * 2, source, 2);
             // Kernels round minimums by adding to their bits, which must not carry out of a NaN.
@@ -59,11 +50,11 @@ void martlet_pack_q4_1(const uint8_t *rows, int64_t row_bytes, int64_t columns, 
 }
 
 void martlet_pack_q8_0(const uint8_t *rows, int64_t row_bytes, int64_t columns, int64_t blocks, uint8_t *panel) {
-    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_EIGHT_BIT_BLOCK_BYTES));
+    if (columns < COLUMNS) memset(panel, 0, (size_t)(blocks * MARTLET_Q8_0_BLOCK_BYTES));
     for (int64_t c = 0; c < columns; c++) {
         for (int64_t b = 0; b < blocks; b++) {
             const uint8_t *source = rows + c * row_bytes + b * 34;
-            uint8_t *block = panel + b * MARTLET_EIGHT_BIT_BLOCK_BYTES;
+            uint8_t *block = panel + b * MARTLET_Q8_0_BLOCK_BYTES;
             for (int64_t k = 0; k < 32; k += 4) {
                 uint32_t four;
                 memcpy(&four, source + 2 + k, 4);
@@ -132,22 +123,22 @@ static void unpack_nibbles(const uint8_t *block, int64_t column, int zero, float
     }
 }
 
-void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
+void martlet_unpack_q4_1(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
     for (int64_t b = 0; b < blocks; b++, output += 32) {
-        const uint8_t *block = panel + b * MARTLET_FOUR_BIT_BLOCK_BYTES;
+        const uint8_t *block = panel + b * MARTLET_Q4_1_BLOCK_BYTES;
         unpack_nibbles(block, column, 0, half_to_float(load16(block + 576 + column * 2)), output);
     }
 }
 
-void martlet_unpack_centered_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
+void martlet_unpack_q4_0(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
     // Which changes no number, be it -0.
     for (int64_t b = 0; b < blocks; b++, output += 32)
-        unpack_nibbles(panel + b * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES, column, 8, -0.0f, output);
+        unpack_nibbles(panel + b * MARTLET_Q4_0_BLOCK_BYTES, column, 8, -0.0f, output);
 }
 
-void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
+void martlet_unpack_q8_0(const uint8_t *panel, int64_t column, int64_t blocks, float *output) {
     for (int64_t b = 0; b < blocks; b++, output += 32) {
-        const uint8_t *block = panel + b * MARTLET_EIGHT_BIT_BLOCK_BYTES;
+        const uint8_t *block = panel + b * MARTLET_Q8_0_BLOCK_BYTES;
         float scale = half_to_float(load16(block + 1024 + column * 2));
         for (int64_t k = 0; k < 32; k += 4) {
             uint8_t bytes[4];

@@ -64,36 +64,65 @@ static float most_moved(MartletPanelFormat format, const float *row, int64_t k, 
     return largest / 8192;
 }
 
+// Where a format's blocks have their f16 scale, and their minimum, if that is more than 0; the least scale's bits.
+typedef struct {
+    int64_t length, bytes, scale, minimum;
+    uint16_t least_scale;
+} FileFormat;
+
+static FileFormat file_format(MartletPanelFormat format) {
+    switch (format) {
+    case MartletPanelFormatQ4_1: return (FileFormat){32, 20, 0, 2, 0x2c00};
+    case MartletPanelFormatQ4_0: return (FileFormat){32, 18, 0, 0, 0x2c00};
+    case MartletPanelFormatQ5_0: return (FileFormat){32, 22, 0, 0, 0x2800};
+    case MartletPanelFormatQ5_1: return (FileFormat){32, 24, 0, 2, 0x2800};
+    case MartletPanelFormatQ2_K: return (FileFormat){256, 84, 80, 82, 0x2000};
+    case MartletPanelFormatQ3_K: return (FileFormat){256, 110, 108, 0, 0x2000};
+    case MartletPanelFormatQ4_K: return (FileFormat){256, 144, 0, 2, 0x2000};
+    case MartletPanelFormatQ5_K: return (FileFormat){256, 176, 0, 2, 0x2000};
+    case MartletPanelFormatQ6_K: return (FileFormat){256, 210, 208, 0, 0x1000};
+    case MartletPanelFormatIQ4_NL: return (FileFormat){32, 18, 0, 0, 0x2000};
+    case MartletPanelFormatIQ4_XS: return (FileFormat){256, 136, 0, 0, 0x1000};
+    case MartletPanelFormatMXFP4: return (FileFormat){32, 17, 0, 0, 0};
+    default: return (FileFormat){32, 34, 0, 0, 0x2c00};
+    }
+}
+
 static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs) {
     const int64_t panels = (outputs + 31) / 32, blocks = inputs / 32;
-    const int64_t bytes = format == MartletPanelFormatFourBit ? blocks * MARTLET_FOUR_BIT_BLOCK_BYTES
-        : format == MartletPanelFormatCenteredFourBit         ? blocks * MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES
-        : format == MartletPanelFormatEightBit                ? blocks * MARTLET_EIGHT_BIT_BLOCK_BYTES
-        : format == MartletPanelFormatWords                   ? (inputs + 31) / 32 * MARTLET_WORDS_BLOCK_BYTES
-        : format == MartletPanelFormatTwelveBit               ? (inputs + 63) / 64 * MARTLET_TWELVE_BIT_BLOCK_BYTES
-                                                              : (inputs + 1) / 2 * 128;
+    const MartletBlockLayout layout = martlet_block_layout(format);
+    const int64_t bytes = layout.lowBits > 0          ? martlet_block_panel_bytes(layout, blocks)
+        : format == MartletPanelFormatQ4_1            ? blocks * MARTLET_Q4_1_BLOCK_BYTES
+        : format == MartletPanelFormatQ4_0            ? blocks * MARTLET_Q4_0_BLOCK_BYTES
+        : format == MartletPanelFormatQ8_0            ? blocks * MARTLET_Q8_0_BLOCK_BYTES
+        : format == MartletPanelFormatWords           ? (inputs + 31) / 32 * MARTLET_WORDS_BLOCK_BYTES
+        : format == MartletPanelFormatTwelveBit       ? (inputs + 63) / 64 * MARTLET_TWELVE_BIT_BLOCK_BYTES
+                                                      : (inputs + 1) / 2 * 128;
     uint8_t *base = calloc((size_t)(panels * bytes + 64), 1);
     Weight w = {{base, bytes, format}, malloc((size_t)(outputs * inputs) * sizeof(float)),
                 malloc((size_t)(outputs * blocks) * sizeof(float)), outputs, inputs};
-    const int64_t block = format == MartletPanelFormatFourBit ? 20 : format == MartletPanelFormatCenteredFourBit ? 18 : 34;
-    const int64_t row_bytes = blocks * block;
+    const FileFormat in_file = file_format(format);
+    const int64_t block = in_file.bytes, row_bytes = inputs / in_file.length * block;
     uint8_t *file = malloc((size_t)(outputs * row_bytes));
     float *floats = values(outputs * inputs, 1);
     for (int64_t i = 0; i < outputs * row_bytes; i++) file[i] = (uint8_t)next();
-    for (int64_t b = 0; b < outputs * blocks; b++) {
-        const uint16_t scale = (uint16_t)(0x2c00 + next() % 1024), minimum = (uint16_t)(0xb000 + next() % 1024);
-        memcpy(file + b * block, &scale, 2);
-        if (format == MartletPanelFormatFourBit) memcpy(file + b * block + 2, &minimum, 2);
-        w.minimums[b] = -(1 + (float)(minimum - 0xb000) / 1024) / 8;
+    for (int64_t b = 0; b < outputs * (inputs / in_file.length); b++) {
+        const uint16_t scale = (uint16_t)(in_file.least_scale + next() % 1024), minimum = (uint16_t)(0xb000 + next() % 1024);
+        if (format == MartletPanelFormatMXFP4) file[b * block] = (uint8_t)(124 + next() % 3);
+        else memcpy(file + b * block + in_file.scale, &scale, 2);
+        if (in_file.minimum > 0) memcpy(file + b * block + in_file.minimum, &minimum, 2);
+        if (format == MartletPanelFormatQ4_1) w.minimums[b] = -(1 + (float)(minimum - 0xb000) / 1024) / 8;
     }
     for (int64_t p = 0; p < panels; p++) {
         const int64_t columns = outputs - p * 32 < 32 ? outputs - p * 32 : 32;
         uint8_t *panel = base + p * bytes;
-        if (format == MartletPanelFormatFourBit)
+        if (layout.lowBits > 0)
+            martlet_pack_blocks(format, file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
+        else if (format == MartletPanelFormatQ4_1)
             martlet_pack_q4_1(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
-        else if (format == MartletPanelFormatCenteredFourBit)
+        else if (format == MartletPanelFormatQ4_0)
             martlet_pack_q4_0(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
-        else if (format == MartletPanelFormatEightBit)
+        else if (format == MartletPanelFormatQ8_0)
             martlet_pack_q8_0(file + p * 32 * row_bytes, row_bytes, columns, blocks, panel);
         else if (format == MartletPanelFormatWords) martlet_pack_words(floats + p * 32 * inputs, columns, inputs, panel);
         else if (format == MartletPanelFormatTwelveBit)
@@ -101,9 +130,10 @@ static Weight weight(MartletPanelFormat format, int64_t outputs, int64_t inputs)
         else martlet_pack_bf16(floats + p * 32 * inputs, columns, inputs, (uint16_t *)panel);
         for (int64_t c = 0; c < columns; c++) {
             float *row = w.rows + (p * 32 + c) * inputs;
-            if (format == MartletPanelFormatFourBit) martlet_unpack_four_bit(panel, c, blocks, row);
-            else if (format == MartletPanelFormatCenteredFourBit) martlet_unpack_centered_four_bit(panel, c, blocks, row);
-            else if (format == MartletPanelFormatEightBit) martlet_unpack_eight_bit(panel, c, blocks, row);
+            if (layout.lowBits > 0) martlet_unpack_blocks(format, panel, c, blocks, row);
+            else if (format == MartletPanelFormatQ4_1) martlet_unpack_q4_1(panel, c, blocks, row);
+            else if (format == MartletPanelFormatQ4_0) martlet_unpack_q4_0(panel, c, blocks, row);
+            else if (format == MartletPanelFormatQ8_0) martlet_unpack_q8_0(panel, c, blocks, row);
             else if (format == MartletPanelFormatWords) martlet_unpack_words(panel, c, inputs, row);
             else if (format == MartletPanelFormatTwelveBit) martlet_unpack_twelve_bit(panel, c, inputs, row);
             else martlet_unpack_bf16((uint16_t *)panel, c, inputs, row);
@@ -173,9 +203,9 @@ static void check_linear(const MartletKernelTable *kernels, MartletPanelFormat f
                 bound += fabs(x[k]) * (fabs(w.rows[o * inputs + k]) + 8);
             }
             const bool pairs = kernels->storesSumsAsPairs && activations == MartletActivationsInt8;
-            for (int64_t b = 0; pairs && format == MartletPanelFormatFourBit && b < inputs / 32; b++)
+            for (int64_t b = 0; pairs && format == MartletPanelFormatQ4_1 && b < inputs / 32; b++)
                 sum += product_moved(w.minimums[o * (inputs / 32) + b], input + r * inputs + b * 32);
-            CHECK(fabs(all[r * outputs + o] - sum) <= 2e-6 * bound, "format %d: %g, not %g", format,
+            CHECK(fabs(all[r * outputs + o] - sum) <= 2e-6 * bound, "format %d of activations %d: %g, not %g", format, activations,
                   all[r * outputs + o], sum);
         }
     }
@@ -455,9 +485,11 @@ int main(void) {
         count++;
         const int64_t sizes[][2] = {{1, 32}, {31, 64}, {33, 160}, {70, 288}};
         for (int s = 0; s < 4; s++) {
-            for (int f = MartletPanelFormatFourBit; f <= MartletPanelFormatEightBit; f++)
-                for (int a = MartletActivationsInt8; a <= MartletActivationsInt16; a++)
-                    check_linear(kernels, f, a, sizes[s][0], sizes[s][1]);
+            for (int f = MartletPanelFormatQ4_1; f <= MartletPanelFormatMXFP4; f++)
+                for (int a = MartletActivationsInt8; a <= MartletActivationsInt16; a++) {
+                    const bool super = file_format(f).length == 256;
+                    check_linear(kernels, f, a, sizes[s][0], super ? (sizes[s][1] + 255) / 256 * 256 : sizes[s][1]);
+                }
             check_linear(kernels, kernels->floatPanels, floats_of(kernels), sizes[s][0], sizes[s][1] - 1);
             check_linear(kernels, kernels->floatPanels, floats_of(kernels), sizes[s][0], sizes[s][1] - 3);
             check_twelve_bit(kernels, sizes[s][0], sizes[s][1] - 1);

@@ -101,7 +101,8 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let odd =
             type.isQuantized
             ? [] : sizes.flatMap { size in [1, 3].map { (outputs: size.outputs, inputs: size.inputs - $0) } }
-        for (outputs, inputs) in sizes + odd {
+        for (outputs, blocks) in sizes + odd {
+            let inputs = type.rowLength(atLeast: blocks)
             let weight = try RandomWeight(type, outputs: outputs, inputs: inputs, for: kernels, &random)
             for precision in ActivationPrecision.allCases {
                 for count in [1, 5, 13] {
@@ -111,7 +112,7 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
                     for (row, result) in zip(rows, found) {
                         let input = seen(row, weight.packed, precision)
                         var expected = KernelTwins.linear(input, weight.keptValues)
-                        if kernels.storesSumsAsPairs, weight.packed.format == .fourBit, precision == .int8 {
+                        if kernels.storesSumsAsPairs, weight.packed.format == .Q4_1, precision == .int8 {
                             let sums = KernelTwins.blockSums(KernelTwins.quantize(row, .int8))
                             for (block, sum) in sums.enumerated() {
                                 let exact = input[block * 32..<block * 32 + 32].reduce(0, +)
@@ -136,9 +137,10 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
     func rowsDoNotDependOnEachOther(_ type: ElementType, _ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(2)
-        let weight = try RandomWeight(type, outputs: 70, inputs: 160, for: kernels, &random)
+        let inputs = type.rowLength(atLeast: 160)
+        let weight = try RandomWeight(type, outputs: 70, inputs: inputs, for: kernels, &random)
         for precision in ActivationPrecision.allCases {
-            let rows = (0..<17).map { _ in random.normals(160) }
+            let rows = (0..<17).map { _ in random.normals(inputs) }
             func run(_ rows: [[Float]]) throws -> [[Float]] {
                 try LinearRun(kernels: kernels, precision: precision, weight: weight.packed, rows: rows).run()
             }
@@ -240,19 +242,20 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(5)
         let odd = type.isQuantized ? [] : [(33, 9), (70, 3)]
+        let length = type.rowLength(atLeast: 96)
         for (outputs, rows) in [(32, 1), (64, 9), (160, 17)] + odd {
-            let gate = try RandomWeight(type, outputs: outputs, inputs: 96, for: kernels, &random).packed
-            let up = try RandomWeight(type, outputs: outputs, inputs: 96, for: kernels, &random).packed
-            let inputs = (0..<rows).map { _ in random.normals(96) }
+            let gate = try RandomWeight(type, outputs: outputs, inputs: length, for: kernels, &random).packed
+            let up = try RandomWeight(type, outputs: outputs, inputs: length, for: kernels, &random).packed
+            let inputs = (0..<rows).map { _ in random.normals(length) }
             for precision in ActivationPrecision.allCases {
-                for format in [.eightBit, kernels.floatPanels] where outputs % 32 == 0 || !format.isQuantized {
+                for format in [.Q8_0, kernels.floatPanels] where outputs % 32 == 0 || !format.isQuantized {
                     let workspace = CPUWorkspace(
                         BatchCapacity(tokens: rows, sequences: 1, blocksPerSequence: 1, logitRows: 1),
                         activations: precision)
                     let batch = BatchBuffers(capacity: workspace.capacity)
                     batch.tokenCount = rows
                     func tensor(_ name: String) -> Tensor { Tensor(name, rows: .tokens, columns: outputs) }
-                    let input = Tensor("x", rows: .tokens, columns: 96)
+                    let input = Tensor("x", rows: .tokens, columns: length)
                     try workspace.write(inputs.flatMap(\.self), to: input)
                     let encoded = try workspace.linearInput(of: input, in: gate.format.activations(precision))
                     let encode = EncodeRows(kernels: kernels, input: try workspace.rows(of: input), output: encoded)
@@ -293,9 +296,10 @@ private let rowCounts = [1, 2, 3, 4, 5, 6, 7, 11, 13, 17]
     func unpacksWhatWasPacked(_ type: ElementType, _ instructionSet: InstructionSet) throws {
         let kernels = try #require(instructionSet.kernels)
         var random = SeededGenerator(4)
-        let weight = try RandomWeight(type, outputs: 45, inputs: 96, for: kernels, &random)
+        let inputs = type.rowLength(atLeast: 96)
+        let weight = try RandomWeight(type, outputs: 45, inputs: inputs, for: kernels, &random)
         for row in 0..<45 {
-            var values = [Float](repeating: 0, count: 96)
+            var values = [Float](repeating: 0, count: inputs)
             weight.packed.unpack(row: row, into: &values)
             let expected = weight.keptValues[row]
             #expect(values == expected)
@@ -434,9 +438,9 @@ extension RandomWeight {
     /// What the panel holds.
     fileprivate var keptValues: [[Float]] {
         switch packed.format {
-        case .fourBit, .centeredFourBit, .eightBit: values
         case .words: values.map(KernelTwins.words)
         case .bfloat16, .twelveBit: values.map { $0.map { BFloat16.float(BFloat16.round($0)) } }
+        default: values
         }
     }
 }

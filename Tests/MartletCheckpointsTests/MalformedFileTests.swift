@@ -241,9 +241,9 @@ private var smallFile: GGUFWriter {
     @Test func noticesChanges() throws {
         let file = try TemporaryFile(smallFile.file)
         let open = try GGUFFile(path: file.path)
-        try open.file.checkUnchanged()
-        truncate(file.path, off_t(open.file.bytes.count - 1))
-        let error = try #require(throws: CheckpointError.self) { try open.file.checkUnchanged() }
+        try open.checkUnchanged()
+        truncate(file.path, off_t(open.byteCount - 1))
+        let error = try #require(throws: CheckpointError.self) { try open.checkUnchanged() }
         #expect(error.code == .changedWhileReading)
     }
 }

@@ -15,12 +15,13 @@ import Testing
             (EmbedKernel.Index.tokenID, Float(1), false), (.tokenID, 3.5, false), (.position, 0.5, true),
         ] {
             var random = SeededGenerator(1)
-            let table = KernelRun.Matrix.random("table", rows: 37, columns: 96, type, &random)
-            let output = tensor("hidden", 96)
+            let columns = type.rowLength(atLeast: 96)
+            let table = KernelRun.Matrix.random("table", rows: 37, columns: columns, type, &random)
+            let output = tensor("hidden", columns)
             var kernel = EmbedKernel(table: table.weight, output: output)
             (kernel.index, kernel.scale, kernel.accumulates) = (index, scale, accumulates)
             let run = KernelRun(
-                tokens: 7, kernels: [.embed(kernel)], matrices: [table], inputs: [(output, random.normals(7 * 96))]
+                tokens: 7, kernels: [.embed(kernel)], matrices: [table], inputs: [(output, random.normals(7 * columns))]
             ) {
                 for row in 0..<7 { ($0.tokenIDs[row], $0.positions[row]) = (Int32(row * 6), Int32(36 - row * 5)) }
             }
@@ -71,18 +72,19 @@ import Testing
             (1, true, false), (2, false, true), (37, true, true), (130, false, false),
         ] {
             var random = SeededGenerator(UInt64(tokens))
+            let columns = type.rowLength(atLeast: 160)
             let matrices = [
-                KernelRun.Matrix.random("first", rows: 96, columns: 160, type, &random),
-                KernelRun.Matrix.random("second", rows: 33, columns: 160, type, &random),
+                KernelRun.Matrix.random("first", rows: 96, columns: columns, type, &random),
+                KernelRun.Matrix.random("second", rows: 33, columns: columns, type, &random),
             ]
             let biases = hasBias ? [Weight("firstBias", columns: 96), Weight("secondBias", columns: 33)] : []
-            let (input, output) = (tensor("input", 160), tensor("output", 129))
+            let (input, output) = (tensor("input", columns), tensor("output", 129))
             let linear = LinearKernel(
                 input: input, weights: matrices.map(\.weight), biases: biases, output: output, accumulates: accumulates)
             let run = KernelRun(
                 tokens: tokens, kernels: [.linear(linear)], matrices: matrices,
                 vectors: biases.map { ($0, random.normals($0.columns)) },
-                inputs: [(input, random.normals(tokens * 160)), (output, random.normals(tokens * 129))])
+                inputs: [(input, random.normals(tokens * columns)), (output, random.normals(tokens * 129))])
             try run.expectAgreement(of: output, on: device, tolerance: type.isQuantized ? 1e-3 : 1e-2)
         }
     }

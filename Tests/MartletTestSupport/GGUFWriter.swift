@@ -68,17 +68,3 @@ package struct GGUFWriter {
         return result
     }
 }
-
-extension ElementType {
-    /// Its number in GGUF.
-    package var ggufNumber: UInt32 {
-        switch self {
-        case .float32: 0
-        case .float16: 1
-        case .q4_0: 2
-        case .q4_1: 3
-        case .q8_0: 8
-        case .bfloat16: 30
-        }
-    }
-}

@@ -37,6 +37,11 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
                 let step = scale * 0.15 * (1 + Float.random(in: 0..<1, using: &self))
                 result += Self.half(step) + Self.half(-7.5 * step) + randomBytes(16)
             case .q8_0: result += Self.half(scale / 64) + randomBytes(32)
+            default:
+                var block = randomBytes(type.blockBytes)
+                let own = scale * Float.random(in: 0.5..<1, using: &self)
+                block.withUnsafeMutableBytes { type.setFactors(ofBlocksIn: $0, scale: own) }
+                result += block
             }
         }
         return result
@@ -47,6 +52,11 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
     }
 
     private static func half(_ value: Float) -> [UInt8] { GGUFWriter.bytes(Float16(value).bitPattern) }
+}
+
+extension ElementType {
+    /// The shortest row of whole blocks that has so many values.
+    package func rowLength(atLeast count: Int) -> Int { (count + blockLength - 1) / blockLength * blockLength }
 }
 
 /// A file that is removed with this.

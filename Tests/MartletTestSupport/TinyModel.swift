@@ -23,6 +23,15 @@ package struct TinyModel: Sendable {
 
     package init() {}
 
+    /// A model whose matrices are of a type, and whose rows are whole blocks of it.
+    package init(of type: ElementType) {
+        self.type = type
+        guard type.blockLength > 32 else { return }
+        hiddenSize = type.rowLength(atLeast: hiddenSize)
+        feedForwardSize = type.rowLength(atLeast: feedForwardSize)
+        queryHeads = hiddenSize / headSize
+    }
+
     /// The 256 bytes in GPT-2's spelling, some merges, and ChatML's control tokens.
     package static let vocabulary: (tokens: [String], types: [Int32], merges: [String]) = {
         var spelling: [String] = []

@@ -25,6 +25,8 @@ import Testing
         let outcome = submission.read()
         #expect(outcome.end == .finished)
         #expect(outcome.logprobs[0].allSatisfy { Float(bitPattern: $0).isFinite })
+        // Models of random weights may repeat one token.
+        #expect(Set(outcome.logprobs[0]).count > 1)
         return outcome.tokens[0]
     }
 
@@ -45,11 +47,10 @@ import Testing
 
     /// A GGUF file's shapes and types, and not its numbers.
     @Test(arguments: ElementType.allCases) func aFileLendsItsShapes(_ type: ElementType) throws {
-        var model = TinyModel()
-        (model.type, model.embeddingType, model.hasBias, model.hasOutput) = (type, type, true, true)
+        var model = TinyModel(of: type)
+        (model.embeddingType, model.hasBias, model.hasOutput) = (type, true, true)
         let file = try model.write()
         let dummy = try tokens(file.path)
-        #expect(Set(dummy).count > 1)
         let engine = try ManualEngine(file.path)
         let submission = try engine.submit(.random(20, answer: 30))
         engine.finish()

@@ -46,8 +46,7 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
     /// The same request gives the same bits with any number of threads and the prompt in chunks of any size.
     @Test(arguments: InstructionSet.available, ElementType.allCases)
     func bitsDependOnTheSequenceAlone(_ instructionSet: InstructionSet, _ type: ElementType) async throws {
-        var model = TinyModel()
-        model.type = type
+        var model = TinyModel(of: type)
         model.embeddingType = type == .q4_1 ? .q8_0 : type
         model.hasBias = type == .q8_0
         model.hasOutput = type == .bfloat16
@@ -142,9 +141,8 @@ private func answer(_ engine: Engine, _ request: GenerationRequest) async throws
     /// The reference device against the same formulas: nothing is rounded to less than f32 there.
     @Test(arguments: ElementType.allCases, ["llama", "qwen2"])
     func referenceDeviceIsTheObviousDecoder(_ type: ElementType, _ architecture: String) async throws {
-        var model = TinyModel()
+        var model = TinyModel(of: type)
         model.architecture = architecture
-        model.type = type
         model.hasBias = true
         model.hasOutput = true
         let file = try model.write()

@@ -21,12 +21,12 @@ extern "C" {
 /// Output columns in a weight panel, and inputs in a quantised block.
 #define MARTLET_PANEL_COLUMNS 32
 #define MARTLET_BLOCK_LENGTH 32
-/// Bytes of a 32 x 32 block of a panel: 4-bit `[4 groups][2 halves][64]` nibbles, f16 scale[32], f16 minimum[32];
-/// centered 4-bit the same nibbles (q + 8), f16 scale[32]; 8-bit `[8 groups][2 halves][64]` bytes (q + 128), f16
-/// scale[32]; words `[16 pairs][32 columns][2]` int16, bf16 scale[32].
-#define MARTLET_FOUR_BIT_BLOCK_BYTES 640
-#define MARTLET_CENTERED_FOUR_BIT_BLOCK_BYTES 576
-#define MARTLET_EIGHT_BIT_BLOCK_BYTES 1088
+/// Bytes of a 32 x 32 block of a panel: Q4_1 `[4 groups][2 halves][64]` nibbles, f16 scale[32], f16 minimum[32]; Q4_0 the
+/// same nibbles (q + 8), f16 scale[32]; Q8_0 `[8 groups][2 halves][64]` bytes (q + 128), f16 scale[32]; words
+/// `[16 pairs][32 columns][2]` int16, bf16 scale[32].
+#define MARTLET_Q4_1_BLOCK_BYTES 640
+#define MARTLET_Q4_0_BLOCK_BYTES 576
+#define MARTLET_Q8_0_BLOCK_BYTES 1088
 #define MARTLET_WORDS_BLOCK_BYTES 2112
 /// Bf16 in twelve bits, 64 inputs x 32 columns. An upper byte (sign and seven bits of the exponent) is kept as its index
 /// among the sixteen most frequent ones, a lower byte as it is, so nothing is lost. The block holds `table[16]` bytes, 12
@@ -90,11 +90,22 @@ static inline int64_t martlet_records(MartletActivations format, int64_t columns
     return (columns + inputs - 1) / inputs;
 }
 
-/// How a weight is packed.
+/// How a weight is packed: as its file has it, but for matrices of floats.
 typedef enum __attribute__((enum_extensibility(closed))) {
-    MartletPanelFormatFourBit,         ///< x = scale * q + minimum, q in 0 ... 15
-    MartletPanelFormatCenteredFourBit, ///< x = scale * q, q in -8 ... 7
-    MartletPanelFormatEightBit,
+    MartletPanelFormatQ4_1, ///< x = scale * q + minimum, q in 0 ... 15
+    MartletPanelFormatQ4_0, ///< x = scale * q, q in -8 ... 7
+    MartletPanelFormatQ8_0,
+    // As MartletBlockLayout describes them.
+    MartletPanelFormatQ5_0,
+    MartletPanelFormatQ5_1,
+    MartletPanelFormatQ2_K,
+    MartletPanelFormatQ3_K,
+    MartletPanelFormatQ4_K,
+    MartletPanelFormatQ5_K,
+    MartletPanelFormatQ6_K,
+    MartletPanelFormatIQ4_NL,
+    MartletPanelFormatIQ4_XS,
+    MartletPanelFormatMXFP4,
     MartletPanelFormatWords,     ///< of floats: x = scale * q, whose scale is a power of two, in blocks of 32 inputs
     MartletPanelFormatBfloat16,  ///< `[inputs / 2][32 columns][2]`
     MartletPanelFormatTwelveBit, ///< the same numbers in fewer bits
@@ -105,6 +116,83 @@ typedef struct {
     int64_t panelBytes;
     MartletPanelFormat format;
 } MartletPanels;
+
+/// What codes stand for.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletCodeTableNone, ///< themselves
+    MartletCodeTableIQ4,  ///< the sixteen numbers of IQ4_NL
+    MartletCodeTableE2M1, ///< twice the numbers of E2M1
+} MartletCodeTable;
+
+/// What a section's factors are.
+typedef enum __attribute__((enum_extensibility(closed))) {
+    MartletScalesFloat16,     ///< an f16 scale for a block
+    MartletScalesBFloat16,    ///< a bf16 scale for a block
+    MartletScalesBytes,       ///< an f16 scale for eight blocks, and an unsigned byte that multiplies it for each
+    MartletScalesSignedBytes, ///< the same with signed bytes
+    MartletScalesNibbles,     ///< the same with nibbles, of a byte that holds the minimum's, too, above
+} MartletScales;
+
+/// Blocks of a section whose scales share factors: GGUF's super-block of 256 inputs.
+#define MARTLET_SECTION_BLOCKS 8
+
+/// How blocks of 32 inputs x 32 columns lie in a panel: x = scale * (number of the code - zero) + minimum. A panel is
+/// sections of one block or, with bytes or nibbles of scales, of eight. A section is its head and its blocks' codes. The
+/// head is scale[32], then with minimums another f16[32], then bytes `[8 blocks][1 or 2 scales][32]`, then with minimums and
+/// no nibbles such bytes for these, which are subtracted. The codes of a block are their low bits and then their high ones:
+/// of four bits `[4 groups][2 halves][64]` nibbles, of two `[2 halves of inputs][2 halves][64]` with group g's bits at 2g, of
+/// one `[2 halves][64]` with group g's bit at g.
+typedef struct {
+    int lowBits;    ///< 4 or 2
+    int highBits;   ///< 0, 1 or 2
+    MartletCodeTable table;
+    int zero;       ///< of one scale a block a power of two up to 128, or 0
+    MartletScales scales;
+    int scaleCount; ///< scales a block: one, or two of 16 inputs each
+    bool minimums;
+} MartletBlockLayout;
+
+/// The layout of a format, of none where `lowBits` is 0.
+static inline MartletBlockLayout martlet_block_layout(MartletPanelFormat format) {
+    switch (format) {
+    case MartletPanelFormatQ5_0: return (MartletBlockLayout){4, 1, MartletCodeTableNone, 16, MartletScalesFloat16, 1, false};
+    case MartletPanelFormatQ5_1: return (MartletBlockLayout){4, 1, MartletCodeTableNone, 0, MartletScalesFloat16, 1, true};
+    case MartletPanelFormatQ2_K: return (MartletBlockLayout){2, 0, MartletCodeTableNone, 0, MartletScalesNibbles, 2, true};
+    case MartletPanelFormatQ3_K: return (MartletBlockLayout){2, 1, MartletCodeTableNone, 4, MartletScalesSignedBytes, 2, false};
+    case MartletPanelFormatQ4_K: return (MartletBlockLayout){4, 0, MartletCodeTableNone, 0, MartletScalesBytes, 1, true};
+    case MartletPanelFormatQ5_K: return (MartletBlockLayout){4, 1, MartletCodeTableNone, 0, MartletScalesBytes, 1, true};
+    case MartletPanelFormatQ6_K: return (MartletBlockLayout){4, 2, MartletCodeTableNone, 32, MartletScalesSignedBytes, 2, false};
+    case MartletPanelFormatIQ4_NL: return (MartletBlockLayout){4, 0, MartletCodeTableIQ4, 128, MartletScalesFloat16, 1, false};
+    case MartletPanelFormatIQ4_XS: return (MartletBlockLayout){4, 0, MartletCodeTableIQ4, 128, MartletScalesSignedBytes, 1, false};
+    case MartletPanelFormatMXFP4: return (MartletBlockLayout){4, 0, MartletCodeTableE2M1, 16, MartletScalesBFloat16, 1, false};
+    case MartletPanelFormatQ4_1:
+    case MartletPanelFormatQ4_0:
+    case MartletPanelFormatQ8_0:
+    case MartletPanelFormatWords:
+    case MartletPanelFormatBfloat16:
+    case MartletPanelFormatTwelveBit: return (MartletBlockLayout){0, 0, MartletCodeTableNone, 0, MartletScalesFloat16, 0, false};
+    }
+}
+
+/// Blocks of a section.
+static inline int64_t martlet_section_blocks(MartletBlockLayout layout) {
+    return layout.scales <= MartletScalesBFloat16 ? 1 : MARTLET_SECTION_BLOCKS;
+}
+
+/// Bytes of a section's head.
+static inline int64_t martlet_head_bytes(MartletBlockLayout layout) {
+    const int64_t bytes = layout.scales <= MartletScalesBFloat16 ? 0 : MARTLET_SECTION_BLOCKS * layout.scaleCount;
+    const bool apart = layout.minimums && layout.scales != MartletScalesNibbles;
+    return MARTLET_PANEL_COLUMNS * ((layout.minimums ? 4 : 2) + (apart ? 2 : 1) * bytes);
+}
+
+/// Bytes of a block's codes.
+static inline int64_t martlet_code_bytes(MartletBlockLayout layout) { return (layout.lowBits + layout.highBits) * 128; }
+
+/// Bytes of a panel of `blocks` blocks, which fill sections.
+static inline int64_t martlet_block_panel_bytes(MartletBlockLayout layout, int64_t blocks) {
+    return blocks / martlet_section_blocks(layout) * martlet_head_bytes(layout) + blocks * martlet_code_bytes(layout);
+}
 
 /// A function of each number by itself; the last is of a gate and what it lets through.
 typedef enum __attribute__((enum_extensibility(closed))) {
@@ -295,6 +383,9 @@ bool martlet_multiplies_bf16_fast(void);
 void martlet_pack_q4_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
 void martlet_pack_q4_1(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
 void martlet_pack_q8_0(const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks, uint8_t *panel);
+/// The same of a format that has a MartletBlockLayout; `blocks` fill sections.
+void martlet_pack_blocks(MartletPanelFormat format, const uint8_t *rows, int64_t rowBytes, int64_t columns, int64_t blocks,
+                         uint8_t *panel);
 /// The same for `columns` rows of `inputs` floats each. Of a column's block the largest weight becomes a word of 4096 to
 /// MARTLET_LARGEST_WEIGHT_WORD (a smaller one below 2^-114), so that those of bf16 are kept as they are down to 1/32 of it;
 /// what isn't finite makes the block NaN.
@@ -305,9 +396,10 @@ void martlet_pack_bf16(const float *rows, int64_t columns, int64_t inputs, uint1
 bool martlet_pack_twelve_bit(const float *rows, int64_t columns, int64_t inputs, uint8_t *panel);
 
 /// Reads one column of a panel back as floats: an embedding row.
-void martlet_unpack_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
-void martlet_unpack_centered_four_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
-void martlet_unpack_eight_bit(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
+void martlet_unpack_q4_1(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
+void martlet_unpack_q4_0(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
+void martlet_unpack_q8_0(const uint8_t *panel, int64_t column, int64_t blocks, float *output);
+void martlet_unpack_blocks(MartletPanelFormat format, const uint8_t *panel, int64_t column, int64_t blocks, float *output);
 void martlet_unpack_words(const uint8_t *panel, int64_t column, int64_t inputs, float *output);
 void martlet_unpack_bf16(const uint16_t *panel, int64_t column, int64_t inputs, float *output);
 void martlet_unpack_twelve_bit(const uint8_t *panel, int64_t column, int64_t inputs, float *output);

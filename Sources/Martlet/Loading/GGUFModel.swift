@@ -39,12 +39,12 @@ struct GGUFModel: ModelSource {
     var weightBytes: Int { blueprint.entries.reduce(0) { $0 + $1.tensor.range.count } }
 
     func forEachWeight(_ body: (Weight, WeightUse, HostTensor) throws -> Void) throws {
-        file.file.willNeed()
+        file.willNeed()
         for entry in blueprint.entries {
             try body(entry.weight, entry.use, file.hostTensor(entry.tensor))
             // The device has a copy of its own from here on.
-            file.file.release(entry.tensor.range)
+            file.release(entry.tensor)
         }
-        try file.file.checkUnchanged()
+        try file.checkUnchanged()
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import MartletCheckpoints
+import MartletCompute
 import MartletModels
 import MartletText
 
@@ -10,7 +11,6 @@ enum ModelObstacles {
     static func of(_ file: GGUFFile) -> [String] {
         let header = file.contents
         var obstacles: [String] = []
-        if let part = try? splitPart(of: header) { obstacles.append(part) }
         let types = header.unsupportedTensors.sorted { ($0.value.count, $1.key) > ($1.value.count, $0.key) }
         do {
             _ = try ModelBlueprint(of: file)
@@ -24,7 +24,7 @@ enum ModelObstacles {
         if !types.isEmpty {
             let list = types.map { "\($0.value.count) of \($0.key)" }.joined(separator: ", ")
             obstacles.append(
-                "tensors are of types that are not supported: \(list); F32, F16, BF16, Q4_0, Q4_1 and Q8_0 are, so fetch the model as Q8_0 or Q4_0"
+                "tensors are of types that are not supported: \(list); fetch the model as Q4_K_M, IQ4_XS or Q8_0, or any other of \(ElementType.allCases.map(\.rawValue).joined(separator: ", "))"
             )
         }
         return obstacles
@@ -34,19 +34,11 @@ enum ModelObstacles {
     static func check(_ file: GGUFFile) throws {
         let obstacles = of(file)
         guard let first = obstacles.first else { return }
-        let path = file.file.path
+        let path = file.path
         guard obstacles.count > 1 else { throw CheckpointError(.unsupportedModel, "\(path): \(first)") }
         throw CheckpointError(
             .unsupportedModel,
             "\(path) can't be served, for \(obstacles.count) reasons: "
                 + obstacles.enumerated().map { "(\($0 + 1)) \($1)" }.joined(separator: "; "))
-    }
-
-    /// Which part of a model a file is, if it is not all of it.
-    private static func splitPart(of header: GGUFContents) throws -> String? {
-        guard let count = try header.count("split.count"), count > 1 else { return nil }
-        let number = try header.count("split.no") ?? 0
-        return
-            "the file is part \(number &+ 1) of \(count) of a model; join the parts into one file with llama.cpp's `llama-gguf-split --merge`"
     }
 }

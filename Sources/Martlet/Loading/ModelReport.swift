@@ -57,8 +57,8 @@ package struct ModelReport: Encodable, Sendable {
 
     package init(of file: GGUFFile) {
         let header = file.contents
-        path = file.file.path
-        fileBytes = file.file.bytes.count
+        path = file.path
+        fileBytes = file.byteCount
         version = Int(header.version)
         metadata = header.keys.compactMap { key in
             header.metadata[key].map {

@@ -61,13 +61,7 @@ struct RandomWeights {
                 let bits = bytes.loadUnaligned(fromByteOffset: at, as: UInt16.self)
                 bytes.storeBytes(of: bits & kept | exponent, toByteOffset: at, as: UInt16.self)
             }
-        case .q4_0, .q4_1, .q8_0:
-            let step = half(scale / (type == .q8_0 ? 64 : 4))
-            let minimum = half(-7.5 * scale / 4)
-            for at in stride(from: 0, to: count, by: type.blockBytes) {
-                bytes.storeBytes(of: step, toByteOffset: at, as: UInt16.self)
-                if type == .q4_1 { bytes.storeBytes(of: minimum, toByteOffset: at + 2, as: UInt16.self) }
-            }
+        default: type.setFactors(ofBlocksIn: UnsafeMutableRawBufferPointer(rebasing: bytes[..<count]), scale: scale)
         }
     }
 }

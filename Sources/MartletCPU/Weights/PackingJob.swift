@@ -44,6 +44,8 @@ final class PackingJob: PhasedJob, @unchecked Sendable {
         case .q4_0: martlet_pack_q4_0(rows, rowBytes, columnCount, blocks, bytePanel)
         case .q4_1: martlet_pack_q4_1(rows, rowBytes, columnCount, blocks, bytePanel)
         case .q8_0: martlet_pack_q8_0(rows, rowBytes, columnCount, blocks, bytePanel)
+        case .q5_0, .q5_1, .q2_k, .q3_k, .q4_k, .q5_k, .q6_k, .iq4_nl, .iq4_xs, .mxfp4:
+            martlet_pack_blocks(weight.format, rows, rowBytes, columnCount, blocks, bytePanel)
         case .float32, .float16, .bfloat16:
             let inputs = weight.inputs
             withUnsafeTemporaryAllocation(of: Float.self, capacity: columns * inputs) { values in

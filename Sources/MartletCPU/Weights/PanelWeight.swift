@@ -76,21 +76,17 @@ package final class PanelWeight: DeviceWeight {
     /// Reads one row of the original matrix back: an embedding.
     package func unpack(row: Int, into output: UnsafeMutablePointer<Float>) {
         let panel = memory.base + row / Self.panelColumns * panelBytes
-        let column = Int64(row % Self.panelColumns)
+        let bytes = panel.assumingMemoryBound(to: UInt8.self)
+        let (column, blocks, inputs) = (Int64(row % Self.panelColumns), Int64(blocks), Int64(inputs))
         switch format {
-        case .fourBit:
-            martlet_unpack_four_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(blocks), output)
-        case .centeredFourBit:
-            martlet_unpack_centered_four_bit(
-                panel.assumingMemoryBound(to: UInt8.self), column, Int64(blocks), output)
-        case .eightBit:
-            martlet_unpack_eight_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(blocks), output)
-        case .words:
-            martlet_unpack_words(panel.assumingMemoryBound(to: UInt8.self), column, Int64(inputs), output)
+        case .Q4_1: martlet_unpack_q4_1(bytes, column, blocks, output)
+        case .Q4_0: martlet_unpack_q4_0(bytes, column, blocks, output)
+        case .Q8_0: martlet_unpack_q8_0(bytes, column, blocks, output)
+        case .words: martlet_unpack_words(bytes, column, inputs, output)
         case .bfloat16:
-            martlet_unpack_bf16(panel.assumingMemoryBound(to: UInt16.self), column, Int64(inputs), output)
-        case .twelveBit:
-            martlet_unpack_twelve_bit(panel.assumingMemoryBound(to: UInt8.self), column, Int64(inputs), output)
+            martlet_unpack_bf16(panel.assumingMemoryBound(to: UInt16.self), column, inputs, output)
+        case .twelveBit: martlet_unpack_twelve_bit(bytes, column, inputs, output)
+        default: martlet_unpack_blocks(format, bytes, column, blocks, output)
         }
     }
 }

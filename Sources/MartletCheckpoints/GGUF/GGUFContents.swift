@@ -8,7 +8,9 @@ package struct GGUFTensor: Equatable, Sendable {
     /// As in the file: the first dimension runs fastest, so `[columns, rows, …]`.
     package let dimensions: [Int]
     package let elementType: ElementType
-    /// Its bytes in the file.
+    /// Which of a split model's files holds it, from 0.
+    package var part = 0
+    /// Its bytes in that file.
     package let range: Range<Int>
 
     /// Values in a row.
@@ -100,6 +102,30 @@ package struct GGUFContents: Sendable {
         unsupportedTensors = unsupported
         tensorIndex = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
         try Self.checkOverlap(tensors)
+    }
+
+    /// The header of a model that is split into several files, whose headers are given in order.
+    init(joining parts: [GGUFContents]) throws(CheckpointError) {
+        let first = parts[0]
+        (version, keys, metadata, alignment) = (first.version, first.keys, first.metadata, first.alignment)
+        tensors = parts.enumerated().flatMap { number, part in
+            part.tensors.map { tensor in
+                var tensor = tensor
+                tensor.part = number
+                return tensor
+            }
+        }
+        unsupportedTensors = parts.reduce(into: [:]) { $0.merge($1.unsupportedTensors, uniquingKeysWith: +) }
+        var names = Set<String>()
+        for name in tensors.map(\.name) + unsupportedTensors.values.joined() where !names.insert(name).inserted {
+            throw CheckpointError(.duplicateTensor, "tensor \(name) is in two of the model's files")
+        }
+        if let count = try first.count("split.tensors.count"), count != names.count {
+            throw CheckpointError(
+                .missingTensor,
+                "the model's files hold \(names.count) tensors, not the \(count) that the first one names")
+        }
+        tensorIndex = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
     }
 
     private static func readVersion(_ cursor: inout ByteCursor) throws(CheckpointError) -> UInt32 {

@@ -2,26 +2,52 @@
 
 package import MartletCompute
 
-/// An open GGUF file: its checked header, and its tensors' bytes by name.
+/// An open GGUF model: its checked header, and its tensors' bytes by name. A model may be split into several files.
 package final class GGUFFile {
-    package let file: MappedFile
+    /// The path that was named: of any part.
+    package let path: String
+    /// The model's files in their order; the first one has the metadata.
+    private let parts: [MappedFile]
     package let contents: GGUFContents
 
+    /// Opens a file and, where it is a part of a split model, the other parts beside it.
     package init(path: String) throws(CheckpointError) {
-        file = try MappedFile(path: path)
+        self.path = path
+        let named = try Part(path: path)
         do {
-            contents = try GGUFContents(reading: file.bytes)
-        } catch {
-            throw CheckpointError(error.code, "\(path): \(error.message)", offset: error.offset)
-        }
+            let count = try named.contents.count("split.count") ?? 1
+            guard count > 1 else {
+                (parts, contents) = ([named.file], named.contents)
+                return
+            }
+            let all = try named.siblings(count)
+            (parts, contents) = (all.map(\.file), try GGUFContents(joining: all.map(\.contents)))
+        } catch { throw error.of(path) }
     }
+
+    /// The sum of all parts' sizes.
+    package var byteCount: Int { parts.reduce(0) { $0 + $1.bytes.count } }
 
     /// The bytes of a tensor, valid while this file lives.
     package func hostTensor(_ tensor: GGUFTensor) -> HostTensor {
         HostTensor(
             elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns,
-            bytes: UnsafeRawBufferPointer(rebasing: file.bytes[tensor.range]))
+            bytes: UnsafeRawBufferPointer(rebasing: parts[tensor.part].bytes[tensor.range]))
     }
+
+    /// Takes a tensor's pages out of this process's memory; they are read from the file again if need be.
+    package func release(_ tensor: GGUFTensor) { parts[tensor.part].release(tensor.range) }
+
+    /// Reads ahead in the background.
+    package func willNeed() { for part in parts { part.willNeed() } }
+
+    /// Throws if a file changed since it was opened: what was read of it may be a mixture.
+    package func checkUnchanged() throws(CheckpointError) {
+        for part in parts { try part.checkUnchanged() }
+    }
+
+    /// Where the metadata's arrays lie.
+    private var metadataBytes: UnsafeRawBufferPointer { parts[0].bytes }
 
     /// The elements of a string array as their bytes; GGUF doesn't promise UTF-8 there. nil where the key is absent.
     package func strings(_ key: String) throws(CheckpointError) -> [[UInt8]]? {
@@ -29,7 +55,7 @@ package final class GGUFFile {
         guard array.elementType == .string else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold strings, not \(array.elementType)")
         }
-        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
+        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: metadataBytes[array.range]))
         var result: [[UInt8]] = []
         result.reserveCapacity(array.count)
         for _ in 0..<array.count {
@@ -45,7 +71,7 @@ package final class GGUFFile {
         guard array.elementType == .int32 || array.elementType == .uint32 else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold int32 or uint32, not \(array.elementType)")
         }
-        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
+        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: metadataBytes[array.range]))
         var result: [Int32] = []
         result.reserveCapacity(array.count)
         for _ in 0..<array.count { result.append(try cursor.read(Int32.self, "an integer")) }
@@ -58,7 +84,7 @@ package final class GGUFFile {
         guard array.elementType == .float32 else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold float32, not \(array.elementType)")
         }
-        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: file.bytes[array.range]))
+        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: metadataBytes[array.range]))
         var result: [Float] = []
         result.reserveCapacity(array.count)
         for _ in 0..<array.count { result.append(Float(bitPattern: try cursor.read(UInt32.self, "a number"))) }
@@ -71,7 +97,42 @@ package final class GGUFFile {
         guard array.elementType == .bool else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold bools, not \(array.elementType)")
         }
-        return file.bytes[array.range].map { $0 != 0 }
+        return metadataBytes[array.range].map { $0 != 0 }
+    }
+}
+
+/// One file of a model.
+private struct Part {
+    let file: MappedFile
+    let contents: GGUFContents
+
+    init(path: String) throws(CheckpointError) {
+        file = try MappedFile(path: path)
+        do { contents = try GGUFContents(reading: file.bytes) } catch { throw error.of(path) }
+    }
+
+    /// All parts of the model, this one among them, in order.
+    func siblings(_ count: Int) throws(CheckpointError) -> [Part] {
+        let name = try SplitName(path: file.path, count: count)
+        var parts: [Part] = []
+        for number in 0..<count {
+            let path = name.path(of: number)
+            let part = try number == name.number ? self : Part(path: path)
+            guard try part.contents.count("split.no") == number, try part.contents.count("split.count") == count else {
+                throw CheckpointError(
+                    .invalidMetadata,
+                    "\(path) is not part \(number + 1) of \(count), as its name says; fetch the parts of one model")
+            }
+            parts.append(part)
+        }
+        return parts
+    }
+}
+
+extension CheckpointError {
+    /// The error with the path before what it says, unless it is there.
+    fileprivate func of(_ path: String) -> CheckpointError {
+        message.contains(path) ? self : CheckpointError(code, "\(path): \(message)", offset: offset)
     }
 }
 
