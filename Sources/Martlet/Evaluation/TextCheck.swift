@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
+
 /// Holds an engine against another one's answers and ids.
 package struct TextCheck: Sendable {
     /// Largest mean |difference| of logprobs over all steps, in nats.
@@ -61,6 +63,39 @@ package struct TextCheck: Sendable {
             largestDifference: differences.max() ?? 0, wrongTopTokens: wrong, nearTies: ties.count,
             divergence: divergence, divergedWrongly: divergence.map { !ties.contains($0) } ?? (answer.count != steps),
             promptIDsMatch: encoded == reference.promptIDs)
+    }
+
+    /// The most likeliest tokens of a step that can be asked for.
+    package static let comparedLogits = RequestLimits.range(of: \.logprobs).upperBound
+
+    /// The largest error of the logits behind a prompt, as a share of the reference's largest minus its smallest.
+    ///
+    /// Probabilities don't depend on what all logits have in common, so they are compared as logprobs: the likeliest
+    /// `comparedLogits`. The engine must permit as many.
+    package func logitError(
+        behind prompt: GreedyReference, _ reference: [Float], on engine: Engine
+    ) async throws -> Double {
+        guard let largest = reference.max(), let smallest = reference.min(), largest > smallest,
+            reference.count == engine.model.shape.vocabularySize
+        else {
+            throw EngineError(
+                .invalidRequest,
+                "the reference has \(reference.count) logits, all alike or not as many as the model's \(engine.model.shape.vocabularySize)"
+            )
+        }
+        var sampling = SamplingParameters.greedy
+        sampling.maxTokens = 1
+        sampling.logprobs = min(Self.comparedLogits, reference.count)
+        var top: [TokenLogprob] = []
+        for try await piece in try engine.generate(
+            GenerationRequest(promptTokens: prompt.promptIDs, sampling: sampling))
+        {
+            top += piece.topLogprobs.joined()
+        }
+        let sum = reference.reduce(0) { $0 + exp(Double($1) - Double(largest)) }
+        let total = Double(largest) + log(sum)
+        let worst = top.map { abs(Double($0.logprob) - (Double(reference[Int($0.token)]) - total)) }.max() ?? .infinity
+        return worst / Double(largest - smallest)
     }
 
     /// Mean |difference| over all steps of all prompts.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 package import Foundation
+import MartletCheckpoints
 
 /// Another engine's greedy answer to a prompt, with what it thought at each step.
 package struct GreedyReference: Decodable, Sendable {
@@ -55,11 +56,17 @@ package struct TokenReference: Decodable, Sendable {
     }
 }
 
-/// A directory of references: `greedy.json` (`greedy_<type>.json` for a model whose matrices are of that type), and
-/// `tokens.json`.
+/// A directory of references: `greedy.json` (`greedy_<type>.json` for a model whose matrices are of that type),
+/// `greedy_short.json`, `last_logits.safetensors` and `tokens.json`.
 package struct TextReferences: Sendable {
     package let greedyFile: String?
     package let greedy: [GreedyReference]
+    /// For a model whose rotations depend on the longest sequence: answers where that is short.
+    package let shortGreedy: [GreedyReference]
+    package static let shortGreedyFile = "greedy_short.json"
+    /// All logits behind the prompt of each of `greedy`; empty where there are none.
+    package let lastLogits: [[Float]]
+    package static let lastLogitsFile = "last_logits.safetensors"
     package let tokens: [TokenReference]
     /// nil where there is no tokens.json.
     package let tokensFile: String?
@@ -81,13 +88,22 @@ package struct TextReferences: Sendable {
                 break
             }
         }
+        shortGreedy = try read(Self.shortGreedyFile) ?? []
+        let logits = directory.appending(path: Self.lastLogitsFile).path
+        if greedyFile == "greedy.json", FileManager.default.fileExists(atPath: logits) {
+            let file = try SafetensorsFile(path: logits)
+            lastLogits = try greedy.indices.map { try file.floats("prompt_\($0)") }
+        } else {
+            lastLogits = []
+        }
         let found: [TokenReference]? = try read("tokens.json")
         let tokens = found ?? []
         guard !greedy.isEmpty || !tokens.isEmpty else {
             throw EngineError(.invalidRequest, "\(directory.path) holds neither greedy.json nor tokens.json")
         }
-        guard greedy.allSatisfy(\.isConsistent) else {
-            throw EngineError(.invalidRequest, "\(greedyFile ?? "") has an entry whose lists differ in length")
+        for (name, references) in [(greedyFile ?? "", greedy), (Self.shortGreedyFile, shortGreedy)]
+        where !references.allSatisfy(\.isConsistent) {
+            throw EngineError(.invalidRequest, "\(name) has an entry whose lists differ in length")
         }
         self.greedyFile = greedyFile
         self.greedy = greedy

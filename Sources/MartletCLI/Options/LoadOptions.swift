@@ -16,11 +16,16 @@ package struct LoadOptions: ParsableArguments {
 
     /// Loads the model and says what it will run with.
     ///
-    /// - Parameter template: in place of the model's own; nil for that.
-    func loadEngine(_ template: ChatTemplateOptions? = nil) async throws -> EngineRun {
+    /// - Parameters:
+    ///   - template: in place of the model's own; nil for that.
+    ///   - adjust: changes what the options say.
+    func loadEngine(
+        _ template: ChatTemplateOptions? = nil, adjusting adjust: (inout EngineOptions) -> Void = { _ in }
+    ) async throws -> EngineRun {
         var options = try model.engineOptions()
         options.chatTemplate = try template?.source
         execution.apply(to: &options)
+        adjust(&options)
         return try await model.load(options)
     }
 }
