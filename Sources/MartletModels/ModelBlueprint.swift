@@ -35,8 +35,11 @@ package struct ModelBlueprint: Sendable {
             Entry(weight: weight, use: use, tensor: try Self.find(weight, use, in: header))
         }
         // A tensor that no program reads means a model that differs from what the programs compute.
-        let known = Set(entries.map(\.weight.name)).union(family.tensorsWithoutKernel)
-        if let extra = header.tensors.first(where: { !known.contains($0.name) }) {
+        let known = Set(entries.map(\.weight.name))
+        if let extra = header.tensors.first(where: { tensor in
+            !known.contains(tensor.name)
+                && !family.tensorsWithoutKernel.contains(WeightName.withoutLayer(tensor.name))
+        }) {
             throw CheckpointError(
                 .unsupportedModel, "the file holds \(extra.name), which models of this kind don't have")
         }

@@ -24,11 +24,13 @@ final class ReferenceWeight: DeviceWeight {
     var byteCount: Int { numbers.count * 4 }
 }
 
-/// Keys and values as f32: `[layer][slot][KV head][head size]` of each.
+/// Keys and values as f32: `[layer][slot][KV head][head size]` of each, layers with heads of their own.
 ///
 /// Unchecked because one thread at a time uses a device, and its cache with it.
 final class ReferenceCache: KeyValueCache, @unchecked Sendable {
     let shape: CacheShape
+    /// Where each layer begins.
+    private let starts: [Int]
     private let keys: UnsafeMutablePointer<Float>
     private let values: UnsafeMutablePointer<Float>
 
@@ -39,6 +41,11 @@ final class ReferenceCache: KeyValueCache, @unchecked Sendable {
             throw DeviceError(code: .outOfMemory, message: "the KV cache takes \(8 * count) bytes, which are not there")
         }
         self.shape = shape
+        var start = 0
+        starts = shape.layers.map { layer in
+            defer { start += shape.blockCount * shape.blockSize * layer.keyValueHeads * layer.headSize }
+            return start
+        }
         self.keys = keys.assumingMemoryBound(to: Float.self)
         self.values = values.assumingMemoryBound(to: Float.self)
     }
@@ -49,36 +56,31 @@ final class ReferenceCache: KeyValueCache, @unchecked Sendable {
     }
 
     static func byteCount(of shape: CacheShape) throws(DeviceError) -> Int {
-        var bytes = 8
-        for factor in [shape.headSize, shape.keyValueHeads, shape.blockSize, shape.blockCount, shape.layers] {
-            let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
-            guard !overflow, product >= 0 else {
-                throw DeviceError(code: .outOfMemory, message: "the KV cache is too large")
-            }
-            bytes = product
-        }
-        return bytes
+        // Head sizes and block sizes are at most 2^16.
+        try shape.byteCount { 8 * $0.headSize * shape.blockSize }
     }
 
     private func offset(layer: Int, slot: Int, head: Int) -> Int {
-        let slots = shape.blockCount * shape.blockSize
-        return ((layer * slots + slot) * shape.keyValueHeads + head) * shape.headSize
+        let heads = shape.layers[layer]
+        return starts[layer] + (slot * heads.keyValueHeads + head) * heads.headSize
     }
 
     func write(key: [Float], value: [Float], layer: Int, slot: Int, head: Int) {
         let start = offset(layer: layer, slot: slot, head: head)
-        for element in 0..<shape.headSize {
+        for element in 0..<shape.layers[layer].headSize {
             keys[start + element] = key[element]
             values[start + element] = value[element]
         }
     }
 
     func key(layer: Int, slot: Int, head: Int) -> UnsafeBufferPointer<Float> {
-        UnsafeBufferPointer(start: keys + offset(layer: layer, slot: slot, head: head), count: shape.headSize)
+        UnsafeBufferPointer(
+            start: keys + offset(layer: layer, slot: slot, head: head), count: shape.layers[layer].headSize)
     }
 
     func value(layer: Int, slot: Int, head: Int) -> UnsafeBufferPointer<Float> {
-        UnsafeBufferPointer(start: values + offset(layer: layer, slot: slot, head: head), count: shape.headSize)
+        UnsafeBufferPointer(
+            start: values + offset(layer: layer, slot: slot, head: head), count: shape.layers[layer].headSize)
     }
 }
 

@@ -50,7 +50,7 @@ import Testing
         #expect(read.multiply == 0)
         work = ComputedWork()
         work.attendedPairs = 1000
-        let heads = model.shape.cacheHeads
+        let heads = model.shape.layers[0].attention.heads
         let operations = Double(1000 * 4 * heads.queryHeads * heads.headSize * model.shape.layers.count)
         let multiply = LimitShare(work, of: model, seconds: 2, limits: limits)
         let limit = model.cacheFormat == .int16 ? 3e9 : 2e9

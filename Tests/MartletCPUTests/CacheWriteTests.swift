@@ -86,8 +86,8 @@ import Testing
     private func codes(
         _ cache: CPUKeyValueCache, _ format: FloatFormat, offset: Int, element: Int
     ) -> (key: UInt32, value: UInt32) {
-        let shape = cache.shape
-        let (group, lane, padded) = (offset / 16, offset % 16, (shape.headSize + 15) / 16 * 16)
+        let headSize = cache.shape.layers[0].headSize
+        let (group, lane, padded) = (offset / 16, offset % 16, (headSize + 15) / 16 * 16)
         let isPaired = format != .float16 && format != .float32
         let key = isPaired ? (element / 2 * 16 + lane) * 2 + element % 2 : element * 16 + lane
         let value = isPaired ? (lane / 2 * padded + element) * 2 + lane % 2 : lane * padded + element
@@ -104,9 +104,9 @@ import Testing
             }
         }
         return (
-            code(group * 16 * shape.headSize + stored(key)),
+            code(group * 16 * headSize + stored(key)),
             // Two blocks are a chunk.
-            code(2 * shape.blockSize * shape.headSize + group * 16 * padded + stored(value))
+            code(2 * cache.shape.blockSize * headSize + group * 16 * padded + stored(value))
         )
     }
 }

@@ -53,7 +53,7 @@ import Testing
                 layers: 1, keyValueHeads: 1, headSize: headSize, blockSize: blockSize, blockCount: 1, format: .int16))
         let bytes = UnsafeRawPointer(cache.memory.base)
         let (keyGroup, valueGroup) = (16 * headSize * 2 + 64, 16 * padded * 2 + 64)
-        #expect(cache.headKeyBytes == 2 * keyGroup && cache.headValueBytes == 2 * valueGroup)
+        #expect(cache.layers[0].headKeyBytes == 2 * keyGroup && cache.layers[0].headValueBytes == 2 * valueGroup)
         for offset in 0..<blockSize {
             let scale = Float(sign: .plus, exponent: .random(in: -120...120, using: &random), significand: 1)
             var (key, value) = (random.normals(headSize).map { $0 * scale }, random.normals(headSize))

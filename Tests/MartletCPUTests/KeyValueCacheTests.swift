@@ -11,13 +11,14 @@ import Testing
         let cache = try CPUKeyValueCache(
             CacheShape(layers: 64, keyValueHeads: 1, headSize: 48, blockSize: 16, blockCount: 1024))
         for block in 0..<2 {
-            for layer in 0..<cache.shape.layers { cache.pointers(block: block, layer: layer).keys.pointee = 1 }
+            for layer in cache.shape.layers.indices { cache.pointers(block: block, layer: layer).keys.pointee = 1 }
         }
-        #expect(cache.pointers(block: 1, layer: 0).keys == cache.pointer(layer: 0) + cache.headKeyBytes)
-        #expect(cache.pointers(block: 4, layer: 0).keys == cache.pointer(layer: 0) + 64 * 4 * cache.layerBlockBytes)
+        #expect(cache.pointers(block: 1, layer: 0).keys == cache.pointer(layer: 0) + cache.layers[0].headKeyBytes)
+        #expect(
+            cache.pointers(block: 4, layer: 0).keys == cache.pointer(layer: 0) + 64 * 4 * cache.layers[0].blockBytes)
         let resident = try resident(cache.memory)
-        #expect(resident >= 2 * 64 * cache.layerBlockBytes && resident <= 2 << 20)
-        #expect(cache.memory.byteCount == 1024 * 64 * cache.layerBlockBytes)
+        #expect(resident >= 2 * 64 * cache.layers[0].blockBytes && resident <= 2 << 20)
+        #expect(cache.memory.byteCount == 1024 * 64 * cache.layers[0].blockBytes)
     }
 
     /// Chunks of 64 tokens are 768 KB here, so the last is on pages of its own. What stands there stays.

@@ -55,6 +55,19 @@ struct Wiring: CustomTestStringConvertible, Sendable {
                 shape.layers[index].attention.pairing = .adjacent
             }
         },
+        // Each layer with heads and a size of its own; values with a norm or from the keys, a scale behind the layer.
+        Wiring("unlike layers", Llama.self) { shape in
+            let heads = [(4, 2, 32), (3, 1, 64), (8, 4, 16)]
+            for (index, (queryHeads, keyValueHeads, headSize)) in heads.enumerated() {
+                shape.layers[index].attention = AttentionShape(
+                    heads: AttentionHeads(queryHeads: queryHeads, keyValueHeads: keyValueHeads, headSize: headSize),
+                    rotary: RotaryEmbedding(dimensions: headSize, base: 10_000))
+                shape.layers[index].attention.valueNorm = NormShape(epsilon: 1e-5)
+                shape.layers[index].attention.valuesAreKeys = index == 1
+                shape.layers[index].feedForward = .gated([160, 96, 224][index], .product(.geluTanh))
+                shape.layers[index].outputScale = [0.5, 1, 1.5][index]
+            }
+        },
         // Positions by ALiBi, sinks, and experts behind the first layer.
         Wiring("experts", Llama.self) { shape in
             for index in shape.layers.indices {
@@ -124,8 +137,7 @@ private enum Parallel: ModelFamily {
             attentionPlans: programs.attentionGroups.count)
         let workspace = try device.makeWorkspace(capacity)
         let cache = CacheShape(
-            layers: shape.layers.count, keyValueHeads: 2, headSize: 32, blockSize: 16, blockCount: 8,
-            format: .float(.float32))
+            layers: shape.cacheLayers, blockSize: 16, blockCount: 8, format: .float(.float32))
         try device.check(programs, cache: cache)
         let bindings = ProgramBindings(weights: weights, cache: try device.allocateCache(cache), workspace: workspace)
         let graphs = try [(programs.body, 40), (programs.head, 2)].map { program, rows in

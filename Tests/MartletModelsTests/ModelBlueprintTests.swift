@@ -146,7 +146,8 @@ extension ModelBlueprint {
         let file = try model.write()
         let blueprint = try ModelBlueprint(of: GGUFFile(path: file.path))
         #expect(blueprint.shape.layers.count == 2)
-        #expect(blueprint.shape.cacheHeads == AttentionHeads(queryHeads: 6, keyValueHeads: 2, headSize: 16))
+        #expect(
+            blueprint.shape.layers[0].attention.heads == AttentionHeads(queryHeads: 6, keyValueHeads: 2, headSize: 16))
         #expect(!blueprint.shape.tiesOutput && blueprint.shape.layers.allSatisfy { $0.biases == .queryKeyValue })
         #expect(blueprint.matrixType == .q4_1)
         let vectors = blueprint.entries.filter { $0.use.roles.contains(.vector) }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import MartletCompute
-
 /// Writes GGUF byte by byte, right or wrong: every count and type can be overridden.
 package struct GGUFWriter {
     package var magic: [UInt8] = Array("GGUF".utf8)

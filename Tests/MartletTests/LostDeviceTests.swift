@@ -15,7 +15,7 @@ private final class PickyDevice: ForwardingDevice {
     init() { device = ReferenceDevice() }
 
     func check(_ programs: DecoderPrograms, cache: CacheShape) throws {
-        throw DeviceError(code: .unsupported, message: "head size \(cache.headSize) is not supported")
+        throw DeviceError(code: .unsupported, message: "head size \(cache.layers[0].headSize) is not supported")
     }
 
     func pack(_ tensor: HostTensor, for use: WeightUse) throws -> any DeviceWeight {

@@ -25,7 +25,7 @@ struct ReferenceDecoder {
     }
 
     private var attention: AttentionShape { shape.layers[0].attention }
-    private var heads: AttentionHeads { shape.cacheHeads }
+    private var heads: AttentionHeads { attention.heads }
 
     private func matrix(_ name: String) -> [[Double]] { weights[name] ?? [] }
 

@@ -47,8 +47,7 @@ struct CacheSizing {
     /// The shape of a cache of `blockCount` blocks, in the format and block size that the options ask for.
     func cacheShape(blockCount: Int, on device: any ComputeDevice) -> CacheShape {
         CacheShape(
-            layers: shape.layers.count, keyValueHeads: shape.cacheHeads.keyValueHeads,
-            headSize: shape.cacheHeads.headSize, blockSize: options.blockSize, blockCount: blockCount,
+            layers: shape.cacheLayers, blockSize: options.blockSize, blockCount: blockCount,
             format: options.kvCacheDtype ?? device.defaultCacheFormat)
     }
 

@@ -33,9 +33,9 @@ extension ModelMemory {
                         elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns
                     ))
         }
-        let heads = blueprint.shape.cacheHeads
         let format = options.kvCacheDtype ?? instructionSet.defaultCacheFormat
-        cacheBytesPerToken =
-            blueprint.shape.layers.count * heads.keyValueHeads * format.byteCount(headSize: heads.headSize)
+        cacheBytesPerToken = blueprint.shape.cacheLayers.reduce(0) {
+            $0 + $1.keyValueHeads * format.byteCount(headSize: $1.headSize)
+        }
     }
 }

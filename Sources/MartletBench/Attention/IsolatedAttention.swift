@@ -51,7 +51,7 @@ package final class IsolatedAttention {
         let heads = parameters.heads
         queryKeyValue = Tensor("queryKeyValue", rows: .tokens, columns: heads.queryKeyValueColumns)
         output = Tensor("attended", rows: .tokens, columns: heads.outputColumns)
-        try compile(layers: 0..<shape.layers)
+        try compile(layers: shape.layers.indices)
     }
 
     /// A planner for this device and these heads.
@@ -147,7 +147,7 @@ package final class IsolatedAttention {
     /// Plans the prepared step and runs it once.
     package func run(_ planner: AttentionPlanner) throws {
         planner.plan(batch)
-        try runPlanned(layers: 0..<cache.shape.layers)
+        try runPlanned(layers: cache.shape.layers.indices)
     }
 
     /// Runs the planned step through some of the layers.

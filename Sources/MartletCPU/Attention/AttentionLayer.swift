@@ -17,7 +17,7 @@ package final class AttentionLayer {
         _ parameters: AttentionParameters, kernels: MartletKernelTable, cache: CPUKeyValueCache, layer: Int,
         segmentLength: Int, sinks: UnsafePointer<Float>?
     ) throws(DeviceError) {
-        try Self.check(parameters, cache.shape)
+        try Self.check(parameters, cache.shape, layer: layer)
         let (queryFormat, cacheFormat) = (parameters.queryFormat(beside: cache.shape.format), cache.shape.format)
         let product = parameters.product(beside: cacheFormat)
         // Beside 8-bit queries the cache's codes are multiplied as they are; its scales go to scores and output.
@@ -115,14 +115,16 @@ package final class AttentionLayer {
         return table
     }
 
-    static func check(_ parameters: AttentionParameters, _ shape: CacheShape) throws(DeviceError) {
+    static func check(_ parameters: AttentionParameters, _ shape: CacheShape, layer: Int) throws(DeviceError) {
         func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(DeviceError) {
             guard condition else { throw DeviceError(code: .unsupported, message: message()) }
         }
         func isScale(_ value: Float) -> Bool { value > 0 && value.isFinite }
         let heads = parameters.heads
         try require(
-            heads.headSize == shape.headSize && heads.keyValueHeads == shape.keyValueHeads,
+            shape.layers.indices.contains(layer)
+                && shape.layers[layer]
+                    == CacheShape.Layer(keyValueHeads: heads.keyValueHeads, headSize: heads.headSize),
             "attention and cache differ in their heads")
         try require(isScale(parameters.scale), "the attention scale is \(parameters.scale); it must be positive")
         try require(

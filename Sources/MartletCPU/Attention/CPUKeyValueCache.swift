@@ -11,63 +11,72 @@ package import MartletCompute
 package final class CPUKeyValueCache: KeyValueCache {
     package let shape: CacheShape
     package let memory: AlignedMemory
-    /// Bytes of one head's K in one block, and of its V.
-    package let headKeyBytes: Int
-    package let headValueBytes: Int
+    /// Each layer's part of a chunk.
+    package let layers: [Layer]
     /// Blocks in a chunk.
     let chunkBlocks: Int
+    /// Bytes from a chunk to the next.
+    package let chunkBytes: Int
+
+    /// A layer's part of a chunk.
+    package struct Layer {
+        let keyValueHeads: Int
+        /// Bytes of one head's K in one block, and of its V.
+        package let headKeyBytes: Int
+        package let headValueBytes: Int
+        /// Where it begins.
+        fileprivate let offset: Int
+
+        /// Bytes of a block: all heads, K and V.
+        package var blockBytes: Int { keyValueHeads * (headKeyBytes + headValueBytes) }
+    }
 
     package init(_ shape: CacheShape) throws(DeviceError) {
         _ = try Self.byteCount(of: shape)
-        self.shape = shape
-        (headKeyBytes, headValueBytes) = Self.headBytes(shape)
-        chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / shape.blockSize)
+        let chunkBlocks = max(1, Int(MARTLET_ATTENTION_TILE) / shape.blockSize)
+        var offset = 0
+        layers = shape.layers.map { heads in
+            let bytes = Self.headBytes(heads, shape)
+            let layer = Layer(
+                keyValueHeads: heads.keyValueHeads, headKeyBytes: bytes.keys, headValueBytes: bytes.values,
+                offset: offset)
+            offset += chunkBlocks * layer.blockBytes
+            return layer
+        }
+        (self.shape, self.chunkBlocks, chunkBytes) = (shape, chunkBlocks, offset)
         // Blocks that only fill the last chunk up are never written to.
         let wholeChunks = CacheShape(
-            layers: shape.layers, keyValueHeads: shape.keyValueHeads, headSize: shape.headSize,
-            blockSize: shape.blockSize,
+            layers: shape.layers, blockSize: shape.blockSize,
             blockCount: (shape.blockCount + chunkBlocks - 1) / chunkBlocks * chunkBlocks, format: shape.format)
         memory = try AlignedMemory(byteCount: Self.byteCount(of: wholeChunks))
     }
 
     static func byteCount(of shape: CacheShape) throws(DeviceError) -> Int {
-        guard CPUDevice.allows(headSize: shape.headSize) else {
+        for layer in shape.layers where !CPUDevice.allows(headSize: layer.headSize) {
             throw DeviceError(
                 code: .unsupported,
-                message: "head size \(shape.headSize) is not supported; it must be \(CPUDevice.headSizeRule)")
+                message: "head size \(layer.headSize) is not supported; it must be \(CPUDevice.headSizeRule)")
         }
         guard (1...(1 << 16)).contains(shape.blockSize), shape.blockSize % Int(MARTLET_CACHE_GROUP) == 0 else {
             throw DeviceError(
                 code: .unsupported,
                 message: "block size \(shape.blockSize) is not a positive multiple of \(MARTLET_CACHE_GROUP)")
         }
-        let head = headBytes(shape)
-        var bytes = head.keys + head.values
-        for factor in [shape.keyValueHeads, shape.blockCount, shape.layers] {
-            let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
-            guard !overflow, product >= 0 else {
-                throw DeviceError(code: .outOfMemory, message: "the KV cache is too large")
-            }
-            bytes = product
+        return try shape.byteCount { layer in
+            let head = headBytes(layer, shape)
+            return head.keys + head.values
         }
-        return bytes
     }
 
-    private static func headBytes(_ shape: CacheShape) -> (keys: Int, values: Int) {
+    private static func headBytes(_ layer: CacheShape.Layer, _ shape: CacheShape) -> (keys: Int, values: Int) {
         let (format, headSize, blockSize) = (
-            MartletFormat(shape.format), Int64(shape.headSize), Int64(shape.blockSize)
+            MartletFormat(shape.format), Int64(layer.headSize), Int64(shape.blockSize)
         )
         return (
             Int(martlet_cache_key_bytes(format, headSize, blockSize)),
             Int(martlet_cache_value_bytes(format, headSize, blockSize))
         )
     }
-
-    /// Bytes of a block of one layer: all heads, K and V.
-    package var layerBlockBytes: Int { shape.keyValueHeads * (headKeyBytes + headValueBytes) }
-
-    /// Bytes from a chunk to the next.
-    package var chunkBytes: Int { chunkBlocks * shape.layers * layerBlockBytes }
 
     /// Where some blocks lie, and all others of their chunks.
     package func bytes(of blocks: Range<Int>) -> Range<Int> {
@@ -77,7 +86,7 @@ package final class CPUKeyValueCache: KeyValueCache {
 
     /// A layer's part of the first chunk.
     package func pointer(layer: Int) -> UnsafeMutablePointer<UInt8> {
-        memory.pointer(at: layer * chunkBlocks * layerBlockBytes)
+        memory.pointer(at: layers[layer].offset)
     }
 
     /// Where a block's keys and values of one layer and head begin.
@@ -85,10 +94,10 @@ package final class CPUKeyValueCache: KeyValueCache {
         block: Int = 0, layer: Int, head: Int = 0
     ) -> (keys: UnsafeMutablePointer<UInt8>, values: UnsafeMutablePointer<UInt8>) {
         let (chunk, within) = block.quotientAndRemainder(dividingBy: chunkBlocks)
-        let keys = pointer(layer: layer) + chunk * chunkBytes
-        let values = keys + chunkBlocks * shape.keyValueHeads * headKeyBytes
-        let index = within * shape.keyValueHeads + head
-        return (keys + index * headKeyBytes, values + index * headValueBytes)
+        let (keys, part) = (pointer(layer: layer) + chunk * chunkBytes, layers[layer])
+        let values = keys + chunkBlocks * part.keyValueHeads * part.headKeyBytes
+        let index = within * part.keyValueHeads + head
+        return (keys + index * part.headKeyBytes, values + index * part.headValueBytes)
     }
 }
 

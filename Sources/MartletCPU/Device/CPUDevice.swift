@@ -68,7 +68,8 @@ package final class CPUDevice: ComputeDevice {
         _ = try CPUKeyValueCache.byteCount(of: cache)
         for kernel in programs.kernels {
             switch kernel {
-            case .attention(let attention): try AttentionLayer.check(attention.parameters, cache)
+            case .attention(let attention):
+                try AttentionLayer.check(attention.parameters, cache, layer: attention.cacheLayer)
             case .rotaryAngles(let inverseFrequencies, _, _): try RotaryAngleRows.check(inverseFrequencies)
             default: break
             }

@@ -15,11 +15,11 @@ extension CPUDevice {
     /// prefetches. Returns the bytes read.
     package func readBlocks(of batch: BatchBuffers, cache: any KeyValueCache, layers: Range<Int>) throws -> Int {
         guard let cache = cache as? CPUKeyValueCache else { preconditionFailure("the cache is another device's") }
-        let shape = cache.shape
-        let heads = AttentionHeads(
-            queryHeads: shape.keyValueHeads, keyValueHeads: shape.keyValueHeads, headSize: shape.headSize)
         let attention = try layers.map { layer in
-            try AttentionLayer(
+            let shape = cache.shape.layers[layer]
+            let heads = AttentionHeads(
+                queryHeads: shape.keyValueHeads, keyValueHeads: shape.keyValueHeads, headSize: shape.headSize)
+            return try AttentionLayer(
                 AttentionParameters(heads: heads, scale: 1), kernels: kernels, cache: cache, layer: layer,
                 segmentLength: attentionSegmentLength, sinks: nil)
         }
@@ -28,7 +28,7 @@ extension CPUDevice {
         let tokens = (0..<batch.sequenceCount).reduce(0) { sum, sequence in
             sum + (Int(batch.sequenceLengths[sequence]) + 15) / 16 * 16
         }
-        return tokens * cache.layerBlockBytes / shape.blockSize * layers.count
+        return tokens * layers.reduce(0) { $0 + cache.layers[$1].blockBytes } / cache.shape.blockSize
     }
 
     /// Reads a cache from its first byte to its last. Returns the bytes read.

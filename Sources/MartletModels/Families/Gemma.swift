@@ -61,3 +61,31 @@ package enum Gemma3: ModelFamily {
         if try metadata.factor(.attentionScale) == nil { Gemma.scaleQueries(of: &shape, ifLayers: 62) }
     }
 }
+
+/// Gemma 4, dense: layers with a window have heads of their own; values have a norm, or are the keys; each layer has a scale.
+package enum Gemma4: ModelFamily {
+    package static let architectures = ["gemma4"]
+    private static let outputScale = "layer_output_scale.weight"
+    package static let tensorsWithoutKernel: Set = [RotaryEmbedding.factorTensor, outputScale]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = Gemma3.traits(metadata)
+        traits.reads = [.logitCap]
+        return traits
+    }
+
+    package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
+        try Gemma.finish(&shape, metadata)
+        for index in shape.layers.indices {
+            if case .experts = shape.layers[index].feedForward {
+                throw CheckpointError(.unsupportedModel, "Gemma 4 with experts is not supported; dense models are")
+            }
+            shape.layers[index].attention.scale = 1
+            shape.layers[index].attention.valueNorm = NormShape(epsilon: shape.layers[index].norm.epsilon)
+            shape.layers[index].attention.valuesAreKeys = !metadata.holds("attn_v.weight", layer: index)
+            if let scale = try metadata.vector(WeightName.layer(index, outputScale), length: 1)?.first {
+                shape.layers[index].outputScale = Float(scale)
+            }
+        }
+    }
+}

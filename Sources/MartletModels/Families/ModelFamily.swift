@@ -20,7 +20,7 @@ package protocol ModelFamily: Sendable {
     /// Whether a `config.json` is understood, and not a GGUF file's metadata alone.
     static var readsConfigs: Bool { get }
 
-    /// Tensors that a checkpoint may hold and no program reads.
+    /// Tensors, without the name of a layer, that a checkpoint may hold and no program reads.
     static var tensorsWithoutKernel: Set<String> { get }
 }
 
@@ -63,7 +63,7 @@ extension ModelFamily {
 package enum ModelFamilies {
     package static let all: [any ModelFamily.Type] = [
         Llama.self, Mistral.self, Mistral3.self, Qwen2.self, Qwen2MoE.self, Qwen3.self, Gemma.self, Gemma2.self,
-        Gemma3.self,
+        Gemma3.self, Gemma4.self,
         Phi3.self, SmolLM3.self, Granite.self, OLMo2.self, OLMoE.self, GPTOSS.self, GLM4.self, GLM4MoE.self,
         Cohere2.self, Ernie45.self, EXAONE4.self, SeedOSS.self, StarCoder2.self, StableLM.self, GPT2.self, MPT.self,
         BLOOM.self, MiniMaxM2.self,

@@ -79,6 +79,15 @@ extension MetadataField {
     package static let keyValueHeads = MetadataField(gguf: "attention.head_count_kv", config: "num_key_value_heads")
     package static let keySize = MetadataField(gguf: "attention.key_length", config: "head_dim")
     package static let valueSize = MetadataField(gguf: "attention.value_length")
+    /// Of layers with a window, where theirs differ.
+    package static let windowKeySize = MetadataField(gguf: "attention.key_length_swa")
+    package static let windowValueSize = MetadataField(gguf: "attention.value_length_swa")
+    /// Layers at the end that attend over the keys and values of an earlier one.
+    package static let sharingLayers = MetadataField(
+        gguf: "attention.shared_kv_layers", config: "num_kv_shared_layers")
+    /// Columns of an embedding of the token that each layer has by itself.
+    package static let layerEmbeddingSize = MetadataField(
+        gguf: "embedding_length_per_layer_input", config: "hidden_size_per_layer_input")
     package static let contextLength = MetadataField(gguf: "context_length", config: "max_position_embeddings")
     package static let vocabularySize = MetadataField(gguf: "vocab_size", config: "vocab_size")
     package static let rootMeanSquareEpsilon = MetadataField(
@@ -115,6 +124,7 @@ extension MetadataField {
     package static let feedForwardBias = MetadataField(config: "mlp_bias")
     package static let activation = MetadataField(config: "hidden_act")
     package static let ropeDimensions = MetadataField(gguf: "rope.dimension_count")
+    package static let windowRopeDimensions = MetadataField(gguf: "rope.dimension_count_swa")
     package static let partialRotaryFactor = MetadataField(
         config: "partial_rotary_factor", "rope_parameters.partial_rotary_factor")
     package static let ropeBase = MetadataField(
@@ -166,7 +176,8 @@ extension MetadataField {
 
     /// Counts that no family here reads, each with the values that change nothing.
     static let unreadCounts: [(field: MetadataField, neutral: Set<Int>)] = [
-        (expertLayerStep, [0, 1]), (expertGroups, [0, 1]), (predictingLayers, [0]),
+        (expertLayerStep, [0, 1]), (expertGroups, [0, 1]), (predictingLayers, [0]), (sharingLayers, [0]),
+        (layerEmbeddingSize, [0]),
     ]
 
     /// How a model's last rows become one embedding; 0 for models that draw tokens.

@@ -129,8 +129,9 @@ extension AttentionShape {
         reading metadata: any ModelMetadata, _ traits: FamilyTraits, hiddenSize: Int, longest: Int, norm: NormShape,
         _ index: Int
     ) throws(CheckpointError) {
-        let heads = try AttentionHeads(reading: metadata, hiddenSize: hiddenSize, layer: index)
         let isWindowed = try metadata.isWindowed(layer: index, pattern: traits.windowPattern)
+        let heads = try AttentionHeads(
+            reading: metadata, hiddenSize: hiddenSize, isWindowed: isWindowed, layer: index)
         let flags = [try metadata.flag(.rotatedLayers, layer: index), try metadata.flag(.isRotated)]
         let isRotated = (isWindowed || traits.rotatesFullLayers) && !flags.contains(false)
         self.init(
@@ -157,11 +158,15 @@ extension AttentionShape {
 
 extension AttentionHeads {
     fileprivate init(
-        reading metadata: any ModelMetadata, hiddenSize: Int, layer: Int
+        reading metadata: any ModelMetadata, hiddenSize: Int, isWindowed: Bool, layer: Int
     ) throws(CheckpointError) {
+        func size(_ field: MetadataField, inWindows windowField: MetadataField) throws(CheckpointError) -> Int? {
+            if isWindowed, let size = try metadata.count(windowField) { return size }
+            return try metadata.count(field)
+        }
         let queryHeads = try metadata.positive(.queryHeads, layer: layer)
-        let headSize = try metadata.count(.keySize) ?? hiddenSize / queryHeads
-        if let valueSize = try metadata.count(.valueSize), valueSize != headSize {
+        let headSize = try size(.keySize, inWindows: .windowKeySize) ?? hiddenSize / queryHeads
+        if let valueSize = try size(.valueSize, inWindows: .windowValueSize), valueSize != headSize {
             throw CheckpointError(.unsupportedModel, "keys of \(headSize) and values of \(valueSize) elements")
         }
         try self.init(

@@ -16,7 +16,8 @@ extension RotaryEmbedding {
     init(
         reading metadata: any ModelMetadata, _ traits: FamilyTraits, headSize: Int, isWindowed: Bool, longest: Int
     ) throws(CheckpointError) {
-        let dimensions = try metadata.count(.ropeDimensions) ?? headSize
+        var dimensions = try metadata.count(.ropeDimensions) ?? headSize
+        if isWindowed, let own = try metadata.count(.windowRopeDimensions) { dimensions = own }
         if isWindowed, let base = try metadata.number(.windowRopeBase) ?? traits.windowRopeBase {
             self.init(dimensions: dimensions, base: base)
             return

@@ -5,8 +5,8 @@ package import MartletCompute
 /// Emits the kernels of a decoder, layer after layer. A family calls its functions in the order of its wiring; what
 /// varies by number comes from the shape.
 ///
-/// Layers follow each other, so each tensor's name stands for every layer's. Within a layer a tensor is named after what
-/// makes it, so that branches may be wired side by side.
+/// Layers follow each other, so each tensor's name stands for every layer's; where layers differ in their sizes the size is
+/// part of the name. Within a layer a tensor is named after what makes it, so that branches may be wired side by side.
 package struct LayerBuilder {
     package let shape: ModelShape
     /// The rotations of all layers, each once.
@@ -31,6 +31,11 @@ package struct LayerBuilder {
 
     private func tensor(_ name: String, _ columns: Int, _ precision: Tensor.Precision = .working) -> Tensor {
         Tensor(name, rows: .tokens, columns: columns, precision: precision)
+    }
+
+    /// A tensor of a size that may be a layer's own.
+    private func sizedTensor(_ name: String, _ columns: Int) -> Tensor {
+        tensor(shape.layersAreAlike ? name : "\(name).\(columns)", columns)
     }
 
     private func matrix(_ name: String, count: Int = 1, _ rows: Int, _ columns: Int) -> Weight {
@@ -103,6 +108,7 @@ package struct LayerBuilder {
         add(norm(attended, names.attentionOutput))
         let fed = feedForward(norm(hidden, names.feedForwardInput))
         add(norm(fed, names.feedForwardOutput))
+        if layer.outputScale != 1 { kernels.append(.scale(hidden, factor: layer.outputScale)) }
     }
 
     /// Attention and feed-forward of the same norm of the residual stream.
@@ -149,18 +155,21 @@ package struct LayerBuilder {
         let attention = layer.attention
         let heads = attention.heads
         let (queryColumns, keyColumns) = (heads.outputColumns, heads.keyValueHeads * heads.headSize)
-        let queryKeyValue = tensor("queryKeyValue", heads.queryKeyValueColumns)
+        let queryKeyValue = sizedTensor("queryKeyValue", heads.queryKeyValueColumns)
         let projections =
             layer.fused.contains(.queryKeyValue)
             ? [("attn_qkv", queryKeyValue.columns)]
-            : [("attn_q", queryColumns), ("attn_k", keyColumns), ("attn_v", keyColumns)]
+            : [
+                ("attn_q", queryColumns), ("attn_k", keyColumns),
+                (attention.valuesAreKeys ? "attn_k" : "attn_v", keyColumns),
+            ]
         kernels.append(
             .linear(
                 LinearKernel(
                     input: input, weights: projections.map { matrix($0, $1, input.columns) },
                     biases: biases(.queryKeyValue, projections), output: queryKeyValue)))
         kernels.append(.prepareHeads(preparation(attention, queryKeyValue)))
-        let attended = tensor("attended", heads.outputColumns)
+        let attended = sizedTensor("attended", heads.outputColumns)
         kernels.append(
             .attention(
                 AttentionKernel(
@@ -188,6 +197,11 @@ package struct LayerBuilder {
             }
         }
         preparation.clamp = attention.clamp
+        preparation.valueNorm = attention.valueNorm.map { shape in
+            var norm = HeadNorm(weight: nil, epsilon: shape.epsilon)
+            norm.kind = shape.kind
+            return norm
+        }
         preparation.queryNorm = norm("attn_q_norm", heads: attention.heads.queryHeads)
         preparation.keyNorm = norm("attn_k_norm", heads: attention.heads.keyValueHeads)
         preparation.queryTemperature = attention.queryTemperature
@@ -206,7 +220,7 @@ package struct LayerBuilder {
     private mutating func linear(
         _ input: Tensor, _ name: String, _ rows: Int, _ biasKind: LayerShape.Biases
     ) -> Tensor {
-        let output = tensor(name, rows)
+        let output = sizedTensor(name, rows)
         kernels.append(
             .linear(
                 LinearKernel(
@@ -219,7 +233,7 @@ package struct LayerBuilder {
     package mutating func feedForward(_ input: Tensor) -> Tensor {
         switch layer.feedForward {
         case .gated(let size, let gate):
-            let (gateUp, activated) = (tensor("gateUp", 2 * size), tensor("activated", size))
+            let (gateUp, activated) = (sizedTensor("gateUp", 2 * size), sizedTensor("activated", size))
             let projections =
                 layer.fused.contains(.gateUp) ? [("ffn_up", 2 * size)] : [("ffn_gate", size), ("ffn_up", size)]
             kernels.append(
@@ -231,7 +245,7 @@ package struct LayerBuilder {
             return linear(activated, "ffn_down", shape.hiddenSize, .feedForward)
         case .plain(let size, let activation):
             let up = linear(input, "ffn_up", size, .feedForward)
-            let activated = tensor("activated", size)
+            let activated = sizedTensor("activated", size)
             kernels.append(.activation(input: up, output: activated, activation: activation))
             return linear(activated, "ffn_down", shape.hiddenSize, .feedForward)
         case .experts(let experts): return self.experts(input, experts)

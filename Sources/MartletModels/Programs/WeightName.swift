@@ -6,5 +6,12 @@ package enum WeightName {
     package static let outputNorm = "output_norm"
     package static let output = "output.weight"
 
+    /// A name without the layer that it may begin with.
+    static func withoutLayer(_ name: String) -> String {
+        let fields = name.split(separator: ".", maxSplits: 2, omittingEmptySubsequences: false)
+        guard fields.count == 3, fields[0] == "blk", Int(fields[1]) != nil else { return name }
+        return String(fields[2])
+    }
+
     package static func layer(_ layer: Int, _ name: String) -> String { "blk.\(layer).\(name)" }
 }

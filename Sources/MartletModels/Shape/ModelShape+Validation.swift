@@ -27,33 +27,12 @@ extension ModelShape {
         ] where !factor.isFinite || factor == 0 {
             throw CheckpointError(.invalidMetadata, "the \(name) scale is \(factor)")
         }
-        let first = layers[0].attention.heads
-        guard
-            layers.allSatisfy({
-                $0.attention.heads.keyValueHeads == first.keyValueHeads && $0.attention.heads.headSize == first.headSize
-            })
-        else {
-            throw CheckpointError(.unsupportedModel, "layers of different KV heads or head sizes are not supported")
-        }
-        // Layers share the memory of their activations by name.
-        guard Set(layers.map(\.attention.heads.queryHeads)).count == 1,
-            Set(layers.compactMap(\.feedForward.size)).count < 2
-        else {
-            throw CheckpointError(
-                .unsupportedModel, "layers of different query heads or feed-forward sizes are not supported")
-        }
     }
 
-    /// The KV heads that all layers have.
-    package var cacheHeads: AttentionHeads { layers[0].attention.heads }
-}
-
-extension FeedForwardShape {
-    /// Columns of its activations; nil for experts, which have none of the layer's.
-    fileprivate var size: Int? {
-        switch self {
-        case .gated(let size, _), .plain(let size, _): size
-        case .experts: nil
+    /// What each layer keeps of a token.
+    package var cacheLayers: [CacheShape.Layer] {
+        layers.map {
+            CacheShape.Layer(keyValueHeads: $0.attention.heads.keyValueHeads, headSize: $0.attention.heads.headSize)
         }
     }
 }
@@ -62,6 +41,9 @@ extension LayerShape {
     fileprivate func validate() throws(CheckpointError) {
         try attention.validate()
         try norm.validate()
+        guard outputScale.isFinite, outputScale != 0 else {
+            throw CheckpointError(.invalidMetadata, "a layer's output scale is \(outputScale)")
+        }
         switch feedForward {
         case .gated(let size, _), .plain(let size, _):
             try ModelShape.check(size, 1...(1 << 19), "the feed-forward size")
@@ -92,6 +74,7 @@ extension AttentionShape {
             }
         }
         try headNorm?.validate()
+        try valueNorm?.validate()
         guard scale.isFinite, scale > 0 else {
             throw CheckpointError(.invalidMetadata, "the attention scale is \(scale); it must be positive")
         }

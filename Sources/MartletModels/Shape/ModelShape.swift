@@ -39,6 +39,13 @@ package struct ModelShape: Hashable, Sendable {
     }
 }
 
+extension ModelShape {
+    /// Whether all layers' activations have as many columns.
+    var layersAreAlike: Bool {
+        Set(layers.map(\.attention.heads)).count == 1 && Set(layers.compactMap(\.feedForward.size)).count < 2
+    }
+}
+
 package struct LayerShape: Hashable, Sendable {
     package var attention: AttentionShape
     package var feedForward: FeedForwardShape
@@ -46,6 +53,8 @@ package struct LayerShape: Hashable, Sendable {
     package var norm: NormShape
     /// Where those norms are.
     package var normNames = NormNames()
+    /// What the residual stream is multiplied with behind the layer.
+    package var outputScale: Float = 1
     /// Which projections have biases.
     package var biases: Biases = []
     /// Which projections the checkpoint stores as one matrix.
@@ -142,6 +151,10 @@ package struct AttentionShape: Hashable, Sendable {
     package var headNorm: NormShape?
     /// What one of those norms' means is taken over.
     package var headNormExtent = HeadNorm.Extent.head
+    /// The norm of each head's values, without weights, if they have one.
+    package var valueNorm: NormShape?
+    /// Whether values are what keys are before their norm and rotation.
+    package var valuesAreKeys = false
     /// Whether each head has weights of its own in those norms.
     package var headNormIsPerHead = false
     /// What queries, keys and values are held to, below and above.
@@ -162,6 +175,14 @@ package enum FeedForwardShape: Hashable, Sendable {
     /// `down(activation(up(x)))` of a size.
     case plain(Int, Activation)
     case experts(ExpertsShape)
+
+    /// Columns of its activations; nil for experts, which have none of the layer's.
+    var size: Int? {
+        switch self {
+        case .gated(let size, _), .plain(let size, _): size
+        case .experts: nil
+        }
+    }
 }
 
 package struct ExpertsShape: Hashable, Sendable {
