@@ -18,7 +18,7 @@ package struct MartletCommand: AsyncParsableCommand {
         version: MartletVersion.current,
         subcommands: [
             RunCommand.self, ChatCommand.self, ServeCommand.self, TokenizeCommand.self, InspectCommand.self,
-            EvaluateCommand.self,
+            EvaluateCommand.self, QuantizeCommand.self,
             CheckCommand.self, BenchCommand.self, GenerateDocumentationCommand.self,
         ])
 

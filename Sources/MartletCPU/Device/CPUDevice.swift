@@ -34,7 +34,7 @@ package final class CPUDevice: ComputeDevice {
         guard let kernels = chosen.kernels else {
             throw DeviceError(code: .unsupported, message: "this machine doesn't run \(chosen.rawValue)")
         }
-        let threadCount = threads ?? min(ProcessInfo.processInfo.activeProcessorCount, Self.threadCounts.upperBound)
+        let threadCount = threads ?? Self.defaultThreadCount
         guard Self.threadCounts.contains(threadCount) else {
             let most = Self.threadCounts.upperBound
             throw DeviceError(code: .unsupported, message: "\(threadCount) threads: use 1 to \(most)")
@@ -53,6 +53,11 @@ package final class CPUDevice: ComputeDevice {
 
     /// How many threads a device may have.
     package static let threadCounts = 1...1024
+
+    /// A thread a processor.
+    package static var defaultThreadCount: Int {
+        min(ProcessInfo.processInfo.activeProcessorCount, threadCounts.upperBound)
+    }
 
     /// Whether the kernels compute attention with heads of a size.
     package static func allows(headSize: Int) -> Bool {

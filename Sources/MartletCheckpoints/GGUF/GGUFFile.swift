@@ -35,6 +35,11 @@ package final class GGUFFile {
             bytes: UnsafeRawBufferPointer(rebasing: parts[tensor.part].bytes[tensor.range]))
     }
 
+    /// The bytes of a metadata array's elements.
+    func bytes(of array: GGUFArray) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: metadataBytes[array.range])
+    }
+
     /// Takes a tensor's pages out of this process's memory; they are read from the file again if need be.
     package func release(_ tensor: GGUFTensor) { parts[tensor.part].release(tensor.range) }
 

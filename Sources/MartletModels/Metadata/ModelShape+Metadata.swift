@@ -34,7 +34,7 @@ extension ModelShape {
             hiddenSize: hiddenSize, vocabularySize: try metadata.vocabularySize, contextLength: contextLength,
             layers: layers, outputNorm: try norm(WeightName.outputNorm),
             tiesOutput: metadata.holdsTensor(WeightName.output).map { !$0 } ?? saysTied)
-        hasPositionTable = metadata.holdsTensor("position_embd.weight") == true
+        hasPositionTable = metadata.holdsTensor(WeightName.positions) == true
         if metadata.holdsTensor("token_embd_norm.weight") == true { embeddingNorm = try norm("token_embd_norm") }
         if traits.reads.contains(.embeddingScale) { embeddingScale = try metadata.factor(.embeddingScale) ?? 1 }
         if traits.reads.contains(.residualScale) { residualScale = try metadata.factor(.residualScale) ?? 1 }

@@ -67,7 +67,7 @@ package struct LayerBuilder {
         embed.scale = shape.embeddingScale
         kernels.append(.embed(embed))
         if shape.hasPositionTable {
-            let table = Weight("position_embd.weight", rows: shape.contextLength, columns: shape.hiddenSize)
+            let table = Weight(WeightName.positions, rows: shape.contextLength, columns: shape.hiddenSize)
             var positions = EmbedKernel(table: table, output: hidden)
             (positions.index, positions.accumulates) = (.position, true)
             kernels.append(.embed(positions))

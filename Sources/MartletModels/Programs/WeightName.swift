@@ -5,6 +5,7 @@ package enum WeightName {
     package static let embedding = "token_embd.weight"
     package static let outputNorm = "output_norm"
     package static let output = "output.weight"
+    package static let positions = "position_embd.weight"
 
     /// A name without the layer that it may begin with.
     static func withoutLayer(_ name: String) -> String {
