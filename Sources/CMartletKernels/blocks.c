@@ -13,7 +13,6 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define COLUMNS MARTLET_PANEL_COLUMNS
-#define SUPER_BLOCK 256
 
 // A block of a row: codes in their order, and the factors that are its own.
 typedef struct {

@@ -31,9 +31,10 @@ package struct ModelQuantizer {
     /// - Throws: for a file that can't be loaded, or whose matrices are quantised.
     package init(path: String, type: ElementType, threads: Int? = nil) throws {
         precondition(Self.types.contains(type), "only some types can be written")
-        source = try GGUFFile(path: path)
-        try ModelObstacles.check(source)
-        blueprint = try ModelBlueprint(of: source)
+        let model = try GGUFModel(path)
+        // What can't be served isn't quantised either.
+        _ = try model.tokenizer()
+        (source, blueprint) = (model.file, model.blueprint)
         self.type = type
         let threadCount = threads ?? CPUDevice.defaultThreadCount
         guard CPUDevice.threadCounts.contains(threadCount) else {

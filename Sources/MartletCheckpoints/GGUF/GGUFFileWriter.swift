@@ -3,9 +3,9 @@
 import Glibc
 package import MartletCompute
 
-/// Writes a GGUF file beside others' eyes: what it holds appears under its name once it is whole.
+/// Writes a GGUF file, which appears under its name once it is whole.
 ///
-/// The header is written when this is made, tensors follow in the header's order.
+/// `init` writes the header; the caller then writes the tensors in the header's order.
 package final class GGUFFileWriter {
     /// A tensor to write.
     package struct Tensor {

@@ -67,6 +67,24 @@ package enum ElementType: String, Sendable, CaseIterable {
         }
     }
 
+    /// Where a quantised block has its f16 factor, and behind it, if it has one, the minimum's; not of `mxfp4`.
+    var factorOffset: Int {
+        switch self {
+        case .q2_k: 80
+        case .q3_k: 108
+        case .q6_k: 208
+        default: 0
+        }
+    }
+
+    /// Whether blocks have a factor for what is added to or subtracted from their numbers.
+    var hasMinimum: Bool {
+        switch self {
+        case .q4_1, .q5_1, .q2_k, .q4_k, .q5_k: true
+        default: false
+        }
+    }
+
     /// Its number in GGUF files.
     package var ggufNumber: UInt32 {
         switch self {

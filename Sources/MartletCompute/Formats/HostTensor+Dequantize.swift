@@ -23,9 +23,19 @@ extension HostTensor {
 
 /// One block of a tensor's bytes. Layouts: https://github.com/ggml-org/ggml, `ggml-common.h`.
 private struct StoredBlock {
-    let bytes: UnsafeRawBufferPointer
-    let start: Int
-    let elementType: ElementType
+    private let bytes: UnsafeRawBufferPointer
+    private let start: Int
+    private let elementType: ElementType
+    /// The block's f16 scale, and minimum if it has one, decoded once for all its values.
+    private var d: Float = 0
+    private var m: Float = 0
+
+    init(bytes: UnsafeRawBufferPointer, start: Int, elementType: ElementType) {
+        (self.bytes, self.start, self.elementType) = (bytes, start, elementType)
+        guard elementType.isQuantized else { return }
+        d = elementType == .mxfp4 ? exponential(byte(0)) : half(elementType.factorOffset)
+        if elementType.hasMinimum { m = half(elementType.factorOffset + 2) }
+    }
 
     /// The block's value `i`.
     subscript(i: Int) -> Float {
@@ -33,33 +43,33 @@ private struct StoredBlock {
         case .float32: return Float(bitPattern: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))
         case .float16: return half(0)
         case .bfloat16: return Float(bitPattern: UInt32(word(0)) << 16)
-        case .q4_0: return half(0) * Float(nibble(i, at: 2) - 8)
-        case .q4_1: return half(0) * Float(nibble(i, at: 4)) + half(2)
-        case .q5_0: return half(0) * Float((nibble(i, at: 6) | bit(i, at: 2) << 4) - 16)
-        case .q5_1: return half(0) * Float(nibble(i, at: 8) | bit(i, at: 4) << 4) + half(2)
-        case .q8_0: return half(0) * Float(signed(2 + i))
-        case .iq4_nl: return half(0) * Self.iq4[nibble(i, at: 2)]
-        case .mxfp4: return exponential(byte(0)) * Self.e2m1[nibble(i, at: 1)]
+        case .q4_0: return d * Float(nibble(i, at: 2) - 8)
+        case .q4_1: return d * Float(nibble(i, at: 4)) + m
+        case .q5_0: return d * Float((nibble(i, at: 6) | bit(i, at: 2) << 4) - 16)
+        case .q5_1: return d * Float(nibble(i, at: 8) | bit(i, at: 4) << 4) + m
+        case .q8_0: return d * Float(signed(2 + i))
+        case .iq4_nl: return d * Self.iq4[nibble(i, at: 2)]
+        case .mxfp4: return d * Self.e2m1[nibble(i, at: 1)]
         case .q2_k:
             let both = byte(i / 16)
-            return half(80) * Float(both & 15) * Float(field(i, at: 16)) - half(82) * Float(both >> 4)
+            return d * Float(both & 15) * Float(field(i, at: 16)) - m * Float(both >> 4)
         case .q3_k:
             let q = field(i, at: 32) | (byte(i % 32) >> (i / 32) & 1) << 2
-            return half(108) * Float(signedSixBits(i / 16)) * Float(q - 4)
+            return d * Float(signedSixBits(i / 16)) * Float(q - 4)
         case .q4_k:
             let (scale, minimum) = sixBits(i / 32)
-            return half(0) * Float(scale) * Float(superNibble(i, at: 16)) - half(2) * Float(minimum)
+            return d * Float(scale) * Float(superNibble(i, at: 16)) - m * Float(minimum)
         case .q5_k:
             let (scale, minimum) = sixBits(i / 32)
             let q = superNibble(i, at: 48) | (byte(16 + i % 32) >> (i / 32) & 1) << 4
-            return half(0) * Float(scale) * Float(q) - half(2) * Float(minimum)
+            return d * Float(scale) * Float(q) - m * Float(minimum)
         case .q6_k:
             let low = byte(i / 128 * 64 + i % 64) >> (i % 128 < 64 ? 0 : 4) & 15
-            return half(208) * Float(signed(192 + i / 16)) * Float((low | field(i, at: 128) << 4) - 32)
+            return d * Float(signed(192 + i / 16)) * Float((low | field(i, at: 128) << 4) - 32)
         case .iq4_xs:
             let s = i / 32
             let scale = (byte(4 + s / 2) >> (4 * (s % 2)) & 15) | (Int(word(2)) >> (2 * s) & 3) << 4
-            return half(0) * Float(scale - 32) * Self.iq4[nibble(i % 32, at: 8 + 16 * s)]
+            return d * Float(scale - 32) * Self.iq4[nibble(i % 32, at: 8 + 16 * s)]
         }
     }
 

@@ -14,20 +14,10 @@ extension ElementType {
                 bytes[at] = UInt8(min(max(exponent, 0), 254))
             } else {
                 bytes.storeBytes(of: factor, toByteOffset: at + factorOffset, as: UInt16.self)
-                if minimumInSteps != 0 {
+                if hasMinimum {
                     bytes.storeBytes(of: minimum, toByteOffset: at + factorOffset + 2, as: UInt16.self)
                 }
             }
-        }
-    }
-
-    /// Where a block's f16 factor stands; its minimum's, if it has one, is behind.
-    private var factorOffset: Int {
-        switch self {
-        case .q2_k: 80
-        case .q3_k: 108
-        case .q6_k: 208
-        default: 0
         }
     }
 

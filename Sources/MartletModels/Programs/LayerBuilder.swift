@@ -11,12 +11,15 @@ package struct LayerBuilder {
     package let shape: ModelShape
     /// The rotations of all layers, each once.
     private let rotations: [RotaryEmbedding]
+    /// Whether all layers' activations have as many columns.
+    private let layersAreAlike: Bool
     /// The layer that is built.
     package internal(set) var index = 0
     private(set) var kernels: [Kernel] = []
 
     init(_ shape: ModelShape) {
         self.shape = shape
+        layersAreAlike = shape.layersAreAlike
         var seen: [RotaryEmbedding] = []
         for layer in shape.layers {
             if let rotary = layer.attention.rotary, !seen.contains(rotary) { seen.append(rotary) }
@@ -35,7 +38,7 @@ package struct LayerBuilder {
 
     /// A tensor of a size that may be a layer's own.
     private func sizedTensor(_ name: String, _ columns: Int) -> Tensor {
-        tensor(shape.layersAreAlike ? name : "\(name).\(columns)", columns)
+        tensor(layersAreAlike ? name : "\(name).\(columns)", columns)
     }
 
     private func matrix(_ name: String, count: Int = 1, _ rows: Int, _ columns: Int) -> Weight {
