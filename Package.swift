@@ -103,7 +103,7 @@ let package = Package(
             ], path: "Benchmarks/compare", exclude: ["README.md"]),
         .target(
             name: "MartletTestSupport", dependencies: ["MartletCompute"],
-            path: "Tests/MartletTestSupport"),
+            path: "Tests/MartletTestSupport", resources: [.copy("Fixtures")]),
         .testTarget(
             name: "MartletComputeTests", dependencies: ["MartletCompute", "MartletTestSupport"],
             resources: [.copy("Fixtures")]),

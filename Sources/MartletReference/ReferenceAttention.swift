@@ -16,28 +16,31 @@ extension ReferenceKernels {
             formula.prefixRanges = (0..<batch.capacity.prefixRanges).map {
                 batch.prefixRanges[sequence * batch.capacity.prefixRanges + $0]
             }
-            attend(formula, sequence: sequence, queryKeyValue, output, layer: kernel.cacheLayer, batch)
+            attend(formula, kernel, sequence: sequence, queryKeyValue, output, batch)
         }
     }
 
     private func attend(
-        _ formula: AttentionFormula, sequence: Int, _ queryKeyValue: ReferenceWorkspace.Activation,
-        _ output: ReferenceWorkspace.Activation, layer: Int, _ batch: BatchBuffers
+        _ formula: AttentionFormula, _ kernel: AttentionKernel, sequence: Int,
+        _ queryKeyValue: ReferenceWorkspace.Activation, _ output: ReferenceWorkspace.Activation,
+        _ batch: BatchBuffers
     ) {
         let (parameters, heads) = (formula.parameters, formula.parameters.heads)
         let (size, rows) = (heads.headSize, batch.rows(of: sequence))
         let contextLength = batch.contextLength(of: sequence)
+        let table = batch.blockTable(of: sequence, group: kernel.cacheGroup)
         let slots = (0..<Int(batch.sequenceLengths[sequence])).map { position in
-            let table = Int(batch.tableRows[sequence]) * batch.capacity.blocksPerSequence
-            let block = Int(batch.blockTables[table + position / cache.shape.blockSize])
-            return block * cache.shape.blockSize + position % cache.shape.blockSize
+            Int(table[position / cache.shape.blockSize]) * cache.shape.blockSize + position % cache.shape.blockSize
         }
         for shared in 0..<heads.keyValueHeads {
             let keys = slots.flatMap {
-                read(cache.key(layer: layer, slot: $0, head: shared), parameters, scale: parameters.keyScale)
+                read(
+                    cache.key(layer: kernel.cacheLayer, slot: $0, head: shared), parameters, scale: parameters.keyScale)
             }
             let values = slots.flatMap {
-                read(cache.value(layer: layer, slot: $0, head: shared), parameters, scale: parameters.valueScale)
+                read(
+                    cache.value(layer: kernel.cacheLayer, slot: $0, head: shared), parameters,
+                    scale: parameters.valueScale)
             }
             for row in rows {
                 for head in shared * heads.groupSize..<(shared + 1) * heads.groupSize {

@@ -27,7 +27,7 @@ extension ReferenceKernels {
                 query = query.map { $0 * factor }
             }
             queryKeyValue[row] = query + key + value
-            writeToCache(kernel, key: key, value: value, slot: Int(batch.slotMapping[row]))
+            writeToCache(kernel, key: key, value: value, slot: Int(batch.slots(ofGroup: kernel.cacheGroup)[row]))
         }
     }
 

@@ -118,6 +118,7 @@ private enum Parallel: ModelFamily {
         _ wiring: Wiring, _ mode: GraphRuntimeMode, splits: Bool = true, on device: any ComputeDevice
     ) throws -> [Float] {
         let (programs, shape) = (wiring.programs, wiring.shape)
+        let layout = CacheLayout(of: shape)
         var random = SeededGenerator(11)
         var weights: [String: any DeviceWeight] = [:]
         for (weight, use) in programs.weights {
@@ -134,10 +135,11 @@ private enum Parallel: ModelFamily {
         }
         let capacity = BatchCapacity(
             tokens: 40, sequences: 2, blocksPerSequence: 4, logitRows: 2, partials: 256,
-            attentionPlans: programs.attentionGroups.count)
+            attentionPlans: programs.attentionGroups.count, cacheGroups: layout.groups.count)
         let workspace = try device.makeWorkspace(capacity)
         let cache = CacheShape(
-            layers: shape.cacheLayers, blockSize: 16, blockCount: 8, format: .float(.float32))
+            layers: layout.blockLayers, blockSize: 16, blockCount: 8 * layout.groups.count,
+            format: .float(.float32))
         try device.check(programs, cache: cache)
         let bindings = ProgramBindings(weights: weights, cache: try device.allocateCache(cache), workspace: workspace)
         let graphs = try [(programs.body, 40), (programs.head, 2)].map { program, rows in
@@ -164,12 +166,17 @@ private enum Parallel: ModelFamily {
         for (sequence, share) in shares.enumerated() {
             batch.queryStartLocations[sequence] = Int32(row)
             batch.sequenceLengths[sequence] = Int32(share.first + share.count)
-            for block in 0..<4 { batch.blockTables[sequence * 4 + block] = Int32(2 * block + sequence) }
+            for group in 0..<batch.capacity.cacheGroups {
+                let table = batch.blockTable(of: sequence, group: group)
+                for block in 0..<4 { table[block] = Int32((2 * block + sequence) * batch.capacity.cacheGroups + group) }
+            }
             for position in share.first..<share.first + share.count {
                 batch.tokenIDs[row] = Int32((position * 37 + sequence * 11) % 130)
                 batch.positions[row] = Int32(position)
-                batch.slotMapping[row] =
-                    Int64(batch.blockTables[sequence * 4 + position / 16]) * 16 + Int64(position % 16)
+                for group in 0..<batch.capacity.cacheGroups {
+                    let table = batch.blockTable(of: sequence, group: group)
+                    batch.slots(ofGroup: group)[row] = Int64(table[position / 16]) * 16 + Int64(position % 16)
+                }
                 row += 1
             }
             batch.logitRows[sequence] = Int32(row - 1)

@@ -52,13 +52,19 @@ package struct GGUFWriter {
         dataSize += (data.count + alignment - 1) / alignment * alignment
     }
 
-    package var file: [UInt8] {
+    /// All before the tensors' data.
+    package var header: [UInt8] {
         var result = magic + Self.bytes(version)
         result += Self.bytes(tensorCount ?? UInt64(tensors.count)) + Self.bytes(pairCount ?? UInt64(pairs.count))
-        result += pairs.joined()
+        for pair in pairs { result += pair }
         for tensor in tensors { result += tensor.record }
+        while result.count % alignment != 0 { result.append(0) }
+        return result
+    }
+
+    package var file: [UInt8] {
+        var result = header
         func pad() { while result.count % alignment != 0 { result.append(0) } }
-        pad()
         for (index, tensor) in tensors.enumerated() {
             result += tensor.data
             if index < tensors.count - 1 { pad() }

@@ -74,15 +74,21 @@ package struct TinyModel: Sendable {
         writer.add("\(architecture).attention.key_length", UInt32(headSize))
         writer.add("\(architecture).attention.layer_norm_rms_epsilon", Float(1e-5))
         writer.add("\(architecture).rope.freq_base", Float(10_000))
-        writer.add("tokenizer.ggml.model", "gpt2")
-        writer.add("tokenizer.ggml.pre", "gpt-2")
-        writer.add("tokenizer.ggml.tokens", Self.vocabulary.tokens)
-        writer.add("tokenizer.ggml.token_type", tokenTypes)
-        writer.add("tokenizer.ggml.merges", Self.vocabulary.merges)
-        writer.add("tokenizer.ggml.eos_token_id", UInt32(vocabularySize - 1))
+        Self.addTokenizer(to: &writer, types: tokenTypes)
         writer.add("tokenizer.chat_template", template)
         addTensors(to: &writer)
         return writer
+    }
+
+    /// - Parameter count: tokens; what is more than the vocabulary are tokens that no text has.
+    static func addTokenizer(to writer: inout GGUFWriter, types: [Int32] = vocabulary.types, count: Int = 0) {
+        let unused = max(0, count - vocabulary.tokens.count)
+        writer.add("tokenizer.ggml.model", "gpt2")
+        writer.add("tokenizer.ggml.pre", "gpt-2")
+        writer.add("tokenizer.ggml.tokens", vocabulary.tokens + (0..<unused).map { "<unused \($0)>" })
+        writer.add("tokenizer.ggml.token_type", types + Array(repeating: 5, count: unused))
+        writer.add("tokenizer.ggml.merges", vocabulary.merges)
+        writer.add("tokenizer.ggml.eos_token_id", UInt32(vocabulary.tokens.count - 1))
     }
 
     private func addTensors(to writer: inout GGUFWriter) {

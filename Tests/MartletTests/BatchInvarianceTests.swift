@@ -111,6 +111,39 @@ import Testing
         }
     }
 
+    /// Layers with windows, whose blocks are given back as the windows pass them.
+    @Test(arguments: ["gemma3", "gpt_oss", "olmo3"]) func windowsGiveTheSameBits(_ name: String) throws {
+        let header = try #require(CheckpointHeader.all.first { $0.name == name })
+        let file = try TemporaryFile(header.randomModel(contextLength: 1024).file)
+        let circumstances = Circumstances.all.filter { $0.mode.mixed == $0.mode.uniformDecode && $0.threads == 2 }
+        let expected = try Self.targets.map { target in
+            try serve(circumstances[0], file.path, targets: [target]).outcomes[0]
+        }
+        for outcome in expected { #expect(outcome.end == .finished) }
+        for circumstances in circumstances {
+            let (outcomes, statistics, _) = try serve(circumstances, file.path)
+            #expect(outcomes == expected, "\(circumstances.testDescription)")
+            if circumstances.cache == .warm { #expect(statistics.prefixCacheHits > 500) }
+        }
+    }
+
+    /// A long answer takes no more blocks than its windows and what sees all tokens.
+    @Test func windowsGiveTheirBlocksBack() throws {
+        let header = try #require(CheckpointHeader.all.first { $0.name == "gemma3" })
+        let file = try TemporaryFile(header.randomModel(contextLength: 1024).file)
+        let engine = try ManualEngine(file.path) { ($0.maxNumBatchedTokens, $0.enablePrefixCaching) = (16, false) }
+        let submission = try engine.submit(.random(600, seed: 3, answer: 200))
+        var most = 0
+        repeat {
+            engine.turn()
+            submission.read()
+            most = max(most, engine.blocks - engine.freeBlocks)
+        } while engine.hasWork
+        // 800 tokens are 50 blocks. Five groups hold a window of 12 tokens, a tile of 64, and a step's 16 at most.
+        #expect(most <= 50 + 5 * 7 && most > 50)
+        #expect(engine.freeBlocks == engine.blocks)
+    }
+
     private func serve(
         _ circumstances: Circumstances, _ path: String, targets: [GenerationRequest] = targets
     ) throws -> (

@@ -1,7 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Martlet
+import MartletCompute
 import Testing
+
+extension BlockPool {
+    fileprivate mutating func release(_ blocks: [Int32]) {
+        var tables = [BlockTable(blocks)]
+        release(&tables)
+    }
+
+    /// Takes what is cached of a prompt, and then blocks for the rest of it.
+    fileprivate mutating func tables(
+        for tokens: [Int32], limit: Int, salt: String = "", chain: inout PrefixCache.Chain
+    ) -> [BlockTable] {
+        var tables = groups.map { _ in BlockTable() }
+        take(cachedPrefix(of: tokens, salt: salt, limit: limit), chain: &chain, into: &tables)
+        return tables
+    }
+}
 
 @Suite struct BlockPoolTests {
     private func tokens(_ count: Int, from first: Int32 = 0) -> [Int32] { (0..<Int32(count)).map { first + $0 } }
@@ -16,21 +33,19 @@ import Testing
     /// A computed sequence of its own blocks, known to the cache.
     private func store(_ tokens: [Int32], salt: String = "", in pool: inout BlockPool) -> [Int32] {
         var chain = PrefixCache.Chain(salt: salt)
-        var table: [Int32] = []
-        pool.takePrefix(of: tokens, limit: tokens.count / pool.blockSize, chain: &chain, into: &table)
+        var table = pool.tables(for: tokens, limit: tokens.count / pool.blockSize, salt: salt, chain: &chain)[0].blocks
         while table.count * pool.blockSize < tokens.count {
             guard let block = pool.allocate(after: table.last) else { break }
             table.append(block)
         }
-        pool.register(tokens, computedCount: tokens.count, chain: &chain, table: &table)
-        return table
+        var tables = [BlockTable(table)]
+        pool.register(tokens, computedCount: tokens.count, chain: &chain, tables: &tables)
+        return tables[0].blocks
     }
 
     private func find(_ tokens: [Int32], salt: String = "", in pool: inout BlockPool) -> [Int32] {
         var chain = PrefixCache.Chain(salt: salt)
-        var table: [Int32] = []
-        pool.takePrefix(of: tokens, limit: 100, chain: &chain, into: &table)
-        return table
+        return pool.tables(for: tokens, limit: 100, salt: salt, chain: &chain)[0].blocks
     }
 
     @Test func blocksComeInAscendingRuns() {
@@ -90,21 +105,22 @@ import Testing
     @Test func twinsAreMerged() {
         var pool = BlockPool(blockCount: 8, blockSize: 4)
         var chains = [PrefixCache.Chain(), PrefixCache.Chain()]
-        var tables = [take(2, from: &pool), take(2, from: &pool)]
+        var tables = [[BlockTable(take(2, from: &pool))], [BlockTable(take(2, from: &pool))]]
         let changes = (0..<2).map { index in
-            pool.register(tokens(8), computedCount: 8, chain: &chains[index], table: &tables[index])
+            pool.register(tokens(8), computedCount: 8, chain: &chains[index], tables: &tables[index])
         }
         // The second one's table is another from its first block on.
         #expect(changes == [2, 0])
-        #expect(tables[0] == tables[1] && pool.freeCount == 6)
-        #expect(pool.holderCount(of: tables[0][0]) == 2)
+        #expect(tables[0][0].blocks == tables[1][0].blocks && pool.freeCount == 6)
+        #expect(pool.holderCount(of: tables[0][0].blocks[0]) == 2)
     }
 
     @Test func onlyFullBlocksAreRegistered() {
         var pool = BlockPool(blockCount: 8, blockSize: 4)
         var chain = PrefixCache.Chain()
-        var table = take(2, from: &pool)
-        pool.register(tokens(8), computedCount: 7, chain: &chain, table: &table)
+        let table = take(2, from: &pool)
+        var tables = [BlockTable(table)]
+        pool.register(tokens(8), computedCount: 7, chain: &chain, tables: &tables)
         #expect(chain.length == 1 && pool.prefixCache.holds(table[0]) && !pool.prefixCache.holds(table[1]))
     }
 

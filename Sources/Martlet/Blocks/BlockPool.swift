@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import MartletCompute
+
 /// Who holds which blocks of the KV cache.
 ///
 /// Blocks are numbered from 1; block 0 of the cache is reserved, so that a table's entry that was never written, or a row of
@@ -8,6 +10,8 @@
 /// behind them those whose content the prefix cache knows, least recently used first. Such a block can be taken back into
 /// use with its content, until it is given out for another.
 package struct BlockPool {
+    /// The groups of layers that blocks are taken for.
+    package let groups: [CacheGroup]
     /// Blocks that can be held: 1 to this.
     package let blockCount: Int
     package let blockSize: Int
@@ -21,13 +25,18 @@ package struct BlockPool {
     private var next: [Int32]
     private var previous: [Int32]
 
-    package init(blockCount: Int, blockSize: Int, cachesPrefixes: Bool = true, key: SipHash.Key = .random()) {
-        precondition(blockCount > 0 && blockCount < Int(Int32.max) && blockSize > 0)
+    package init(
+        blockCount: Int, blockSize: Int, groups: [CacheGroup] = [CacheGroup()], cachesPrefixes: Bool = true,
+        key: SipHash.Key = .random()
+    ) {
+        precondition(blockCount > 0 && blockCount < Int(Int32.max) && blockSize > 0 && !groups.isEmpty)
+        self.groups = groups
         self.blockCount = blockCount
         self.blockSize = blockSize
         freeCount = blockCount
         prefixCache = PrefixCache(
-            blockCount: blockCount + 1, blockSize: blockSize, isEnabled: cachesPrefixes, key: key)
+            blockCount: blockCount + 1, blockSize: blockSize, groupCount: groups.count, isEnabled: cachesPrefixes,
+            key: key)
         holders = Array(repeating: 0, count: blockCount + 1)
         let last = Int32(blockCount)
         next = (0...last).map { $0 == last ? 0 : $0 + 1 }
@@ -53,18 +62,41 @@ package struct BlockPool {
         return block
     }
 
-    /// Adds a holder to a block in use.
-    package mutating func retain(_ block: Int32) {
-        precondition(holders[Int(block)] > 0, "a free block has no content to share")
-        holders[Int(block)] += 1
-    }
-
-    /// Takes a holder's share of its blocks back. A sequence's last block goes first: what later prompts share is
-    /// longest kept, and empty blocks stand in ascending order again.
+    /// Takes a sequence's blocks back, its last ones first: what later prompts share is longest kept, and empty blocks
+    /// stand in ascending order again. The tables are empty afterwards.
     ///
     /// - Complexity: O(1) a block
-    package mutating func release(_ blocks: [Int32]) {
-        for block in blocks.reversed() { release(block) }
+    package mutating func release(_ tables: inout [BlockTable]) {
+        let count = tables.reduce(0) { max($0, $1.blocks.count) }
+        for index in (0..<count).reversed() {
+            for table in tables.reversed() where index >= table.firstHeld && index < table.blocks.count {
+                release(table.blocks[index])
+            }
+        }
+        for group in tables.indices { tables[group].removeAll() }
+    }
+
+    /// Takes the blocks back that no token from a position on reads.
+    package mutating func release(_ tables: inout [BlockTable], before position: Int) {
+        for group in tables.indices {
+            let first = min(firstBlock(of: group, readFrom: position), tables[group].blocks.count)
+            while tables[group].firstHeld < first {
+                let index = tables[group].firstHeld
+                release(tables[group].blocks[index])
+                tables[group].blocks[index] = 0
+                tables[group].firstHeld += 1
+            }
+        }
+    }
+
+    /// The first of a group's blocks that a token at a position, or at a later one, reads.
+    package func firstBlock(of group: Int, readFrom position: Int) -> Int {
+        groups[group].firstPosition(readFrom: position) / blockSize
+    }
+
+    /// Blocks that a sequence takes at most; as `mostBlocks` of the groups.
+    package func mostBlocks(upTo end: Int, stepLength: Int, first: (_ group: Int) -> Int = { _ in 0 }) -> Int {
+        groups.mostBlocks(upTo: end, stepLength: stepLength, blockSize: blockSize, first: first)
     }
 
     private mutating func release(_ block: Int32) {
@@ -79,7 +111,8 @@ package struct BlockPool {
         }
     }
 
-    private mutating func hold(_ block: Int32) {
+    /// Takes a block into use with its content, for one more holder.
+    mutating func hold(_ block: Int32) {
         holders[Int(block)] += 1
         guard holders[Int(block)] == 1 else { return }
         freeCount -= 1
@@ -94,57 +127,46 @@ package struct BlockPool {
         previous[Int(block)] = left
     }
 
-    /// How many blocks at the start of a prompt are cached, and how many of those are free.
-    ///
-    /// - Parameter limit: blocks to look for at most.
-    package func cachedPrefix(of tokens: [Int32], salt: String, limit: Int) -> (blocks: Int, free: Int) {
-        var found = (blocks: 0, free: 0)
-        var chain = PrefixCache.Chain(salt: salt)
-        while found.blocks < limit, let block = prefixCache.find(tokens, after: chain) {
-            prefixCache.extend(&chain, by: block)
-            found.blocks += 1
-            if holders[Int(block)] == 0 { found.free += 1 }
-        }
-        return found
-    }
-
-    /// Takes the cached blocks at the start of a prompt into use and appends them to the table.
-    ///
-    /// - Complexity: O(1) a block
-    package mutating func takePrefix(
-        of tokens: [Int32], limit: Int, chain: inout PrefixCache.Chain, into table: inout [Int32]
-    ) {
-        while table.count < limit, let block = prefixCache.find(tokens, after: chain) {
-            prefixCache.extend(&chain, by: block)
-            hold(block)
-            table.append(block)
-        }
-    }
-
     /// Lets others find the full blocks of a sequence. Where a block with the same tokens is there already, the sequence
     /// goes on with that one and its own is given back: their content has the same bits.
     ///
     /// - Parameter computedCount: tokens whose K and V are in the blocks.
-    /// - Returns: the first index of the table whose block is another now; the table's length where none is.
+    /// - Returns: the first index of the tables whose block is another now; that of the next block where none is.
     @discardableResult package mutating func register(
-        _ tokens: [Int32], computedCount: Int, chain: inout PrefixCache.Chain, table: inout [Int32]
+        _ tokens: [Int32], computedCount: Int, chain: inout PrefixCache.Chain, tables: inout [BlockTable]
     ) -> Int {
-        var firstChange = table.count
+        var firstChange = tables[0].blocks.count
         while prefixCache.isEnabled, !chain.isBroken, (chain.length + 1) * blockSize <= computedCount {
             let index = chain.length
-            switch prefixCache.register(table[index], tokens, after: chain) {
-            case .registered: prefixCache.extend(&chain, by: table[index])
+            var block = tables[0].blocks[index]
+            switch prefixCache.register(block, tokens, after: chain) {
+            case .registered: break
             case .twin(let twin):
-                prefixCache.extend(&chain, by: twin)
-                guard twin != table[index] else { continue }
-                hold(twin)
-                release(table[index])
-                table[index] = twin
-                firstChange = min(firstChange, index)
-            case .collision: chain.isBroken = true
+                if replace(index, of: &tables[0], by: twin) { firstChange = min(firstChange, index) }
+                block = twin
+            case .collision:
+                chain.isBroken = true
+                continue
+            }
+            prefixCache.extend(&chain, by: block)
+            for group in tables.indices.dropFirst() where index >= tables[group].firstHeld {
+                if let twin = prefixCache.companion(of: block, group: group) {
+                    if replace(index, of: &tables[group], by: twin) { firstChange = min(firstChange, index) }
+                } else if !prefixCache.holds(tables[group].blocks[index]) {
+                    prefixCache.attach(tables[group].blocks[index], group: group, to: block)
+                }
             }
         }
         return firstChange
+    }
+
+    /// False where the table has that block already.
+    private mutating func replace(_ index: Int, of table: inout BlockTable, by twin: Int32) -> Bool {
+        guard table.blocks[index] != twin else { return false }
+        hold(twin)
+        release(table.blocks[index])
+        table.blocks[index] = twin
+        return true
     }
 
     /// The free list from its front; for tests.

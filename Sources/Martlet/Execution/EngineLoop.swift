@@ -86,8 +86,8 @@ package final class EngineLoop {
     /// would otherwise take part of a prompt's time. Not behind all, because most engines never need that much.
     private func populateAhead() {
         let tokens = Self.stepsAhead * scheduler.configuration.maxNumBatchedTokens
-        let goal = min(
-            scheduler.pool.highWaterMark + tokens / scheduler.pool.blockSize, scheduler.pool.blockCount + 1)
+        let blocks = tokens / scheduler.pool.blockSize * scheduler.pool.groups.count
+        let goal = min(scheduler.pool.highWaterMark + blocks, scheduler.pool.blockCount + 1)
         // What was given out meanwhile has been written to.
         populated = max(populated, scheduler.pool.highWaterMark)
         let count = max(1, Self.tokensAtATime / scheduler.pool.blockSize)

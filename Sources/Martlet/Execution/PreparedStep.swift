@@ -44,11 +44,14 @@ final class PreparedStep {
             }
             for position in entry.positions {
                 batch.positions[row] = Int32(position)
-                let block = Int64(sequence.blockTable[position / blockSize])
-                batch.slotMapping[row] = block * Int64(blockSize) + Int64(position % blockSize)
+                for (group, table) in sequence.blockTables.enumerated() {
+                    let block = Int64(table.blocks[position / blockSize])
+                    batch.slotMapping[group * batch.capacity.tokens + row] =
+                        block * Int64(blockSize) + Int64(position % blockSize)
+                }
                 row += 1
             }
-            writeTable(of: entry)
+            writeTables(of: entry)
             batch.tableRows[index] = Int32(sequence.tableRow)
         }
         batch.queryStartLocations[plan.entries.count] = Int32(row)
@@ -56,13 +59,17 @@ final class PreparedStep {
         batch.sequenceCount = plan.entries.count
     }
 
-    /// Writes the blocks of the sequence that its row doesn't hold since an earlier step.
-    private func writeTable(of entry: ScheduledSequence) {
+    /// Writes the blocks of the sequence that its rows don't hold since an earlier step. Blocks that were given back stay
+    /// there; no kernel reads them.
+    private func writeTables(of entry: ScheduledSequence) {
         let sequence = entry.sequence
         let first = missedBlocks.takeFirst(of: entry)
-        guard first < sequence.blockTable.count else { return }
-        let table = sequence.tableRow * batch.capacity.blocksPerSequence
-        for index in first..<sequence.blockTable.count { batch.blockTables[table + index] = sequence.blockTable[index] }
+        for (group, table) in sequence.blockTables.enumerated() {
+            let row = batch.blockTable(row: sequence.tableRow, group: group)
+            for index in max(first, table.firstHeld)..<max(first, table.firstHeld, table.blocks.count) {
+                row[index] = table.blocks[index]
+            }
+        }
     }
 
     /// Writes what depends on the tokens of the step before: the tokens themselves, and how the next ones are drawn.

@@ -6,7 +6,15 @@ import MartletModels
 /// How many blocks the KV cache has, and how long a sequence may be for it.
 struct CacheSizing {
     let options: EngineOptions
-    let shape: ModelShape
+    let layout: CacheLayout
+    /// Tokens that the model was trained for.
+    let contextLength: Int
+
+    init(options: EngineOptions, shape: ModelShape) {
+        self.options = options
+        layout = CacheLayout(of: shape)
+        contextLength = shape.contextLength
+    }
 
     /// The share of the free memory that the cache takes, unless the options say how much.
     static let shareOfFreeMemory = 0.25
@@ -20,24 +28,36 @@ struct CacheSizing {
         let usableBlocks: Int
         /// Tokens of the longest sequence.
         let maxModelLength: Int
+        /// Tokens of all sequences that run together, where they are as long as that.
+        let tokens: Int
     }
 
     func sizes(on device: any ComputeDevice) throws -> Sizes {
-        let length = options.maxModelLength ?? shape.contextLength
+        let length = options.maxModelLength ?? contextLength
         let count = try blockCount(length: length, on: device)
         let cacheShape = cacheShape(blockCount: count + 1, on: device)
         let bytes = try device.byteCount(of: cacheShape)
         if let free = device.freeMemory, bytes > free {
             throw error("the KV cache would take \(bytes) bytes; \(free) are free", field: "kv_cache_memory_bytes")
         }
-        let tokens = count * options.blockSize
-        guard tokens >= length || (options.maxModelLength == nil && tokens >= Self.leastLength) else {
+        let longest = layout.groups.longestSequence(
+            in: count, limit: length, stepLength: options.maxNumBatchedTokens, blockSize: options.blockSize)
+        guard longest == length || (options.maxModelLength == nil && longest >= Self.leastLength) else {
             throw error(
-                "the KV cache holds \(tokens) tokens, too few for a sequence of \(length): raise "
+                "the KV cache holds a sequence of \(longest) tokens, not one of \(length): raise "
                     + (options.numBlocksOverride == nil ? "kv_cache_memory_bytes" : "num_gpu_blocks_override")
                     + " or lower max_model_len", field: "max_model_len")
         }
-        return Sizes(cacheShape: cacheShape, usableBlocks: count, maxModelLength: min(length, tokens))
+        return Sizes(
+            cacheShape: cacheShape, usableBlocks: count, maxModelLength: longest,
+            tokens: count * ((longest + options.blockSize - 1) / options.blockSize * options.blockSize)
+                / blocks(of: longest))
+    }
+
+    /// Blocks that a sequence takes at most.
+    private func blocks(of length: Int) -> Int {
+        layout.groups.mostBlocks(
+            upTo: length, stepLength: options.maxNumBatchedTokens, blockSize: options.blockSize)
     }
 
     private func error(_ message: String, field: String) -> EngineError {
@@ -47,7 +67,7 @@ struct CacheSizing {
     /// The shape of a cache of `blockCount` blocks, in the format and block size that the options ask for.
     func cacheShape(blockCount: Int, on device: any ComputeDevice) -> CacheShape {
         CacheShape(
-            layers: shape.cacheLayers, blockSize: options.blockSize, blockCount: blockCount,
+            layers: layout.blockLayers, blockSize: options.blockSize, blockCount: blockCount,
             format: options.kvCacheDtype ?? device.defaultCacheFormat)
     }
 
@@ -81,8 +101,7 @@ struct CacheSizing {
             }
             return bytes / blockBytes - 1
         }
-        let blocksPerSequence = (length + options.blockSize - 1) / options.blockSize
-        let useful = min(blocksPerSequence * min(options.maxNumSeqs, options.maxNumBatchedTokens), most)
+        let useful = min(blocks(of: length) * min(options.maxNumSeqs, options.maxNumBatchedTokens), most)
         guard let free = device.freeMemory else { return useful }
         return max(1, min(useful, Int(Double(free) * Self.shareOfFreeMemory) / blockBytes - 1))
     }

@@ -31,8 +31,17 @@ public struct LoadedModel: Sendable {
     public let cacheBlocks: Int
     /// What the cache keeps: what was asked for, or the device's choice.
     public let cacheFormat: CacheFormat
-    /// Tokens that the cache's blocks hold together.
+    /// Tokens that the cache holds together, where sequences are as long as `maxModelLength`.
     public let cacheTokens: Int
+    /// Tokens of a block of the cache.
+    public let blockSize: Int
+    /// Groups of layers that take blocks of their own. There is more than one where some layers see a window alone.
+    package let cacheGroups: Int
+
+    /// Bytes of the cache that a token takes in all layers, as long as no window has passed it.
+    package var cacheBytesPerToken: Double {
+        Double(cacheBytes) / Double(max(1, cacheBlocks * blockSize)) * Double(cacheGroups)
+    }
     /// Most tokens of a step.
     public let maxNumBatchedTokens: Int
     /// Most sequences of a step.

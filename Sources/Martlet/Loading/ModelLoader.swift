@@ -52,7 +52,8 @@ package struct ModelLoader {
             linearBytes: source.programs.linearWeights.reduce(0) { $0 + (weights[$1.name]?.byteCount ?? 0) },
             cacheBytes: try device.byteCount(of: sizing.cacheShape(blockCount: cache.usableBlocks, on: device)),
             cacheBlocks: cache.usableBlocks, cacheFormat: cache.cacheShape.format,
-            cacheTokens: cache.usableBlocks * cache.cacheShape.blockSize,
+            cacheTokens: cache.tokens, blockSize: cache.cacheShape.blockSize,
+            cacheGroups: sizing.layout.groups.count,
             maxNumBatchedTokens: steps.maxNumBatchedTokens, maxNumSeqs: steps.maxNumSeqs,
             loadSeconds: (ContinuousClock.now - start) / .seconds(1))
         return LoadedEngine(
@@ -63,7 +64,7 @@ package struct ModelLoader {
             scheduler: Scheduler(
                 configuration: steps,
                 pool: BlockPool(
-                    blockCount: cache.usableBlocks, blockSize: options.blockSize,
+                    blockCount: cache.usableBlocks, blockSize: options.blockSize, groups: sizing.layout.groups,
                     cachesPrefixes: options.enablePrefixCaching)),
             runner: runner, trace: trace)
     }
@@ -156,6 +157,7 @@ package struct ModelLoader {
             logitEdits: LogitEdits.Capacity(
                 biases: options.limits.biasesPerSequence(endTokens: endTokens),
                 counts: min(maxModelLength, vocabularySize), vocabularySize: vocabularySize),
-            attentionPlans: max(1, source.programs.attentionGroups.count))
+            attentionPlans: max(1, source.programs.attentionGroups.count),
+            cacheGroups: CacheLayout(of: source.shape).groups.count)
     }
 }

@@ -34,8 +34,9 @@ extension ModelMemory {
                     ))
         }
         let format = options.kvCacheDtype ?? instructionSet.defaultCacheFormat
-        cacheBytesPerToken = blueprint.shape.cacheLayers.reduce(0) {
-            $0 + $1.keyValueHeads * format.byteCount(headSize: $1.headSize)
+        cacheBytesPerToken = blueprint.shape.layers.reduce(0) {
+            let heads = $1.attention.heads
+            return $0 + heads.keyValueHeads * format.byteCount(headSize: heads.headSize)
         }
     }
 }

@@ -41,8 +41,10 @@ extension Scheduler {
             }
             let firstChange = pool.register(
                 sequence.tokens, computedCount: entry.positions.upperBound, chain: &sequence.chain,
-                table: &sequence.blockTable)
+                tables: &sequence.blockTables)
             sequence.firstChangedBlock = min(sequence.firstChangedBlock, firstChange)
+            // A step that was planned meanwhile begins where this one ended.
+            pool.release(&sequence.blockTables, before: entry.positions.upperBound)
             for row in output.rows[rows..<row] {
                 if row.isSample {
                     if sequence.answerCount == 0 { statistics.promptTokens += sequence.promptCount }

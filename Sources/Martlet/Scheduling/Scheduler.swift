@@ -44,14 +44,15 @@ package struct Scheduler {
     package mutating func add(_ request: ValidatedRequest, id: RequestID) {
         precondition(requests[id] == nil, "two requests with one id")
         precondition(
-            request.promptTokens.count + request.maxTokens
-                <= pool.blockCount * pool.blockSize, "it can never fit")
+            pool.mostBlocks(
+                upTo: request.promptTokens.count + request.maxTokens, stepLength: configuration.maxNumBatchedTokens)
+                <= pool.blockCount, "it can never fit")
         requests[id] = (0..<request.sampleCount).map { index in
             arrivals += 1
             let order = SchedulingOrder(
                 priority: configuration.policy == .priority ? request.priority : 0, arrival: arrivals)
             let sequence = SequenceState(
-                request: request, requestID: id, sampleIndex: index, order: order)
+                request: request, requestID: id, sampleIndex: index, order: order, groups: pool.groups.count)
             waiting.insert(sequence)
             return sequence
         }
@@ -134,9 +135,11 @@ package struct Scheduler {
 
     /// False where the pool can't give all the blocks; those that it could stay with the sequence.
     private mutating func extendTable(of sequence: SequenceState, count: Int) -> Bool {
-        while sequence.blockTable.count * pool.blockSize < sequence.computedCount + count {
-            guard let block = pool.allocate(after: sequence.blockTable.last) else { return false }
-            sequence.blockTable.append(block)
+        for group in pool.groups.indices {
+            while sequence.blockTables[group].blocks.count * pool.blockSize < sequence.computedCount + count {
+                guard let block = pool.allocate(after: sequence.blockTables[group].blocks.last) else { return false }
+                sequence.blockTables[group].append(block)
+            }
         }
         return true
     }
@@ -152,7 +155,7 @@ package struct Scheduler {
     /// Takes a running sequence's blocks and its row of the block tables.
     mutating func release(_ sequence: SequenceState) {
         if let index = running.firstIndex(where: { $0 === sequence }) { running.remove(at: index) }
-        pool.release(sequence.blockTable)
+        pool.release(&sequence.blockTables)
         freeTableRows.append(sequence.tableRow)
         sequence.forgetComputation()
     }
@@ -168,13 +171,14 @@ package struct Scheduler {
                 continue
             }
             // As a whole or not at all: a prompt that is read to its middle only to be preempted was read in vain.
-            guard blocksNeeded(by: sequence, leader: leader) + promisedBlocks <= pool.freeCount else { return }
+            let prefix = sharedPrefix(of: sequence, leader: leader)
+            guard blocksNeeded(by: sequence, prefix) + promisedBlocks <= pool.freeCount else { return }
             waiting.remove(at: index)
             sequence.isRunning = true
             // As many rows as sequences may run.
             sequence.tableRow = freeTableRows.removeLast()
             running.insert(sequence, at: running.firstIndex { sequence.order < $0.order } ?? running.count)
-            takeSharedBlocks(for: sequence, leader: leader)
+            take(prefix, for: sequence)
             let count = chunk(of: sequence, step)
             let hasBlocks = extendTable(of: sequence, count: count)
             precondition(hasBlocks, "blocks were counted before")
@@ -197,43 +201,43 @@ package struct Scheduler {
     /// Free blocks that running prompts will still take.
     private var promisedBlocks: Int {
         running.reduce(0) { sum, sequence in
-            sum + max(0, blockCount(of: sequence) - sequence.blockTable.count)
+            let most = mostBlocks(of: sequence) { sequence.blockTables[$0].firstHeld }
+            return sum + max(0, most - sequence.blockTables.reduce(0) { $0 + $1.held.count })
         }
     }
 
-    /// Blocks that it fills until it has its next token.
-    private func blockCount(of sequence: SequenceState) -> Int {
-        (sequence.computedCount + sequence.remainingCount + pool.blockSize - 1) / pool.blockSize
+    /// Blocks that it holds at most until it has its next token, where its tables begin at `first`.
+    private func mostBlocks(of sequence: SequenceState, first: (_ group: Int) -> Int) -> Int {
+        pool.mostBlocks(
+            upTo: sequence.computedCount + sequence.remainingCount, stepLength: configuration.maxNumBatchedTokens,
+            first: first)
     }
 
-    /// Free blocks that it takes until it has its next token.
-    private func blocksNeeded(by sequence: SequenceState, leader: SequenceState?) -> Int {
-        let all = blockCount(of: sequence)
-        let limit = shareableBlocks(of: sequence)
-        guard sequence.readsPrefixCache else { return all }
-        let cached = pool.cachedPrefix(of: sequence.tokens, salt: sequence.request.cacheSalt, limit: limit)
-        // What is cached and free is taken like any other block; what the leader holds isn't.
-        return all - (leader == nil ? cached.blocks : limit) + cached.free
+    /// Free blocks that it takes until it has its next token. What is shared and free is taken like any other block.
+    private func blocksNeeded(by sequence: SequenceState, _ prefix: SharedPrefix?) -> Int {
+        guard let prefix else { return mostBlocks(of: sequence) { _ in 0 } }
+        let end = prefix.blocks * pool.blockSize
+        return mostBlocks(of: sequence) { pool.firstBlock(of: $0, readFrom: end) } - prefix.held + prefix.free
     }
 
-    private mutating func takeSharedBlocks(for sequence: SequenceState, leader: SequenceState?) {
+    /// What others have computed of a sequence's beginning.
+    private func sharedPrefix(of sequence: SequenceState, leader: SequenceState?) -> SharedPrefix? {
         let limit = shareableBlocks(of: sequence)
-        if sequence.readsPrefixCache {
-            pool.takePrefix(of: sequence.tokens, limit: limit, chain: &sequence.chain, into: &sequence.blockTable)
+        if let leader, let prefix = pool.prefix(of: leader.blockTables, count: limit) { return prefix }
+        guard sequence.readsPrefixCache else { return nil }
+        return pool.cachedPrefix(of: sequence.tokens, salt: sequence.request.cacheSalt, limit: limit)
+    }
+
+    private mutating func take(_ prefix: SharedPrefix?, for sequence: SequenceState) {
+        if let prefix {
+            sequence.computedCount = prefix.blocks * pool.blockSize
+            pool.take(prefix, chain: &sequence.chain, into: &sequence.blockTables)
         }
-        let cached = sequence.blockTable.count * pool.blockSize
         if sequence.readsPrefixCache, sequence.sampleIndex == 0, !sequence.hasBegun {
             statistics.prefixCacheQueries += sequence.tokens.count
-            statistics.prefixCacheHits += cached
-            sequence.cachedCount = cached
+            statistics.prefixCacheHits += sequence.computedCount
+            sequence.cachedCount = sequence.computedCount
         }
-        if let leader, sequence.blockTable.count < limit {
-            for block in leader.blockTable[sequence.blockTable.count..<limit] {
-                pool.retain(block)
-                sequence.blockTable.append(block)
-            }
-        }
-        sequence.computedCount = sequence.blockTable.count * pool.blockSize
         sequence.begin(blockSize: pool.blockSize)
     }
 }

@@ -32,11 +32,11 @@ package final class SequenceState {
     package internal(set) var pendingCount = 0
     /// How often its blocks were taken back. Steps planned before that compute it in vain.
     private(set) var withdrawals = 0
-    /// Blocks for the computed tokens.
-    package internal(set) var blockTable: [Int32] = []
+    /// Blocks for the computed tokens, a table for each group of layers.
+    package internal(set) var blockTables: [BlockTable]
     /// The row of the batch's block tables that is its own while it runs.
     package internal(set) var tableRow = 0
-    /// The first index of the block table that no planned step has written to its row.
+    /// The first index of the block tables that no planned step has written to its rows.
     package internal(set) var firstChangedBlock = 0
     package internal(set) var chain: PrefixCache.Chain
     package internal(set) var isRunning = false
@@ -49,12 +49,13 @@ package final class SequenceState {
     /// Tokens found in the prefix cache when it was first admitted.
     package internal(set) var cachedCount = 0
 
-    init(request: ValidatedRequest, requestID: RequestID, sampleIndex: Int, order: SchedulingOrder) {
+    init(request: ValidatedRequest, requestID: RequestID, sampleIndex: Int, order: SchedulingOrder, groups: Int) {
         self.request = request
         self.requestID = requestID
         self.sampleIndex = sampleIndex
         self.order = order
         tokens = request.promptTokens
+        blockTables = Array(repeating: BlockTable(), count: groups)
         chain = PrefixCache.Chain(salt: request.cacheSalt)
     }
 
@@ -65,7 +66,9 @@ package final class SequenceState {
         hasBegun = true
         let length = promptCount + request.maxTokens
         tokens.reserveCapacity(length)
-        blockTable.reserveCapacity((length + blockSize - 1) / blockSize)
+        for group in blockTables.indices {
+            blockTables[group].blocks.reserveCapacity((length + blockSize - 1) / blockSize)
+        }
         if request.hasPenalties {
             history = TokenHistory(prompt: request.promptTokens, answerLength: request.maxTokens)
         }
@@ -105,7 +108,7 @@ package final class SequenceState {
     func advance(past share: ScheduledSequence) {
         computedCount = share.positions.upperBound
         if share.samples { pendingCount += 1 }
-        firstChangedBlock = blockTable.count
+        firstChangedBlock = blockTables[0].blocks.count
     }
 
     /// Appends the token that a planned step has drawn.
@@ -120,7 +123,7 @@ package final class SequenceState {
         computedCount = 0
         pendingCount = 0
         withdrawals += 1
-        blockTable.removeAll(keepingCapacity: true)
+        for group in blockTables.indices { blockTables[group].removeAll() }
         firstChangedBlock = 0
         chain = PrefixCache.Chain(salt: request.cacheSalt)
         isRunning = false

@@ -12,7 +12,7 @@ package struct ScheduledSequence {
     package let isDecode: Bool
     /// Whether the step draws the token behind the positions.
     package let samples: Bool
-    /// The step writes the block table to its row from this index on. Earlier steps have written what is before.
+    /// The step writes the block tables to their rows from this index on. Earlier steps have written what is before.
     package let firstChangedBlock: Int
     /// The sequence's, when the step was planned.
     private let withdrawals: Int

@@ -28,7 +28,7 @@ package struct LimitShare: Encodable, Sendable {
                 + Double(work.attendedPairs) * cost.operationsAPair / attention) / seconds
         read =
             (Double(work.steps) * Double(model.linearBytes)
-                + Double(work.readTokens) * Double(model.cacheBytes) / Double(max(1, model.cacheTokens)))
+                + Double(work.readTokens) * model.cacheBytesPerToken)
             / limits.read / seconds
         self.limits = limits
     }

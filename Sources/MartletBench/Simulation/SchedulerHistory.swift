@@ -35,7 +35,9 @@ struct SchedulerHistory {
         self.seed = seed
         var random = ReplayableRandom(seed: DrawKey.mix(seed))
         let blockSize = [1, 2, 3, 4, 16].randomElement(using: &random) ?? 1
-        let blockCount = Int.random(in: 2...40, using: &random)
+        let tile = [1, 4, 16].randomElement(using: &random) ?? 1
+        let groups = (Self.windows.randomElement(using: &random) ?? []).map { CacheGroup(window: $0, tile: tile) }
+        let blockCount = Int.random(in: 2...40, using: &random) * groups.count
         var configuration = SchedulerConfiguration(
             maxNumBatchedTokens: [1, 3, 8, 16, 64, 512].randomElement(using: &random) ?? 1,
             maxNumSeqs: Int.random(in: 1...8, using: &random))
@@ -46,20 +48,27 @@ struct SchedulerHistory {
         scheduler = Scheduler(
             configuration: configuration,
             pool: BlockPool(
-                blockCount: blockCount, blockSize: blockSize, cachesPrefixes: !random.oneIn(3),
+                blockCount: blockCount, blockSize: blockSize, groups: groups, cachesPrefixes: !random.oneIn(3),
                 key: SipHash.Key(low: seed, high: 0, mask: random.oneIn(2) ? .max : 15)))
         model = SimulatedModel(
-            seed: seed, blockCount: blockCount, blockSize: blockSize, rows: configuration.maxNumSeqs,
+            seed: seed, blockCount: blockCount, blockSize: blockSize, groups: groups, rows: configuration.maxNumSeqs,
             preparesAhead: random.oneIn(2))
         validator = RequestValidator(
             limits: RequestLimits(),
-            maxModelLength: blockCount * blockSize,
+            maxModelLength: groups.longestSequence(
+                in: blockCount, limit: blockCount * blockSize, stepLength: configuration.maxNumBatchedTokens,
+                blockSize: blockSize),
             vocabularySize: SimulatedModel.vocabularySize, endTokens: [SimulatedModel.endToken])
         prompts = (0..<3).map { _ in
             (0..<100).map { _ in Int32.random(in: 1..<Int32(SimulatedModel.vocabularySize), using: &random) }
         }
         self.random = random
     }
+
+    /// Of the groups of layers: all see all tokens, all have windows, and both.
+    private static let windows: [[Int?]] = [
+        [nil], [nil], [1], [70], [nil, 1], [nil, 5, 5], [nil, 40], [20, 3], [nil, nil, 30, 2],
+    ]
 
     mutating func run() throws(SimulationFailure) {
         let arrivals = Int.random(in: 1...20, using: &random)

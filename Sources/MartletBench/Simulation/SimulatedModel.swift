@@ -3,14 +3,15 @@
 import Martlet
 import MartletCompute
 
-/// A model whose next token is a hash of all tokens before it, and whose cache holds, in each slot, the hash that stands
-/// there. A step that reads a wrong, stale or unwritten slot is found out.
+/// A model whose next token is a hash of all tokens before it, and whose cache holds, in each slot of each group, the hash
+/// that stands there. A step that reads a wrong, stale or unwritten slot is found out.
 final class SimulatedModel: StepRunner {
     static let vocabularySize = 9
     static let endToken: Int32 = 0
 
     private let seed: UInt64
     private let blockSize: Int
+    private let groups: [CacheGroup]
     /// `[blocks * blockSize]`, block 0 included: the hash of all tokens up to the slot's own.
     private var memory: [UInt64]
     /// The row of a step that is no number.
@@ -25,25 +26,26 @@ final class SimulatedModel: StepRunner {
     private struct Memory {
         var entries: [Entry] = []
         /// By table row: what steps have written there.
-        var tables: [Int: [Int32]] = [:]
+        var tables: [Int: [[Int32]]] = [:]
         var missedBlocks: MissedBlocks
     }
 
     /// What a device is told of a sequence's share of a step.
     private struct Entry {
-        let table: [Int32]
+        let tables: [[Int32]]
         /// Up to the last position of the step.
         var tokens: [Int32] = []
         /// Positions whose logits are wanted for the prompt's sake.
         let scored: Range<Int>
     }
 
-    init(seed: UInt64, blockCount: Int, blockSize: Int, rows: Int, preparesAhead: Bool) {
+    init(seed: UInt64, blockCount: Int, blockSize: Int, groups: [CacheGroup], rows: Int, preparesAhead: Bool) {
         prepared = Memory(missedBlocks: MissedBlocks(rows: rows))
         submitted = prepared
         self.seed = seed
         self.preparesAhead = preparesAhead
         self.blockSize = blockSize
+        self.groups = groups
         memory = Array(repeating: 0, count: (blockCount + 1) * blockSize)
     }
 
@@ -75,10 +77,11 @@ final class SimulatedModel: StepRunner {
     func prepare(_ plan: StepPlan) {
         if preparesAhead { submitted.missedBlocks.noteWritten(elsewhere: plan) }
         prepared.entries = plan.entries.map { entry in
-            if entry.positions.upperBound > entry.sequence.blockTable.count * blockSize {
+            if entry.sequence.blockTables.contains(where: { entry.positions.upperBound > $0.blocks.count * blockSize })
+            {
                 note("\(entry.positions) is more than the sequence's blocks")
             }
-            return Entry(table: writeTable(of: entry), scored: entry.sequence.scoredPositions(entry.positions))
+            return Entry(tables: writeTables(of: entry), scored: entry.sequence.scoredPositions(entry.positions))
         }
     }
 
@@ -97,7 +100,9 @@ final class SimulatedModel: StepRunner {
     /// Fails the submitted step, which may have written anything.
     func spoil(_ plan: StepPlan) {
         for (entry, share) in zip(plan.entries, submitted.entries) {
-            for position in entry.positions { memory[slot(of: position, in: share.table)] = 1 }
+            for table in share.tables {
+                for position in entry.positions { memory[slot(of: position, in: table)] = 1 }
+            }
         }
     }
 
@@ -110,10 +115,12 @@ final class SimulatedModel: StepRunner {
     /// block alone; a block written in vain must be free.
     func requireExclusiveBlocks(_ plan: StepPlan, _ pool: borrowing BlockPool) {
         for (entry, share) in zip(plan.entries, submitted.entries) {
-            for position in entry.positions {
-                let block = share.table[position / blockSize]
-                if pool.holderCount(of: block) != (entry.isCurrent ? 1 : 0) || pool.prefixCache.holds(block) {
-                    note("position \(position) is written to a block that others may read")
+            for table in share.tables {
+                for position in entry.positions {
+                    let block = table[position / blockSize]
+                    if pool.holderCount(of: block) != (entry.isCurrent ? 1 : 0) || pool.prefixCache.holds(block) {
+                        note("position \(position) is written to a block that others may read")
+                    }
                 }
             }
         }
@@ -127,13 +134,19 @@ final class SimulatedModel: StepRunner {
         var hash = seed
         for position in 0..<entry.positions.upperBound {
             hash = self.hash(hash, then: share.tokens[position])
-            let slot = slot(of: position, in: share.table)
-            guard position >= entry.positions.lowerBound else {
+            for (group, table) in share.tables.enumerated() {
+                let content = hash ^ UInt64(group)
+                guard position < entry.positions.lowerBound else {
+                    memory[slot(of: position, in: table)] = content
+                    continue
+                }
+                guard position >= groups[group].firstPosition(readFrom: entry.positions.lowerBound) else { continue }
                 // A sequence whose step failed is computed in vain over what that step left.
-                if memory[slot] != hash, entry.isCurrent { note("position \(position) reads another's slot") }
-                continue
+                if memory[slot(of: position, in: table)] != content, entry.isCurrent {
+                    note("position \(position) reads another's slot")
+                }
             }
-            memory[slot] = hash
+            guard position >= entry.positions.lowerBound else { continue }
             if share.scored.contains(position) {
                 var row = StepOutput.Row(entry: index, position: position, isSample: false)
                 row.sampled.token = next(after: hash, sample: 0)
@@ -150,19 +163,20 @@ final class SimulatedModel: StepRunner {
         }
     }
 
-    /// Writes what has changed of the sequence's row. The row must then be its table, and name block 0 nowhere.
-    private func writeTable(of entry: ScheduledSequence) -> [Int32] {
+    /// Writes what has changed of the sequence's rows. What the sequence holds must then stand there.
+    private func writeTables(of entry: ScheduledSequence) -> [[Int32]] {
         let sequence = entry.sequence
-        var table = prepared.tables[sequence.tableRow] ?? []
+        var rows = prepared.tables[sequence.tableRow] ?? groups.map { _ in [] }
         let first = prepared.missedBlocks.takeFirst(of: entry)
-        table.removeLast(max(0, table.count - sequence.blockTable.count))
-        for (index, block) in sequence.blockTable.enumerated() where index >= first {
-            if index < table.count { table[index] = block } else { table.append(block) }
+        for (group, table) in sequence.blockTables.enumerated() {
+            rows[group].append(
+                contentsOf: repeatElement(-1, count: max(0, table.blocks.count - rows[group].count)))
+            for index in table.held.indices where index >= first { rows[group][index] = table.blocks[index] }
+            if rows[group][table.held.indices] != table.held { note("a table's row holds other blocks than the table") }
+            if table.held.contains(0) { note("block 0 is somebody's") }
         }
-        if table != sequence.blockTable { note("a table's row holds other blocks than the table") }
-        if table.contains(0) { note("block 0 is somebody's") }
-        prepared.tables[sequence.tableRow] = sequence.blockTable
-        return sequence.blockTable
+        prepared.tables[sequence.tableRow] = rows
+        return rows
     }
 
     private func note(_ text: String) { mistake = mistake ?? text }

@@ -37,7 +37,7 @@ package struct MixedBenchmark: Sendable {
             let prompt = prefix == .warm ? 0 : warmup + iterations - 1 - iteration
             let report = try await run(
                 on: engine, longLength: longLength, prompt: prompt, shortSet: 2 * iteration + (prefix == .warm ? 1 : 0))
-            let blockSize = engine.model.cacheTokens / engine.model.cacheBlocks
+            let blockSize = engine.model.blockSize
             // The last token is computed in any case, so that there is a hidden state.
             let expected = (longLength - 1) / blockSize * blockSize
             guard prefix == .cold || iteration < max(1, warmup) || report.prefixCacheHits >= expected else {

@@ -6,6 +6,8 @@ package import MartletCompute
 /// One layer's attention as the kernels take it, and the tables that it points into.
 package final class AttentionLayer {
     let parameters: AttentionParameters
+    /// The group whose block tables name its blocks.
+    private let cacheGroup: Int
     let kernels: MartletKernelTable
     private let arguments: MartletAttentionLayer
     // What the arguments point into.
@@ -15,7 +17,7 @@ package final class AttentionLayer {
 
     init(
         _ parameters: AttentionParameters, kernels: MartletKernelTable, cache: CPUKeyValueCache, layer: Int,
-        segmentLength: Int, sinks: UnsafePointer<Float>?
+        cacheGroup: Int = 0, segmentLength: Int, sinks: UnsafePointer<Float>?
     ) throws(DeviceError) {
         try Self.check(parameters, cache.shape, layer: layer)
         let (queryFormat, cacheFormat) = (parameters.queryFormat(beside: cache.shape.format), cache.shape.format)
@@ -55,6 +57,7 @@ package final class AttentionLayer {
             slopes: slopes.map { UnsafePointer($0.memory.pointer()) },
             slopesOfSquareRoot: parameters.alibi?.usesSquareRoot ?? false)
         self.parameters = parameters
+        self.cacheGroup = cacheGroup
         self.kernels = kernels
         self.cache = cache
         tables = [keyTable, valueTable].compactMap(\.self)
@@ -74,10 +77,13 @@ package final class AttentionLayer {
 
     /// The kernels' form of a work item. `query` and `output` are whole tensors of the step.
     func item(
-        _ item: AttentionItem, _ batch: BatchBuffers, blockTable: UnsafePointer<Int32>, query: TensorRows,
-        output: TensorRows, partials: UnsafeMutablePointer<Float>
+        _ item: AttentionItem, _ batch: BatchBuffers, query: TensorRows, output: TensorRows,
+        partials: UnsafeMutablePointer<Float>
     ) -> MartletAttentionItem {
         let (sequence, row) = (Int(item.sequence), Int(item.firstRow))
+        guard let blockTable = batch.blockTable(of: sequence, group: cacheGroup).baseAddress else {
+            preconditionFailure("a sequence has blocks")
+        }
         let contextLength = batch.contextLength(of: sequence)
         let firstPartial = item.firstPartial < 0 ? nil : partials + Int(item.firstPartial) * partialFloats
         let ranges = UnsafePointer(batch.prefixRanges.baseAddress).map {

@@ -114,9 +114,7 @@ private final class BlockReadJob: PhasedJob, @unchecked Sendable {
             guard let address = unused.baseAddress else { return }
             let rows = TensorRows(base: address, columns: 0)
             for index in slice(of: items.count, chunk: chunk, count: chunkCount) {
-                guard let blockTable = batch.blockTable(of: Int(items[index].sequence)) else { return }
-                var item = layer.item(
-                    items[index], batch, blockTable: blockTable, query: rows, output: rows, partials: address)
+                var item = layer.item(items[index], batch, query: rows, output: rows, partials: address)
                 layer.withArguments { sink(layer.kernels.readItem($0, &item)) }
             }
         }

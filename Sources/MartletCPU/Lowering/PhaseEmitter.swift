@@ -168,7 +168,8 @@ struct PhaseEmitter {
         let kernel = operation.attention
         let layer = try AttentionLayer(
             kernel.parameters, kernels: kernels, cache: environment.cache, layer: kernel.cacheLayer,
-            segmentLength: environment.attentionSegmentLength, sinks: kernel.parameters.sinks.map(environment.vector))
+            cacheGroup: kernel.cacheGroup, segmentLength: environment.attentionSegmentLength,
+            sinks: kernel.parameters.sinks.map(environment.vector))
         let partials = try workspace.partials(floats: layer.partialFloats)
         let output = AttentionOutput(
             rows: try workspace.rows(of: kernel.output),

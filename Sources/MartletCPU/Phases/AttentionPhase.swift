@@ -102,9 +102,7 @@ final class AttentionPhase: Phase {
     }
 
     private func run(_ item: AttentionItem, _ batch: BatchBuffers, heads: Range<Int>) {
-        guard let blockTable = batch.blockTable(of: Int(item.sequence)) else { return }
-        var kernelItem = layer.item(
-            item, batch, blockTable: blockTable, query: queryKeyValue, output: output.rows, partials: partials)
+        var kernelItem = layer.item(item, batch, query: queryKeyValue, output: output.rows, partials: partials)
         layer.withArguments {
             layer.kernels.attend($0, &kernelItem, Int64(heads.lowerBound), Int64(heads.upperBound))
         }

@@ -100,12 +100,13 @@ package struct HeadRows: RowOperation {
     }
 
     private func writeToCache(rows: Range<Int>, heads: Range<Int>, batch: BatchBuffers) {
+        let slots = batch.slots(ofGroup: preparation.cacheGroup)
         var first = heads.isEmpty ? rows.upperBound : rows.lowerBound
         while first < rows.upperBound {
-            let slot = Int(batch.slotMapping[first])
+            let slot = Int(slots[first])
             var end = first + 1
             // Rows that follow each other in a block are written together.
-            while slot >= 0, end < rows.upperBound, Int(batch.slotMapping[end]) == slot + end - first,
+            while slot >= 0, end < rows.upperBound, Int(slots[end]) == slot + end - first,
                 (slot + end - first) % cache.shape.blockSize != 0
             {
                 end += 1

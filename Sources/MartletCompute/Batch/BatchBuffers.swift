@@ -37,7 +37,7 @@ package final class BatchBuffers {
     package let tokenIDs: UnsafeMutableBufferPointer<Int32>
     /// `[tokens]`: the token's position in its sequence.
     package let positions: UnsafeMutableBufferPointer<Int32>
-    /// `[tokens]`: `block * blockSize + offset` where the token's K and V go; negative: nowhere.
+    /// `[cacheGroups, tokens]`: `block * blockSize + offset` where the token's K and V go; negative: nowhere.
     package let slotMapping: UnsafeMutableBufferPointer<Int64>
     /// `[sequences + 1]`
     package let queryStartLocations: UnsafeMutableBufferPointer<Int32>
@@ -45,7 +45,7 @@ package final class BatchBuffers {
     package let sequenceLengths: UnsafeMutableBufferPointer<Int32>
     /// `[sequences]`: the row of `blockTables` that is the sequence's, and stays so from step to step.
     package let tableRows: UnsafeMutableBufferPointer<Int32>
-    /// `[sequences, blocksPerSequence]`, by table row. Block 0 is reserved: no sequence has it.
+    /// `[cacheGroups, sequences, blocksPerSequence]`, by table row. Block 0 is reserved: no sequence has it.
     package let blockTables: UnsafeMutableBufferPointer<Int32>
     /// `[sequences, prefixRanges]`, in the batch's order of sequences: positions that see each other whatever else hides
     /// them, both ends included; none where the last is not after the first.
@@ -128,7 +128,7 @@ package final class BatchBuffers {
         for row in tokenCount..<paddedTokenCount {
             tokenIDs[row] = 0
             positions[row] = 0
-            slotMapping[row] = -1
+            for group in 0..<capacity.cacheGroups { slotMapping[group * capacity.tokens + row] = -1 }
         }
     }
 
@@ -143,9 +143,20 @@ package final class BatchBuffers {
         Int(queryStartLocations[sequence])..<Int(queryStartLocations[sequence + 1])
     }
 
-    /// The sequence's row of block tables.
-    package func blockTable(of sequence: Int) -> UnsafeMutablePointer<Int32>? {
-        blockTables.baseAddress.map { $0 + Int(tableRows[sequence]) * capacity.blocksPerSequence }
+    /// Where the tokens' K and V of a group's layers go.
+    package func slots(ofGroup group: Int) -> UnsafeMutableBufferPointer<Int64> {
+        UnsafeMutableBufferPointer(rebasing: slotMapping[group * capacity.tokens..<(group + 1) * capacity.tokens])
+    }
+
+    /// A table row's blocks in a group.
+    package func blockTable(row: Int, group: Int) -> UnsafeMutableBufferPointer<Int32> {
+        let start = (group * capacity.sequences + row) * capacity.blocksPerSequence
+        return UnsafeMutableBufferPointer(rebasing: blockTables[start..<start + capacity.blocksPerSequence])
+    }
+
+    /// The sequence's blocks in a group.
+    package func blockTable(of sequence: Int, group: Int = 0) -> UnsafeMutableBufferPointer<Int32> {
+        blockTable(row: Int(tableRows[sequence]), group: group)
     }
 
     /// The sequence's tokens before this step's.

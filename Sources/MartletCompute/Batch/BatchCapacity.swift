@@ -20,15 +20,17 @@ package struct BatchCapacity: Hashable, Sendable {
     package var logitEdits: LogitEdits.Capacity
     /// Plans of attention, one for each of the programs' groups.
     package var attentionPlans: Int
+    /// Groups of layers that have block tables of their own.
+    package var cacheGroups: Int
 
     /// A parameter for each field.
     package init(
         tokens: Int, sequences: Int, blocksPerSequence: Int, logitRows: Int, partials: Int = 4096,
         prefixRanges: Int = 0, queryQueryBias: Int = 0, topLogprobs: Int = 0,
-        logitEdits: LogitEdits.Capacity = .none, attentionPlans: Int = 1
+        logitEdits: LogitEdits.Capacity = .none, attentionPlans: Int = 1, cacheGroups: Int = 1
     ) {
         precondition(tokens > 0 && sequences > 0 && blocksPerSequence > 0 && logitRows > 0)
-        precondition(attentionPlans > 0)
+        precondition(attentionPlans > 0 && cacheGroups > 0)
         precondition(partials >= 0 && prefixRanges >= 0 && queryQueryBias >= 0 && topLogprobs >= 0)
         self.tokens = tokens
         self.sequences = sequences
@@ -40,5 +42,6 @@ package struct BatchCapacity: Hashable, Sendable {
         self.topLogprobs = topLogprobs
         self.logitEdits = logitEdits
         self.attentionPlans = attentionPlans
+        self.cacheGroups = cacheGroups
     }
 }

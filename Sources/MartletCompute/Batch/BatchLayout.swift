@@ -64,7 +64,7 @@ package struct BatchLayout: Sendable {
         counts = field(BatchCounts.self, 1)
         tokenIDs = field(Int32.self, capacity.tokens)
         positions = field(Int32.self, capacity.tokens)
-        slotMapping = field(Int64.self, capacity.tokens)
+        slotMapping = field(Int64.self, capacity.cacheGroups * capacity.tokens)
         queryStartLocations = field(Int32.self, capacity.sequences + 1)
         sequenceLengths = field(Int32.self, capacity.sequences)
         tableRows = field(Int32.self, capacity.sequences)
@@ -82,7 +82,8 @@ package struct BatchLayout: Sendable {
                 merges: field(AttentionMerge.self, min(capacity.tokens, capacity.partials)))
         }
         step = 0..<end
-        blockTables = field(Int32.self, capacity.sequences * capacity.blocksPerSequence)
+        blockTables = field(
+            Int32.self, capacity.cacheGroups * capacity.sequences * capacity.blocksPerSequence)
         logitEditExtents = field(LogitEdits.Extent.self, capacity.sequences)
         biases = field(TokenBias.self, capacity.sequences * capacity.logitEdits.biases)
         tokenCounts = field(TokenCount.self, capacity.sequences * capacity.logitEdits.counts)

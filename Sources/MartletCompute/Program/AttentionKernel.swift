@@ -7,14 +7,19 @@ package struct AttentionKernel: Hashable, Sendable {
     package var parameters: AttentionParameters
     /// Which of the step's plans cuts it: that of its `AttentionGroup`. `DecoderPrograms` numbers them.
     package var plan = 0
-    /// The cache's layer that holds its keys and values.
+    /// The layer of a cache block that holds its keys and values.
     package var cacheLayer: Int
+    /// The group whose block tables name those blocks.
+    package var cacheGroup: Int
 
-    package init(queryKeyValue: Tensor, output: Tensor, parameters: AttentionParameters, cacheLayer: Int) {
+    package init(
+        queryKeyValue: Tensor, output: Tensor, parameters: AttentionParameters, cacheLayer: Int, cacheGroup: Int = 0
+    ) {
         self.queryKeyValue = queryKeyValue
         self.output = output
         self.parameters = parameters
         self.cacheLayer = cacheLayer
+        self.cacheGroup = cacheGroup
     }
 }
 

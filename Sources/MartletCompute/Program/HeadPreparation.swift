@@ -18,14 +18,20 @@ package struct HeadPreparation: Hashable, Sendable {
     /// What K and V are divided by before an 8-bit cache keeps them; as in `AttentionParameters`.
     package var keyScale: Float = 1
     package var valueScale: Float = 1
-    /// The cache's layer that k and v are written to.
+    /// The layer of a cache block that k and v are written to.
     package var cacheLayer: Int
+    /// The group whose slots say where.
+    package var cacheGroup: Int
 
-    package init(queryKeyValue: Tensor, heads: AttentionHeads, rotation: HeadRotation? = nil, cacheLayer: Int) {
+    package init(
+        queryKeyValue: Tensor, heads: AttentionHeads, rotation: HeadRotation? = nil, cacheLayer: Int,
+        cacheGroup: Int = 0
+    ) {
         self.queryKeyValue = queryKeyValue
         self.heads = heads
         self.rotation = rotation
         self.cacheLayer = cacheLayer
+        self.cacheGroup = cacheGroup
     }
 }
 

@@ -20,13 +20,14 @@ extension Kernel: CustomStringConvertible {
             let norms = [heads.queryNorm, heads.keyNorm, heads.valueNorm].compactMap { $0?.weight?.name }
             let rotation = heads.rotation.map { ["\($0.angles.name) by \($0.pairing)"] } ?? []
             return line(
-                heads.queryKeyValue, false, "prepareHeads", norms + rotation + ["cache layer \(heads.cacheLayer)"])
+                heads.queryKeyValue, false, "prepareHeads",
+                norms + rotation + [cache(heads.cacheLayer, group: heads.cacheGroup)])
         case .attention(let attention):
             let heads = attention.parameters.heads
             return line(
                 attention.output, false, "attention",
                 [
-                    attention.queryKeyValue.name, "cache layer \(attention.cacheLayer)",
+                    attention.queryKeyValue.name, cache(attention.cacheLayer, group: attention.cacheGroup),
                     "\(heads.queryHeads) heads over \(heads.keyValueHeads) of \(heads.headSize)",
                 ])
         case .activation(let input, let output, let activation):
@@ -50,6 +51,10 @@ extension Kernel: CustomStringConvertible {
         case .sample(let logits):
             return "samples = sample(\(logits.name))"
         }
+    }
+
+    private func cache(_ layer: Int, group: Int) -> String {
+        "cache layer \(layer)" + (group > 0 ? " of group \(group)" : "")
     }
 
     private func line(_ output: Tensor, _ accumulates: Bool, _ name: String, _ operands: [String]) -> String {

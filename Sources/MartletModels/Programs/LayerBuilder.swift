@@ -13,6 +13,7 @@ package struct LayerBuilder {
     private let rotations: [RotaryEmbedding]
     /// Whether all layers' activations have as many columns.
     private let layersAreAlike: Bool
+    private let cache: CacheLayout
     /// The layer that is built.
     package internal(set) var index = 0
     private(set) var kernels: [Kernel] = []
@@ -20,6 +21,7 @@ package struct LayerBuilder {
     init(_ shape: ModelShape) {
         self.shape = shape
         layersAreAlike = shape.layersAreAlike
+        cache = CacheLayout(of: shape)
         var seen: [RotaryEmbedding] = []
         for layer in shape.layers {
             if let rotary = layer.attention.rotary, !seen.contains(rotary) { seen.append(rotary) }
@@ -177,7 +179,7 @@ package struct LayerBuilder {
             .attention(
                 AttentionKernel(
                     queryKeyValue: queryKeyValue, output: attended, parameters: parameters(attention),
-                    cacheLayer: index)))
+                    cacheLayer: cache.homes[index].layer, cacheGroup: cache.homes[index].group)))
         return linear(attended, "attn_output", shape.hiddenSize, .attentionOutput)
     }
 
@@ -185,7 +187,7 @@ package struct LayerBuilder {
         var preparation = HeadPreparation(
             queryKeyValue: queryKeyValue, heads: attention.heads,
             rotation: attention.rotary.map { HeadRotation(angles: angles(of: $0), pairing: attention.pairing) },
-            cacheLayer: index)
+            cacheLayer: cache.homes[index].layer, cacheGroup: cache.homes[index].group)
         func norm(_ name: String, heads: Int) -> HeadNorm? {
             attention.headNorm.map { shape in
                 let size = attention.heads.headSize

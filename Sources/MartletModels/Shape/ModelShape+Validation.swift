@@ -28,13 +28,6 @@ extension ModelShape {
             throw CheckpointError(.invalidMetadata, "the \(name) scale is \(factor)")
         }
     }
-
-    /// What each layer keeps of a token.
-    package var cacheLayers: [CacheShape.Layer] {
-        layers.map {
-            CacheShape.Layer(keyValueHeads: $0.attention.heads.keyValueHeads, headSize: $0.attention.heads.headSize)
-        }
-    }
 }
 
 extension LayerShape {

@@ -77,7 +77,7 @@ final class ServerMetrics: Sendable {
                     [
                         Metric.Sample(
                             labels: [
-                                ("block_size", "\(model.cacheTokens / max(1, model.cacheBlocks))"),
+                                ("block_size", "\(model.blockSize)"),
                                 ("cache_dtype", model.cacheFormat.rawValue),
                                 ("num_gpu_blocks", "\(model.cacheBlocks)"),
                             ], value: 1)
