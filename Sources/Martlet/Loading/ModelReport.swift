@@ -48,6 +48,8 @@ package struct ModelReport: Encodable, Sendable {
     package let quantization: [Quantization]
     /// Tensors of types that can't be read, by type.
     package let unsupportedTensors: [String: Int]
+    /// nil where the model's family isn't known, or its metadata can't be read.
+    package let shape: Shape?
     /// nil where the model can't be loaded.
     package let memory: Memory?
     /// Why it can't be: all that stands in the way.
@@ -75,6 +77,7 @@ package struct ModelReport: Encodable, Sendable {
                 bytes: tensors.reduce(0) { $0 + $1.range.count })
         }.sorted { $0.bytes > $1.bytes }
         unsupportedTensors = header.unsupportedTensors.mapValues(\.count)
+        shape = Shape(of: file)
         var problems = ModelObstacles.of(file)
         var memory: Memory?
         if problems.isEmpty {

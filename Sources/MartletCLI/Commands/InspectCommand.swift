@@ -106,6 +106,20 @@ extension ProgramReport {
     }
 }
 
+extension ModelReport.Shape {
+    fileprivate var text: String {
+        var table = Table()
+        table.add("  layers", "\(layers) of \(hiddenSize) columns")
+        table.add("  vocabulary", "\(vocabularySize) tokens\(tiesOutput ? ", output from the embedding" : "")")
+        table.add("  context", "\(contextLength) tokens")
+        for kind in kinds {
+            table.add("  attention, layers \(kind.numbers)", kind.attention)
+            table.add("  feed-forward, layers \(kind.numbers)", kind.feedForward)
+        }
+        return "shape\n\(table.text)\n"
+    }
+}
+
 extension ModelReport {
     fileprivate var text: String {
         var metadata = Table()
@@ -137,6 +151,7 @@ extension ModelReport {
             \(metadata.text)
             tensors
             \(tensors.text)
+            \(shape?.text ?? "")\
             quantisation
             \(types.text)
             memory
