@@ -135,7 +135,10 @@ private func read(_ bytes: [UInt8]) throws(CheckpointError) -> GGUFContents {
 }
 
 /// Every kind of metadata and a tensor, in few bytes.
-private var smallFile: GGUFWriter {
+private var smallFile: GGUFWriter { makeFile(of: .q8_0) }
+
+/// The same, with a tensor of a type.
+private func makeFile(of type: ElementType) -> GGUFWriter {
     var writer = GGUFWriter()
     writer.add("general.architecture", "llama")
     for (type, size) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 4), (5, 4), (6, 4), (7, 1), (10, 8), (11, 8), (12, 8)] {
@@ -143,7 +146,10 @@ private var smallFile: GGUFWriter {
     }
     writer.add("strings", ["a", "", "ccc"])
     writer.add("integers", [Int32(-1), 2])
-    writer.add(tensor: "t", dimensions: [32, 2], type: 8, data: [UInt8](repeating: 1, count: 68))
+    let columns = type.rowLength(atLeast: 32)
+    writer.add(
+        tensor: "t", dimensions: [UInt64(columns), 2], type: type.ggufNumber,
+        data: [UInt8](repeating: 1, count: 2 * columns / type.blockLength * type.blockBytes))
     writer.add(tensor: "u", dimensions: [3], type: 0, data: [UInt8](repeating: 0, count: 12))
     return writer
 }
@@ -168,16 +174,16 @@ private var smallFile: GGUFWriter {
         #expect(try read(second.file).version == 2)
     }
 
-    @Test func everyTruncationThrows() {
-        let file = smallFile.file
+    @Test(arguments: ElementType.allCases) func everyTruncationThrows(_ type: ElementType) {
+        let file = makeFile(of: type).file
         for length in 0..<file.count {
             #expect(throws: CheckpointError.self, "cut to \(length) bytes") { try read(Array(file[..<length])) }
         }
     }
 
     /// No single changed byte may do worse than throw; what still reads must lie inside the file.
-    @Test func everyChangedByteIsSurvived() {
-        let file = smallFile.file
+    @Test(arguments: ElementType.allCases) func everyChangedByteIsSurvived(_ type: ElementType) {
+        let file = makeFile(of: type).file
         for index in file.indices {
             for value in [0, 1, 0x7f, 0x80, 0xff] as [UInt8] {
                 var changed = file
@@ -186,6 +192,25 @@ private var smallFile: GGUFWriter {
                 #expect(contents.tensors.allSatisfy { $0.range.upperBound <= file.count && $0.range.lowerBound >= 0 })
             }
         }
+    }
+
+    /// Rows that are no whole blocks, and data one byte short.
+    @Test(arguments: ElementType.allCases.filter { $0.blockLength > 1 }) func rowsAreWholeBlocks(_ type: ElementType)
+        throws
+    {
+        for columns in [1, type.blockLength - 1, type.blockLength + 1] {
+            var writer = GGUFWriter()
+            let data = [UInt8](repeating: 0, count: 4 * type.blockBytes)
+            writer.add(tensor: "t", dimensions: [UInt64(columns)], type: type.ggufNumber, data: data)
+            let error = try #require(throws: CheckpointError.self) { try read(writer.file) }
+            #expect(error.code == .partialBlock)
+        }
+        var writer = GGUFWriter()
+        writer.add(
+            tensor: "t", dimensions: [UInt64(type.blockLength)], type: type.ggufNumber,
+            data: [UInt8](repeating: 0, count: type.blockBytes - 1))
+        let error = try #require(throws: CheckpointError.self) { try read(writer.file) }
+        #expect(error.code == .tensorPastEnd)
     }
 
     @Test func metadataOfTheWrongTypeIsNamed() throws {
