@@ -50,7 +50,8 @@ package enum TextModel: Sendable {
         case .scored(let pairs):
             return pairs.encode(text, isFirst: isFirst, vocabulary, into: &tokens, unless: isOver)
         case .characters(let merges):
-            var rest = text
+            // The vocabulary's `▁` are spaces here, so those of the text are, too.
+            var rest = Vocabulary.withSpaces(Array(text))[...]
             while let first = rest.first {
                 let isBreak = first == 0x0a
                 let line = rest.prefix { ($0 == 0x0a) == isBreak }
