@@ -7,8 +7,8 @@ import MartletTestSupport
 import MartletText
 import Testing
 
-/// Small tokenizers of each kind, and the ids that the package `tokenizers` 0.23.3 gave for random texts: all scripts,
-/// whitespace, emoji, composed and decomposed letters. `PublishedVocabularyTests` reads as many more as there are.
+/// Small tokenizers of each kind, and the ids that the packages `tokenizers` 0.23.3 and, for Unigram, `sentencepiece` 0.2.3
+/// gave for random texts: all scripts, whitespace, emoji, composed and decomposed letters. `PublishedVocabularyTests` reads as many more as there are.
 @Suite struct TokenizerSampleTests {
     struct Sample: Decodable, Sendable, CustomTestStringConvertible {
         struct Line: Decodable, Sendable {
@@ -25,6 +25,9 @@ import Testing
         let scores: [Float]?
         let unknown: UInt32?
         let addsSpace: Bool?
+        let removesSpaces: Bool?
+        /// SentencePiece's map of characters.
+        let characters: [UInt8]?
         let lines: [Line]
         var testDescription: String { name }
 
@@ -45,6 +48,12 @@ import Testing
             }
             if let unknown { writer.add("tokenizer.ggml.unknown_token_id", unknown) }
             if let addsSpace { writer.add("tokenizer.ggml.add_space_prefix", addsSpace) }
+            if let removesSpaces { writer.add("tokenizer.ggml.remove_extra_whitespaces", removesSpaces) }
+            if let characters {
+                writer.add(
+                    "tokenizer.ggml.precompiled_charsmap", type: 9,
+                    GGUFWriter.bytes(UInt32(0)) + GGUFWriter.bytes(UInt64(characters.count)) + characters)
+            }
             return writer.file
         }
     }
@@ -56,7 +65,7 @@ import Testing
         return samples
     }()
 
-    @Test func thereAreSamples() { #expect(Self.samples.count == 11) }
+    @Test func thereAreSamples() { #expect(Self.samples.count == 12) }
 
     @Test(arguments: samples) func textsBecomeTheirTokens(_ sample: Sample) throws {
         let file = try TemporaryFile(sample.file)
@@ -65,5 +74,23 @@ import Testing
         for line in sample.lines {
             #expect(tokenizer.encode(line.text) == line.ids, "\(line.text.debugDescription)")
         }
+    }
+
+    /// A map of characters with any byte changed, or cut off anywhere, is refused or read within its bounds.
+    @Test func hostileMapsAreSurvived() throws {
+        let sample = try #require(Self.samples.first { $0.characters != nil })
+        let map = try #require(sample.characters)
+        let text = Array(sample.lines.map(\.text).joined().utf8)[...]
+        for index in map.indices {
+            for value in [0, 0x7f, 0x80, 0xff] as [UInt8] {
+                var changed = map
+                changed[index] = value
+                _ = try? CharacterMap(changed).longestMatch(in: text)
+                for start in stride(from: 0, to: text.count, by: 97) {
+                    _ = try? CharacterMap(changed).longestMatch(in: text[start...])
+                }
+            }
+        }
+        for length in map.indices { _ = try? CharacterMap(Array(map[..<length])).longestMatch(in: text) }
     }
 }

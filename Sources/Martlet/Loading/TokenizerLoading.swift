@@ -42,6 +42,15 @@ extension Tokenizer {
         switch kind {
         case "gpt2": model = .byteLevel(try PreTokenizer(named: header.name("\(prefix).pre")), try merges())
         case "gemma4": model = .characters(try merges())
+        case "t5":
+            let map = try file.bytes("\(prefix).precompiled_charsmap") ?? []
+            model = .unigram(
+                try Unigram(
+                    scores: header.required(file.floats("\(prefix).scores"), "\(prefix).scores"),
+                    vocabulary: vocabulary,
+                    characters: map.isEmpty ? nil : CharacterMap(map),
+                    addsSpace: header.bool("\(prefix).add_space_prefix") ?? true,
+                    removesSpaces: header.bool("\(prefix).remove_extra_whitespaces") ?? true))
         case "bert": model = .wordPiece(WordPiece(normalizes: true))
         default:
             let scores = try header.required(file.floats("\(prefix).scores"), "\(prefix).scores")
@@ -72,5 +81,6 @@ extension Tokenizer {
     /// How vocabularies write their tokens, by what `tokenizer.ggml.model` says.
     private static let spellings: [String: TokenSpelling] = [
         "gpt2": .byteLevel, "llama": .sentencePiece, "gemma4": .sentencePiece, "bert": .sentencePiece,
+        "t5": .sentencePiece,
     ]
 }

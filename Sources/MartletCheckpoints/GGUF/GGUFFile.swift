@@ -83,6 +83,15 @@ package final class GGUFFile {
         return result
     }
 
+    /// The elements of an array of bytes. nil where the key is absent.
+    package func bytes(_ key: String) throws(CheckpointError) -> [UInt8]? {
+        guard let array = try contents.array(key) else { return nil }
+        guard array.elementType == .uint8 || array.elementType == .int8 else {
+            throw CheckpointError(.wrongMetadataType, "\(key) must hold bytes, not \(array.elementType)")
+        }
+        return Array(metadataBytes[array.range])
+    }
+
     /// The elements of a float32 array. nil where the key is absent.
     package func floats(_ key: String) throws(CheckpointError) -> [Float]? {
         guard let array = try contents.array(key) else { return nil }

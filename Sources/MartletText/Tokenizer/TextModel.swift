@@ -8,6 +8,8 @@ package enum TextModel: Sendable {
     case scored(ScoredPairs)
     /// BPE over characters: lines, then characters that merge, as Gemma 4 has it.
     case characters(BytePairMerges)
+    /// SentencePiece's Unigram: the likeliest cut; see `Unigram`.
+    case unigram(Unigram)
     /// BERT's: words, then the longest beginnings.
     case wordPiece(WordPiece)
 
@@ -16,6 +18,7 @@ package enum TextModel: Sendable {
         switch self {
         case .byteLevel(let preTokenizer, _): preTokenizer.addsBOSByDefault
         case .scored, .characters, .wordPiece: true
+        case .unigram: false
         }
     }
 
@@ -68,6 +71,8 @@ package enum TextModel: Sendable {
                 }
             }
             return true
+        case .unigram(let model):
+            return model.encode(text, vocabulary, into: &tokens, unless: isOver)
         case .wordPiece(let model):
             return model.encode(text, vocabulary, into: &tokens, unless: isOver)
         }

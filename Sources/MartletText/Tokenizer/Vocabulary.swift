@@ -35,6 +35,8 @@ package struct Vocabulary: Sendable {
     let unknownToken: Int32?
 
     package var count: Int { bytes.count }
+    /// Whether every byte has a token.
+    var spellsBytes: Bool { byteTokens.allSatisfy { $0 >= 0 } }
 
     /// - Parameters:
     ///   - spellings: UTF-8 of each token, in GPT-2's byte alphabet unless it is a control or user-defined token.
