@@ -22,7 +22,7 @@ extension BlockPool {
     /// The longest beginning of a prompt whose blocks are cached: of each group those that tokens behind it read.
     ///
     /// - Parameter limit: blocks to look for at most.
-    /// - Complexity: O(limit) for each group.
+    /// - Complexity: O(limit) for each group, where groups lack the same blocks.
     package func cachedPrefix(of tokens: [Int32], salt: String, limit: Int) -> SharedPrefix {
         var found: [Int32] = []
         var chain = PrefixCache.Chain(salt: salt)
@@ -31,7 +31,7 @@ extension BlockPool {
             found.append(block)
         }
         var count = found.count
-        // A block that a group lacks ends the beginning there, or the next ones read it.
+        // Every longer beginning reads a block that a group lacks, too: the beginning ends before it.
         while let missing = missingIndex(found, count: count) { count = missing }
         return counted(SharedPrefix(source: .cache(found), blocks: count))
     }
@@ -84,8 +84,8 @@ extension BlockPool {
     /// Takes a prefix's blocks into use.
     ///
     /// - Parameters:
-    ///   - chain: at its beginning; is extended by what comes from the cache. It breaks where the first blocks are gone that
-    ///     what follows would be found through.
+    ///   - chain: at its beginning; is extended by what comes from the cache. It breaks where the
+    ///     first group no longer holds its first blocks: later ones could not be found.
     ///   - tables: empty; begin with the prefix's blocks afterwards.
     package mutating func take(_ prefix: SharedPrefix, chain: inout PrefixCache.Chain, into tables: inout [BlockTable])
     {

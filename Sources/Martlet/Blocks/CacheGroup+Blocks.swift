@@ -4,7 +4,8 @@ import MartletCompute
 
 extension [CacheGroup] {
     /// Blocks that a sequence takes at most, in all groups, while steps of up to `stepLength` tokens compute it up to `end`.
-    /// A window slides when a step has ended, and another step may be planned before.
+    /// A window slides when a step has ended, and another step may be planned before: a group holds the tokens of two steps
+    /// beside its window.
     ///
     /// - Parameter first: the index at which a group's table begins.
     package func mostBlocks(

@@ -71,7 +71,7 @@ package struct PrefixCache {
 
     private func isRegistered(_ block: Int32) -> Bool { entries[Int(block)].registration != 0 }
 
-    /// Whether a block is found: it is registered, and so is the one before it, if it has one.
+    /// Whether a block is registered, and the one before it still is, if it has one. Those before that are not looked at.
     package func isReachable(_ block: Int32) -> Bool {
         let entry = entries[Int(block)]
         return entry.registration != 0

@@ -38,7 +38,7 @@ public struct LoadedModel: Sendable {
     /// Groups of layers that take blocks of their own. There is more than one where some layers see a window alone.
     package let cacheGroups: Int
 
-    /// Bytes of the cache that a token takes in all layers, as long as no window has passed it.
+    /// Bytes of the cache that a token takes in all layers, before any window has moved past it.
     package var cacheBytesPerToken: Double {
         Double(cacheBytes) / Double(max(1, cacheBlocks * blockSize)) * Double(cacheGroups)
     }

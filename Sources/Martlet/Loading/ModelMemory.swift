@@ -34,9 +34,10 @@ extension ModelMemory {
                     ))
         }
         let format = options.kvCacheDtype ?? instructionSet.defaultCacheFormat
-        cacheBytesPerToken = blueprint.shape.layers.reduce(0) {
-            let heads = $1.attention.heads
-            return $0 + heads.keyValueHeads * format.byteCount(headSize: heads.headSize)
-        }
+        let layout = CacheLayout(of: blueprint.shape)
+        // A group with fewer layers than a block has room for leaves the rest unused.
+        cacheBytesPerToken =
+            layout.groups.count
+            * layout.blockLayers.reduce(0) { $0 + $1.keyValueHeads * format.byteCount(headSize: $1.headSize) }
     }
 }
