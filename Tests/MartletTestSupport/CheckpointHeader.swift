@@ -41,6 +41,11 @@ package struct CheckpointHeader: Sendable, CustomStringConvertible {
 
     package var description: String { name }
 
+    /// Whether its kind can be loaded; others are refused by name.
+    package var isSupported: Bool {
+        !["apertus", "gemma4_e", "gemma4_moe", "lfm2", "qwen3_5"].contains(name)
+    }
+
     /// A file of it in which every number of a tensor is 0, but 1 where something is divided or multiplied by it.
     package var writer: GGUFWriter {
         var writer = GGUFWriter()

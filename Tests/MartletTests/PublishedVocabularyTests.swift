@@ -15,42 +15,36 @@ private let folder = ProcessInfo.processInfo.environment["MARTLET_VOCABULARIES"]
 /// `{"text": …, "ids": […]}`.
 @Suite struct PublishedVocabularyTests {
     @Test(.enabled(if: folder != nil)) func textsBecomeTheirTokens() throws {
-        let folder = URL(filePath: try #require(folder))
-        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".inp") }
-        for name in names.sorted() {
-            let file = folder.appending(path: String(name.dropLast(4)))
-            let tokenizer = try Tokenizer(of: GGUFFile(path: file.path))
-            let texts = try String(contentsOf: folder.appending(path: name), encoding: .utf8)
+        try check(beside: ".inp") { file in
+            let texts = try String(contentsOfFile: file + ".inp", encoding: .utf8)
                 .components(separatedBy: "\n__ggml_vocab_test__\n")
-            let ids = try String(contentsOf: URL(filePath: file.path + ".out"), encoding: .utf8)
-                .components(separatedBy: "\n")
-            var wrong = 0
-            for (text, line) in zip(texts, ids) {
-                let expected = line.split(separator: " ").compactMap { Int32($0) }
-                let tokens = tokenizer.encode(text)
-                if tokens != expected { wrong += 1 }
-                #expect(tokens == expected, "\(file.lastPathComponent): \(text.debugDescription)")
+            let ids = try String(contentsOfFile: file + ".out", encoding: .utf8).components(separatedBy: "\n")
+            return zip(texts, ids).map { text, line in
+                Line(text: text, ids: line.split(separator: " ").compactMap { Int32($0) })
             }
-            print("\(file.lastPathComponent): \(min(texts.count, ids.count) - wrong) of \(min(texts.count, ids.count))")
         }
     }
 
     @Test(.enabled(if: folder != nil)) func linesBecomeTheirTokens() throws {
+        try check(beside: ".jsonl") { file in
+            try Data(contentsOf: URL(filePath: file + ".jsonl")).split(separator: UInt8(ascii: "\n"))
+                .map { try JSONDecoder().decode(Line.self, from: $0) }
+        }
+    }
+
+    /// - Parameter lines: those that lie beside a vocabulary's file.
+    private func check(beside suffix: String, lines: (_ file: String) throws -> [Line]) throws {
         let folder = URL(filePath: try #require(folder))
-        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".jsonl") }
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(suffix) }
         for name in names.sorted() {
-            let file = folder.appending(path: String(name.dropLast(6)))
+            let file = folder.appending(path: String(name.dropLast(suffix.count)))
             let tokenizer = try Tokenizer(of: GGUFFile(path: file.path))
-            let lines = try Data(contentsOf: folder.appending(path: name)).split(separator: UInt8(ascii: "\n"))
+            let lines = try lines(file.path)
             var wrong = 0
             for line in lines {
-                let expected = try JSONDecoder().decode(Line.self, from: line)
-                let tokens = tokenizer.encode(expected.text)
-                guard tokens != expected.ids else { continue }
-                wrong += 1
-                if wrong <= 3 {
-                    Issue.record("\(name): \(expected.text.debugDescription) is \(tokens), not \(expected.ids)")
-                }
+                let tokens = tokenizer.encode(line.text)
+                if tokens != line.ids { wrong += 1 }
+                #expect(tokens == line.ids, "\(file.lastPathComponent): \(line.text.debugDescription)")
             }
             print("\(file.lastPathComponent): \(lines.count - wrong) of \(lines.count)")
         }

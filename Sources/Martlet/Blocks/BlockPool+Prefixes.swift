@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What a sequence that begins finds computed already.
+/// The blocks of a prompt's beginning that a new sequence need not compute.
 package struct SharedPrefix {
     /// Whose blocks are shared.
     package enum Source {

@@ -42,13 +42,15 @@ final class PreparedStep {
             if entry.samples {
                 rows.append(StepOutput.Row(entry: index, position: entry.positions.upperBound - 1, isSample: true))
             }
+            for (group, table) in sequence.blockTables.enumerated() {
+                let slots = batch.slots(ofGroup: group)
+                for (offset, position) in entry.positions.enumerated() {
+                    let block = Int64(table.blocks[position / blockSize])
+                    slots[row + offset] = block * Int64(blockSize) + Int64(position % blockSize)
+                }
+            }
             for position in entry.positions {
                 batch.positions[row] = Int32(position)
-                for (group, table) in sequence.blockTables.enumerated() {
-                    let block = Int64(table.blocks[position / blockSize])
-                    batch.slotMapping[group * batch.capacity.tokens + row] =
-                        block * Int64(blockSize) + Int64(position % blockSize)
-                }
                 row += 1
             }
             writeTables(of: entry)

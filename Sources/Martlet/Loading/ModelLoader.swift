@@ -42,8 +42,8 @@ package struct ModelLoader {
         let runner = try makeRunner(
             of: source, weights: weights, cache: cache, graphMode: graphMode,
             capacity: batchCapacity(
-                source, maxModelLength: cache.maxModelLength, sequences: steps.maxNumSeqs,
-                endTokens: text.tokenizer.endTokens.count), trace: trace, on: device)
+                source, maxModelLength: cache.maxModelLength, cacheGroups: sizing.layout.groups.count,
+                sequences: steps.maxNumSeqs, endTokens: text.tokenizer.endTokens.count), trace: trace, on: device)
         let model = LoadedModel(
             name: source.name, shape: source.shape, programs: source.programs, matrixType: source.matrixType,
             text: text,
@@ -147,7 +147,7 @@ package struct ModelLoader {
     }
 
     private func batchCapacity(
-        _ source: any ModelSource, maxModelLength: Int, sequences: Int, endTokens: Int
+        _ source: any ModelSource, maxModelLength: Int, cacheGroups: Int, sequences: Int, endTokens: Int
     ) -> BatchCapacity {
         let vocabularySize = source.shape.vocabularySize
         return BatchCapacity(
@@ -158,6 +158,6 @@ package struct ModelLoader {
                 biases: options.limits.biasesPerSequence(endTokens: endTokens),
                 counts: min(maxModelLength, vocabularySize), vocabularySize: vocabularySize),
             attentionPlans: max(1, source.programs.attentionGroups.count),
-            cacheGroups: CacheLayout(of: source.shape).groups.count)
+            cacheGroups: cacheGroups)
     }
 }

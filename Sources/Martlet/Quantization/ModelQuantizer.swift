@@ -20,7 +20,7 @@ package struct ModelQuantizer {
     private let type: ElementType
     private let pool: WorkerPool
 
-    /// What was written.
+    /// The sizes of the written file.
     package struct Summary {
         package let sourceBytes: Int
         package let byteCount: Int
@@ -32,7 +32,7 @@ package struct ModelQuantizer {
     package init(path: String, type: ElementType, threads: Int? = nil) throws {
         precondition(Self.types.contains(type), "only some types can be written")
         let model = try GGUFModel(path)
-        // What can't be served isn't quantised either.
+        // A file that can't be served is refused.
         _ = try model.tokenizer()
         (source, blueprint) = (model.file, model.blueprint)
         self.type = type
@@ -87,7 +87,7 @@ package struct ModelQuantizer {
             tensors: Dictionary(grouping: tensors) { targets[$0.name] ?? $0.elementType }.mapValues(\.count))
     }
 
-    /// What each tensor that changes becomes, by name.
+    /// The new type of each tensor that changes, by name.
     private var targets: [String: ElementType] {
         let output = blueprint.shape.tiesOutput ? WeightName.embedding : WeightName.output
         var targets: [String: ElementType] = [:]
@@ -155,7 +155,7 @@ private final class EncodingJob: PhasedJob, @unchecked Sendable {
 }
 
 extension ElementType {
-    /// What the output matrix becomes beside matrices of this type.
+    /// The output matrix's type beside matrices of this type.
     fileprivate var typeOfOutput: ElementType { self == .q8_0 ? .q8_0 : .q6_k }
 
     /// The type itself, or what takes its place where rows aren't whole blocks of it; nil where nothing does.

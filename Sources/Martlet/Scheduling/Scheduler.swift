@@ -220,7 +220,7 @@ package struct Scheduler {
         return mostBlocks(of: sequence) { pool.firstBlock(of: $0, readFrom: end) } - prefix.held + prefix.free
     }
 
-    /// What others have computed of a sequence's beginning.
+    /// The beginning of a sequence that others have computed.
     private func sharedPrefix(of sequence: SequenceState, leader: SequenceState?) -> SharedPrefix? {
         let limit = shareableBlocks(of: sequence)
         if let leader, let prefix = pool.prefix(of: leader.blockTables, count: limit) { return prefix }

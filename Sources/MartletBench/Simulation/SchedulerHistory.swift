@@ -65,7 +65,7 @@ struct SchedulerHistory {
         self.random = random
     }
 
-    /// Of the groups of layers: all see all tokens, all have windows, and both.
+    /// The windows of models' groups of layers: no group has one, all have one, or some have.
     private static let windows: [[Int?]] = [
         [nil], [nil], [1], [70], [nil, 1], [nil, 5, 5], [nil, 40], [20, 3], [nil, nil, 30, 2],
     ]

@@ -163,7 +163,7 @@ final class SimulatedModel: StepRunner {
         }
     }
 
-    /// Writes what has changed of the sequence's rows. What the sequence holds must then stand there.
+    /// Writes the changed entries of the sequence's rows, and checks that the rows then name the blocks it holds.
     private func writeTables(of entry: ScheduledSequence) -> [[Int32]] {
         let sequence = entry.sequence
         var rows = prepared.tables[sequence.tableRow] ?? groups.map { _ in [] }

@@ -30,6 +30,7 @@ package final class CPUDevice: ComputeDevice {
         attentionSegmentLength: Int = 512, trace: TraceRecorder? = nil
     ) throws(DeviceError) {
         precondition(attentionSegmentLength > 0 && attentionSegmentLength % Int(MARTLET_ATTENTION_TILE) == 0)
+        precondition(CacheGroup.keysPerTile % Int(MARTLET_ATTENTION_TILE) == 0, "kernels read no block given back")
         let chosen = instructionSet ?? .best
         guard let kernels = chosen.kernels else {
             throw DeviceError(code: .unsupported, message: "this machine doesn't run \(chosen.rawValue)")

@@ -60,7 +60,7 @@ package final class GGUFFile {
         guard array.elementType == .string else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold strings, not \(array.elementType)")
         }
-        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: metadataBytes[array.range]))
+        var cursor = ByteCursor(bytes(of: array))
         var result: [[UInt8]] = []
         result.reserveCapacity(array.count)
         for _ in 0..<array.count {
@@ -76,7 +76,7 @@ package final class GGUFFile {
         guard array.elementType == .int32 || array.elementType == .uint32 else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold int32 or uint32, not \(array.elementType)")
         }
-        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: metadataBytes[array.range]))
+        var cursor = ByteCursor(bytes(of: array))
         var result: [Int32] = []
         result.reserveCapacity(array.count)
         for _ in 0..<array.count { result.append(try cursor.read(Int32.self, "an integer")) }
@@ -89,7 +89,7 @@ package final class GGUFFile {
         guard array.elementType == .uint8 || array.elementType == .int8 else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold bytes, not \(array.elementType)")
         }
-        return Array(metadataBytes[array.range])
+        return Array(bytes(of: array))
     }
 
     /// The elements of a float32 array. nil where the key is absent.
@@ -98,7 +98,7 @@ package final class GGUFFile {
         guard array.elementType == .float32 else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold float32, not \(array.elementType)")
         }
-        var cursor = ByteCursor(UnsafeRawBufferPointer(rebasing: metadataBytes[array.range]))
+        var cursor = ByteCursor(bytes(of: array))
         var result: [Float] = []
         result.reserveCapacity(array.count)
         for _ in 0..<array.count { result.append(Float(bitPattern: try cursor.read(UInt32.self, "a number"))) }
@@ -111,7 +111,7 @@ package final class GGUFFile {
         guard array.elementType == .bool else {
             throw CheckpointError(.wrongMetadataType, "\(key) must hold bools, not \(array.elementType)")
         }
-        return metadataBytes[array.range].map { $0 != 0 }
+        return bytes(of: array).map { $0 != 0 }
     }
 }
 

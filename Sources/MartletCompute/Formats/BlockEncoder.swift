@@ -71,7 +71,7 @@ package struct BlockEncoder: Sendable {
         }
     }
 
-    /// Of 32 codes the first 16 are the low nibbles of 16 bytes, the others the high ones.
+    /// The low nibbles of 16 bytes take the first 16 of 32 codes, the high ones the others.
     private func putNibbles(_ codes: [Int], at offset: Int, of output: UnsafeMutableRawBufferPointer) {
         for index in 0..<16 { output[offset + index] = UInt8(codes[index] & 15 | (codes[index + 16] & 15) << 4) }
     }

@@ -21,7 +21,7 @@ package struct CacheLayout: Hashable, Sendable {
     package let blockLayers: [CacheShape.Layer]
     /// Those that keep all tokens come first.
     package let groups: [CacheGroup]
-    /// Of each of the model's layers.
+    /// The home of each of the model's layers.
     package let homes: [Home]
 
     package init(of shape: ModelShape) {
@@ -76,7 +76,7 @@ package struct CacheLayout: Hashable, Sendable {
 }
 
 extension CacheGroup {
-    /// What a layer keeps. Where the window is as long as any sequence, and where later tokens are seen, that is all.
+    /// A layer keeps its window. It keeps all tokens where the window is as long as any sequence, and where it sees later ones.
     fileprivate init(of attention: AttentionShape, contextLength: Int) {
         guard attention.visibility.isCausal, case .window(let window) = attention.visibility.scope,
             window + Self.keysPerTile < contextLength

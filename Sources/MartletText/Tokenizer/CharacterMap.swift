@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What SentencePiece replaces characters by before it looks for tokens: its `precompiled_charsmap`.
+/// SentencePiece's `precompiled_charsmap`: it replaces characters by others before the tokenizer looks for tokens.
 ///
 /// The bytes are the length of a trie in 32 bits, the trie, and texts that end in a zero byte. The trie is a double array
 /// (Aoe 1989) in darts-clone's units of 32 bits; a leaf's value is where the replacement's text begins.
