@@ -185,7 +185,7 @@ extension AttentionCase {
         func chance(_ outOf: Int) -> Bool { Int.random(in: 0..<outOf, using: &random) == 0 }
         let keyValueHeads = Int.random(in: 1...3, using: &random)
         let groupSize = [1, 2, 3, 4, 5, 7, 8, 13, 50].randomElement(using: &random) ?? 1
-        let headSize = [8, 24, 32, 40, 64, 64, 72, 80, 96, 128, 200, 256].randomElement(using: &random) ?? 64
+        let headSize = [8, 24, 32, 40, 64, 64, 72, 80, 96, 128, 200, 256, 320, 512].randomElement(using: &random) ?? 64
         let heads = AttentionHeads(
             queryHeads: keyValueHeads * groupSize, keyValueHeads: keyValueHeads, headSize: headSize)
         var parameters = AttentionParameters(heads: heads, scale: 1 / Float(headSize).squareRoot())

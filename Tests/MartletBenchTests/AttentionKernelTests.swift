@@ -139,16 +139,12 @@ import Testing
         #expect(refuses { $0.alibi = ALiBi(slopes: [1]) })
         #expect(refuses { $0.heads = AttentionHeads(queryHeads: 2, keyValueHeads: 1, headSize: 32) })
     }
-}
-
-extension AttentionCase.Features: CustomTestStringConvertible {
-    var testDescription: String { contains(.wholeSections) ? "whole sections" : "any sections" }
 
     /// The magnitudes that make sums largest still fit: all elements of queries, keys and values are the largest.
     @Test(arguments: InstructionSet.available) func theLargestSumsFit(_ instructionSet: InstructionSet) throws {
         let device = try CPUDevice(threads: 1, instructionSet: instructionSet)
         var random = SeededGenerator(9)
-        for headSize in [8, 64, 256] {
+        for headSize in [8, 64, 256, 512] {
             let heads = AttentionHeads(queryHeads: 2, keyValueHeads: 1, headSize: headSize)
             for sign in [Float(1), -1] {
                 let sample = AttentionCase(
@@ -169,4 +165,8 @@ extension AttentionCase.Features: CustomTestStringConvertible {
             }
         }
     }
+}
+
+extension AttentionCase.Features: CustomTestStringConvertible {
+    var testDescription: String { contains(.wholeSections) ? "whole sections" : "any sections" }
 }

@@ -45,7 +45,7 @@ extern "C" {
 #define MARTLET_ATTENTION_TILE 64
 /// Rows, (token, head) pairs, that attention computes at a time: their accumulators stay in the first cache.
 #define MARTLET_ATTENTION_ROWS 48
-#define MARTLET_MAX_HEAD_SIZE 256
+#define MARTLET_MAX_HEAD_SIZE 512
 /// The largest whole numbers that a cache of int16 keeps. What a key is multiplied with adds up to 2^18 at most, what 64
 /// values are to 2^15, so that sums of products fit into 32 bits.
 #define MARTLET_LARGEST_KEY_WORD 8191
