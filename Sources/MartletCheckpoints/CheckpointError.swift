@@ -5,7 +5,7 @@ package struct CheckpointError: Error, Equatable, Sendable, CustomStringConverti
     /// What kind of thing is wrong. Open: more may come.
     package struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Name: String {
-            case notReadable, notARegularFile, changedWhileReading
+            case notReadable, notARegularFile, alreadyExists, sameFile, changedWhileReading
             case notGGUF, unsupportedVersion, truncated, impossibleCount, stringTooLong, invalidUTF8, invalidBool
             case unknownValueType, nestedArray, duplicateKey, invalidKey
             case invalidAlignment, wrongMetadataType, missingMetadata, invalidMetadata
@@ -20,6 +20,8 @@ package struct CheckpointError: Error, Equatable, Sendable, CustomStringConverti
 
         package static let notReadable = Code(.notReadable)
         package static let notARegularFile = Code(.notARegularFile)
+        package static let alreadyExists = Code(.alreadyExists)
+        package static let sameFile = Code(.sameFile)
         package static let changedWhileReading = Code(.changedWhileReading)
         package static let notGGUF = Code(.notGGUF)
         package static let unsupportedVersion = Code(.unsupportedVersion)

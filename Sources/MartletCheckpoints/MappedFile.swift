@@ -12,6 +12,7 @@ package final class MappedFile {
     private let descriptor: Int32
     private let size: off_t
     private let modified: timespec
+    private let identity: (device: dev_t, inode: ino_t)
 
     package init(path: String) throws(CheckpointError) {
         // Non-blocking: opening a FIFO must not wait for its writer.
@@ -42,6 +43,7 @@ package final class MappedFile {
         self.descriptor = descriptor
         self.size = status.st_size
         self.modified = status.st_mtim
+        self.identity = (status.st_dev, status.st_ino)
         self.bytes = UnsafeRawBufferPointer(start: mapped, count: Int(status.st_size))
     }
 
@@ -49,6 +51,9 @@ package final class MappedFile {
         if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
         close(descriptor)
     }
+
+    /// Whether this is the file of that status, by whatever name.
+    func isFile(_ status: stat) -> Bool { identity == (status.st_dev, status.st_ino) }
 
     /// Throws if the file's size or time changed since it was opened: what was read of it may be a mixture.
     package func checkUnchanged() throws(CheckpointError) {

@@ -55,7 +55,7 @@ import Testing
         let path = source.path + ".quantised.gguf"
         defer { try? FileManager.default.removeItem(atPath: path) }
         for (type, rest, output) in [(ElementType.q4_k, ElementType.q5_0, ElementType.q8_0), (.q6_k, .q8_0, .q8_0)] {
-            let summary = try ModelQuantizer(path: source.path, type: type).write(to: path)
+            let summary = try ModelQuantizer(path: source.path, type: type).write(to: path, overwrite: true)
             let file = try GGUFFile(path: path)
             #expect(file.contents.tensor(named: "blk.0.ffn_up.weight")?.elementType == rest)
             #expect(file.contents.tensor(named: "token_embd.weight")?.elementType == output)
@@ -79,5 +79,46 @@ import Testing
             try ModelQuantizer(path: source.path, type: .q4_k).write(to: folder.path)
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 1)
+    }
+
+    /// A file that is there is replaced if that was asked for and it is a regular one, and never a file that is read.
+    @Test func onlyWhatWasMeantIsReplaced() throws {
+        let source = try source()
+        let original = try Data(contentsOf: URL(filePath: source.path))
+        let folder = URL(filePath: source.path).deletingLastPathComponent()
+        func write(to name: String, overwrite: Bool) -> String? {
+            let path = name.hasPrefix("/") ? name : folder.appending(path: name).path
+            do {
+                _ = try ModelQuantizer(path: source.path, type: .q4_k).write(to: path, overwrite: overwrite)
+                return nil
+            } catch { return "\(error)" }
+        }
+        let file = URL(filePath: source.path).lastPathComponent
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.appending(path: "link").path, withDestinationPath: file)
+        try FileManager.default.linkItem(atPath: source.path, toPath: folder.appending(path: "hard").path)
+        for name in [file, "link", "hard", "../\(folder.lastPathComponent)/\(file)"] {
+            #expect(write(to: name, overwrite: true)?.contains("is the file that is read") == true, "\(name)")
+            #expect(write(to: name, overwrite: false) != nil, "\(name)")
+        }
+        #expect(try Data(contentsOf: URL(filePath: source.path)) == original)
+
+        #expect(mkfifo(folder.appending(path: "pipe").path, 0o600) == 0)
+        for name in ["pipe", "/dev/null"] {
+            #expect(write(to: name, overwrite: true)?.contains("not a regular file") == true, "\(name)")
+        }
+        #expect(write(to: folder.path, overwrite: true)?.contains("is a folder") == true)
+        #expect(write(to: "missing/file", overwrite: true)?.contains("no such folder") == true)
+
+        #expect(write(to: "new", overwrite: false) == nil)
+        #expect(write(to: "new", overwrite: false)?.contains("is there already") == true)
+        // A link goes on leading to the file, which is replaced.
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.appending(path: "alias").path, withDestinationPath: "new")
+        #expect(write(to: "alias", overwrite: true) == nil)
+        #expect(
+            try FileManager.default.destinationOfSymbolicLink(atPath: folder.appending(path: "alias").path) == "new")
+        let parts = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".part") }
+        #expect(parts.isEmpty)
     }
 }

@@ -53,12 +53,16 @@ package struct ModelQuantizer {
 
     /// Writes the file.
     ///
-    /// - Parameter progress: called with the fraction done.
-    package func write(to path: String, progress: ((Double) -> Void)? = nil) throws -> Summary {
+    /// - Parameters:
+    ///   - overwrite: whether a regular file that is there is replaced; a part of the source never is.
+    ///   - progress: called with the fraction done.
+    package func write(
+        to path: String, overwrite: Bool = false, progress: ((Double) -> Void)? = nil
+    ) throws -> Summary {
         let targets = self.targets
         let tensors = source.contents.tensors
         let writer = try GGUFFileWriter(
-            path: path, metadataOf: source,
+            path: path, overwrite: overwrite, metadataOf: source,
             replacing: [
                 ("general.file_type", .unsigned(type.fileType, .uint32)),
                 ("general.quantization_version", .unsigned(2, .uint32)),

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import Martlet
+import MartletCheckpoints
 import MartletCompute
 
 struct QuantizeCommand: AsyncParsableCommand {
@@ -34,13 +35,15 @@ struct QuantizeCommand: AsyncParsableCommand {
 
     func run() async throws {
         FileFaults.exitCleanly()
-        guard overwrite || !FileManager.default.fileExists(atPath: output) else {
-            throw ValidationError("\(output) is there already; name another file or give --overwrite")
-        }
         let quantizer = try ModelQuantizer(path: input.resolve(), type: type.elementType, threads: threads)
         let bar = ProgressBar(title: "Quantising")
         defer { bar.clear() }
-        let summary = try quantizer.write(to: output) { bar.show($0) }
+        let summary: ModelQuantizer.Summary
+        do {
+            summary = try quantizer.write(to: output, overwrite: overwrite) { bar.show($0) }
+        } catch let error as CheckpointError where error.code == .alreadyExists {
+            throw InputError("\(error); name another file or give --overwrite")
+        }
         bar.clear()
         let types = summary.tensors.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
         Terminal.write(

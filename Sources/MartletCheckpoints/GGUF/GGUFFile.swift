@@ -7,7 +7,7 @@ package final class GGUFFile {
     /// The path that was named: of any part.
     package let path: String
     /// The model's files in their order; the first one has the metadata.
-    private let parts: [MappedFile]
+    let parts: [MappedFile]
     package let contents: GGUFContents
 
     /// Opens a file and, where it is a part of a split model, the other parts beside it.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import Glibc
 package import MartletCompute
 
 /// Writes a GGUF file, which appears under its name once it is whole.
@@ -26,24 +25,20 @@ package final class GGUFFileWriter {
 
     private static let alignment = 32
 
-    private let path: String
-    private let temporaryPath: String
-    private var descriptor: Int32
+    private let file: NewFile
     private var remaining: ArraySlice<Tensor>
-    package private(set) var byteCount = 0
+    package var byteCount: Int { file.byteCount }
 
     /// - Parameters:
+    ///   - overwrite: whether a regular file that is there is replaced; never the source.
     ///   - source: whose metadata is copied, but for what says how the file is split or aligned.
     ///   - metadata: in place of the source's of the same keys, or behind them.
     package init(
-        path: String, metadataOf source: GGUFFile, replacing metadata: [(key: String, value: GGUFValue)],
-        tensors: [Tensor]
+        path: String, overwrite: Bool, metadataOf source: GGUFFile,
+        replacing metadata: [(key: String, value: GGUFValue)], tensors: [Tensor]
     ) throws(CheckpointError) {
-        self.path = path
-        temporaryPath = "\(path).\(getpid()).part"
+        file = try NewFile(path: path, overwrite: overwrite, sources: source.parts)
         remaining = tensors[...]
-        descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw Self.failure(temporaryPath) }
         let keys = source.contents.keys.filter { !$0.hasPrefix("split.") && $0 != "general.alignment" }
         let added = metadata.map(\.key).filter { !keys.contains($0) }
         var pairs: [UInt8] = []
@@ -76,29 +71,17 @@ package final class GGUFFileWriter {
         try pad()
     }
 
-    deinit {
-        guard descriptor >= 0 else { return }
-        close(descriptor)
-        unlink(temporaryPath)
-    }
-
     /// Writes the next tensor's bytes.
     package func writeTensor(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
         precondition(remaining.popFirst()?.byteCount == bytes.count, "tensors follow in the header's order")
-        try write(bytes)
+        try file.write(bytes)
         try pad()
     }
 
     /// Gives the file its name.
     package func finish() throws(CheckpointError) {
         precondition(remaining.isEmpty, "all tensors are written")
-        guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else { throw Self.failure(path) }
-        close(descriptor)
-        descriptor = -1
-    }
-
-    private static func failure(_ path: String) -> CheckpointError {
-        CheckpointError(.notReadable, "can't write \(path): \(String(cString: strerror(errno)))")
+        try file.finish()
     }
 
     private static func aligned(_ count: Int) -> Int { (count + alignment - 1) / alignment * alignment }
@@ -108,18 +91,9 @@ package final class GGUFFileWriter {
     }
 
     private func write(_ bytes: [UInt8]) throws(CheckpointError) {
-        try bytes.withUnsafeBufferPointer { bytes throws(CheckpointError) in try write(UnsafeRawBufferPointer(bytes)) }
-    }
-
-    private func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
-        var rest = bytes
-        while let base = rest.baseAddress, !rest.isEmpty {
-            let written = Glibc.write(descriptor, base, rest.count)
-            if written < 0, errno == EINTR { continue }
-            guard written > 0 else { throw Self.failure(path) }
-            rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+        try bytes.withUnsafeBufferPointer { bytes throws(CheckpointError) in
+            try file.write(UnsafeRawBufferPointer(bytes))
         }
-        byteCount += bytes.count
     }
 
     // MARK: Values
