@@ -65,6 +65,24 @@ import Testing
         #expect(throws: EngineError.self) { try ModelFile("/nowhere/model.gguf") }
     }
 
+    /// Layers with a window take no more for a longer context.
+    @Test func memoryCountsWindows() async throws {
+        let header = try #require(CheckpointHeader.all.first { $0.name == "gemma3" })
+        let file = try TemporaryFile(header.randomModel(contextLength: 4096).file)
+        var options = EngineOptions()
+        options.maxNumBatchedTokens = 16
+        let memory = try ModelFile(file.path, options: options).memory
+        // Five of six groups keep their window of 12 tokens, a tile of 64 and two steps of 16: 8 blocks at most.
+        #expect(memory.bytes(forSequences: 1, tokens: 16) == memory.bytes(forTokens: 16))
+        let blockBytes = 16 * memory.cacheBytesPerToken / 6
+        let blocks = 256 + 5 * 8
+        let expected = memory.weightBytes + 3 * blocks * blockBytes
+        #expect(memory.bytes(forSequences: 3, tokens: 4096) == expected)
+        #expect(memory.bytes(forSequences: 3, tokens: Int.max) == Int.max)
+        #expect(memory.bytes(forSequences: Int.max, tokens: 1) == Int.max)
+        #expect(memory.bytes(forSequences: -1, tokens: -1) == memory.weightBytes)
+    }
+
     /// Only what the program's source spells becomes a control token.
     @Test func interpolatedPromptsCannotBeForged() async throws {
         let engine = try await engine()

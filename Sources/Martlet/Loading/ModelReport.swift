@@ -99,7 +99,7 @@ package struct ModelReport: Encodable, Sendable {
         return Memory(
             weightBytes: memory.weightBytes, cacheBytesPerToken: memory.cacheBytesPerToken,
             contextLength: blueprint.shape.contextLength,
-            cacheBytes: memory.cacheBytesPerToken * blueprint.shape.contextLength)
+            cacheBytes: memory.cacheBytes(tokens: blueprint.shape.contextLength))
     }
 }
 
