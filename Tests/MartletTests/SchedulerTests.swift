@@ -57,6 +57,26 @@ import Testing
         Dictionary(plan.entries.map { ($0.sequence.requestID.number, $0.tokenCount) }, uniquingKeysWith: +)
     }
 
+    /// Where the blocks that samples share end before the prompt does, a window at their end reaches further back than one at
+    /// the prompt's.
+    @Test func samplesShareAPromptWhoseWindowMovesOn() throws {
+        let pool = BlockPool(
+            blockCount: 100, blockSize: 16, groups: [CacheGroup(), CacheGroup(window: 16, tile: 16)],
+            cachesPrefixes: false)
+        var scheduler = Scheduler(
+            configuration: SchedulerConfiguration(maxNumBatchedTokens: 64, maxNumSeqs: 8), pool: pool)
+        var request = GenerationRequest(promptTokens: (0..<112).map { $0 % 9 + 1 })
+        request.sampling.maxTokens = 50
+        request.sampling.n = 3
+        scheduler.add(try validator.validate(request), id: RequestID(1))
+        #expect(step(&scheduler) == [1: 64])
+        #expect(step(&scheduler) == [1: 48])
+        // The first sample's second token, and of the others' prompts what is behind six whole blocks.
+        #expect(step(&scheduler) == [1: 1 + 16 + 16])
+        step(&scheduler)
+        #expect(scheduler.running.map { $0.blockTables[1].firstHeld } == [6, 6, 6])
+    }
+
     /// A step that is planned before the one ahead of it has run goes on from where that one ends.
     @Test func aStepIsPlannedAhead() throws {
         var scheduler = scheduler()

@@ -44,7 +44,8 @@ extension Scheduler {
                 tables: &sequence.blockTables)
             sequence.firstChangedBlock = min(sequence.firstChangedBlock, firstChange)
             // A step that was planned meanwhile begins where this one ended.
-            pool.release(&sequence.blockTables, before: entry.positions.upperBound)
+            let reader = firstReader(of: sequence, computedTo: entry.positions.upperBound)
+            pool.release(&sequence.blockTables, before: reader)
             for row in output.rows[rows..<row] {
                 if row.isSample {
                     if sequence.answerCount == 0 { statistics.promptTokens += sequence.promptCount }
@@ -62,6 +63,16 @@ extension Scheduler {
                 emit(.finished(sequence, finish))
             }
         }
+    }
+
+    /// The first position whose token still reads a sequence's blocks. Samples that wait for this one's prompt begin behind
+    /// the blocks that they share: what their windows hold is kept for as long as a step has tokens.
+    private func firstReader(of sequence: SequenceState, computedTo end: Int) -> Int {
+        guard sequence.request.sampleCount > 1, sequence.sampleIndex == 0,
+            requests[sequence.requestID]?.contains(where: { !$0.hasBegun }) == true
+        else { return end }
+        let shared = (sequence.promptCount - 1) / pool.blockSize * pool.blockSize
+        return end <= shared + configuration.maxNumBatchedTokens ? min(shared, end) : end
     }
 
     /// The step could not be computed: ends all requests that were part of it, and no others.
