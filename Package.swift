@@ -37,7 +37,7 @@ let package = Package(
         .target(name: "MartletAttention", dependencies: ["MartletCompute"]),
         .target(name: "MartletReference", dependencies: ["MartletCompute"]),
         .target(name: "MartletCPU", dependencies: ["CMartletKernels", "MartletCompute"]),
-        .target(name: "MartletCheckpoints", dependencies: ["MartletCompute"]),
+        .target(name: "MartletCheckpoints", dependencies: ["MartletCompute", "MartletJSON"]),
         .target(name: "MartletJSON"),
         .target(
             name: "MartletText",
@@ -46,7 +46,7 @@ let package = Package(
                 .product(name: "HeapModule", package: "swift-collections"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
-        .target(name: "MartletModels", dependencies: ["MartletCompute", "MartletCheckpoints"]),
+        .target(name: "MartletModels", dependencies: ["MartletCompute", "MartletCheckpoints", "MartletJSON"]),
         .target(
             name: "Martlet",
             dependencies: [

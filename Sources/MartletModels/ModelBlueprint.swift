@@ -9,7 +9,7 @@ package struct ModelBlueprint: Sendable {
     package struct Entry: Sendable {
         package let weight: Weight
         package let use: WeightUse
-        package let tensor: GGUFTensor
+        package let tensor: StoredTensor
     }
 
     package let shape: ModelShape
@@ -21,22 +21,28 @@ package struct ModelBlueprint: Sendable {
     ///
     /// - Parameter longest: tokens of the longest sequence that will be computed; nil for the model's own context.
     package init(of file: GGUFFile, longest: Int? = nil) throws(CheckpointError) {
-        let (header, metadata) = (file.contents, try GGUFMetadata(file))
-        let family = try ModelFamilies.family(of: metadata)
+        let metadata = try GGUFMetadata(file)
+        try self.init(of: ModelFamilies.family(of: metadata), metadata, file, longest: longest)
+    }
+
+    /// Checks every tensor's presence and shape.
+    package init(
+        of family: any ModelFamily.Type, _ metadata: any ModelMetadata, _ tensors: any TensorListing, longest: Int?
+    ) throws(CheckpointError) {
         shape = try family.shape(of: metadata, longest: longest)
         try shape.validate()
         // The shape may be told by a tensor that can't be read: a file without an output matrix ties it to the embedding.
-        if let (type, names) = header.unsupportedTensors.min(by: { $0.key < $1.key }) {
+        if let (type, names) = tensors.unsupportedTensors.min(by: { $0.key < $1.key }) {
             throw CheckpointError(
                 .unsupportedTensorType, "\(names.first ?? "") is of type \(type), which is not supported")
         }
         programs = family.programs(shape)
         entries = try programs.weights.map { weight, use throws(CheckpointError) in
-            Entry(weight: weight, use: use, tensor: try Self.find(weight, use, in: header))
+            Entry(weight: weight, use: use, tensor: try Self.find(weight, use, in: tensors))
         }
         // A tensor that no program reads means a model that differs from what the programs compute.
         let known = Set(entries.map(\.weight.name))
-        if let extra = header.tensors.first(where: { tensor in
+        if let extra = tensors.tensors.first(where: { tensor in
             !known.contains(tensor.name)
                 && !family.tensorsWithoutKernel.contains(WeightName.withoutLayer(tensor.name))
         }) {
@@ -53,16 +59,16 @@ package struct ModelBlueprint: Sendable {
     }
 
     private static func find(
-        _ weight: Weight, _ use: WeightUse, in header: GGUFContents
-    ) throws(CheckpointError) -> GGUFTensor {
-        guard let tensor = header.tensor(named: weight.name) else {
+        _ weight: Weight, _ use: WeightUse, in tensors: any TensorListing
+    ) throws(CheckpointError) -> StoredTensor {
+        guard let tensor = tensors.tensor(named: weight.name) else {
             throw CheckpointError(.missingTensor, "the file lacks the tensor \(weight.name)")
         }
         guard tensor.dimensions.droppingOnes == weight.dimensions.droppingOnes else {
             throw CheckpointError(
                 .wrongTensorShape,
                 "\(weight.name) is \(tensor.dimensions); its configuration makes it \(weight.dimensions)",
-                offset: tensor.range.lowerBound)
+                offset: tensor.offset)
         }
         guard tensor.elementType.blockLength == 1 || !use.roles.contains(.vector) else {
             throw CheckpointError(

@@ -3,6 +3,7 @@
 import Foundation
 import Martlet
 import MartletCheckpoints
+import MartletJSON
 import MartletText
 import Testing
 
@@ -10,7 +11,7 @@ private let folder = ProcessInfo.processInfo.environment["MARTLET_VOCABULARIES"]
 
 /// Published vocabularies, which are too large for this repository, against the ids that their own tokenizers gave.
 ///
-/// `MARTLET_VOCABULARIES` names a folder of GGUF files without tensors. Beside `NAME.gguf`, `NAME.gguf.inp` holds texts with
+/// `MARTLET_VOCABULARIES` names a folder of GGUF files without tensors, or of `tokenizer.json` files. Beside `NAME.gguf`, `NAME.gguf.inp` holds texts with
 /// lines `__ggml_vocab_test__` between them, and `NAME.gguf.out` a line of ids for each; or `NAME.gguf.jsonl` holds lines
 /// `{"text": …, "ids": […]}`.
 @Suite struct PublishedVocabularyTests {
@@ -38,7 +39,7 @@ private let folder = ProcessInfo.processInfo.environment["MARTLET_VOCABULARIES"]
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(suffix) }
         for name in names.sorted() {
             let file = folder.appending(path: String(name.dropLast(suffix.count)))
-            let tokenizer = try Tokenizer(of: GGUFFile(path: file.path))
+            let tokenizer = try tokenizer(of: file)
             let lines = try lines(file.path)
             var wrong = 0
             for line in lines {
@@ -48,6 +49,13 @@ private let folder = ProcessInfo.processInfo.environment["MARTLET_VOCABULARIES"]
             }
             print("\(file.lastPathComponent): \(lines.count - wrong) of \(lines.count)")
         }
+    }
+
+    private func tokenizer(of file: URL) throws -> Tokenizer {
+        guard file.pathExtension == "json" else { return try Tokenizer(of: GGUFFile(path: file.path)) }
+        let json = try JSONParser.parse([UInt8](Data(contentsOf: file)), maximumDepth: 128)
+        return try TokenizerFile(json).tokenizer(
+            vocabularySize: 300_000, bosToken: nil, eosToken: nil, endTokens: [])
     }
 
     private struct Line: Decodable {

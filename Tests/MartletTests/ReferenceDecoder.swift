@@ -18,7 +18,8 @@ struct ReferenceDecoder {
         shape = blueprint.shape
         var weights: [String: [[Double]]] = [:]
         for entry in blueprint.entries {
-            let host = file.hostTensor(entry.tensor)
+            guard let tensor = file.contents.tensor(named: entry.tensor.name) else { continue }
+            let host = file.hostTensor(tensor)
             weights[entry.weight.name] = (0..<host.rows).map { host.dequantizedRow($0).map(Double.init) }
         }
         self.weights = weights

@@ -30,8 +30,9 @@ struct DummyModel: ModelSource {
             try requireMemory(freeMemory)
             return
         }
-        let metadata = try HuggingFaceMetadata(MappedFile(path: file))
-        let family = try ModelFamilies.family(of: metadata)
+        let config = try HuggingFaceMetadata(MappedFile(path: file))
+        let family = try ModelFamilies.family(of: config)
+        let metadata = config.with(defaults: family.hubDefaults, tensors: nil)
         let shape = try family.shape(of: metadata)
         try shape.validate()
         let folder = URL(filePath: file).deletingLastPathComponent().lastPathComponent

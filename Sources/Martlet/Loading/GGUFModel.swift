@@ -36,14 +36,15 @@ struct GGUFModel: ModelSource {
 
     func chatTemplateSource() throws -> String? { try file.contents.string("tokenizer.chat_template") }
 
-    var weightBytes: Int { blueprint.entries.reduce(0) { $0 + $1.tensor.range.count } }
+    var weightBytes: Int { blueprint.entries.reduce(0) { $0 + $1.tensor.byteCount } }
 
     func forEachWeight(_ body: (Weight, WeightUse, HostTensor) throws -> Void) throws {
         file.willNeed()
         for entry in blueprint.entries {
-            try body(entry.weight, entry.use, file.hostTensor(entry.tensor))
+            guard let tensor = file.contents.tensor(named: entry.tensor.name) else { continue }
+            try body(entry.weight, entry.use, file.hostTensor(tensor))
             // The device has a copy of its own from here on.
-            file.release(entry.tensor)
+            file.release(tensor)
         }
         try file.checkUnchanged()
     }

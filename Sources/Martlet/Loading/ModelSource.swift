@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FoundationEssentials
 import MartletCheckpoints
 import MartletCompute
 import MartletModels
@@ -10,6 +11,8 @@ public enum LoadFormat: String, Sendable, CaseIterable {
     /// What the file is.
     case auto
     case gguf
+    /// A folder of the hub's: `config.json`, safetensors files, and a tokenizer's.
+    case safetensors
     /// Random weights of the shapes that a GGUF file, or a Hugging Face `config.json` alone, describes.
     case dummy
 }
@@ -58,8 +61,16 @@ extension LoadFormat {
     ///   - longest: tokens of the longest sequence that will be computed; nil for the model's own context.
     func open(_ path: String, freeMemory: Int?, longest: Int? = nil) throws -> any ModelSource {
         switch self {
-        case .auto, .gguf: try GGUFModel(path, longest: longest)
+        case .auto:
+            try Self.isFolder(path) ? FolderModel(path, longest: longest) : GGUFModel(path, longest: longest)
+        case .gguf: try GGUFModel(path, longest: longest)
+        case .safetensors: try FolderModel(path, longest: longest)
         case .dummy: try DummyModel(path, freeMemory: freeMemory)
         }
+    }
+
+    private static func isFolder(_ path: String) -> Bool {
+        var isFolder = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder
     }
 }

@@ -41,7 +41,7 @@ extension Tokenizer {
         let model: TextModel
         switch kind {
         case "gpt2": model = .byteLevel(try PreTokenizer(named: header.name("\(prefix).pre")), try merges())
-        case "gemma4": model = .characters(try merges())
+        case "gemma4": model = .characters(CharacterPairs(try merges(), cutsLines: true))
         case "t5":
             let map = try file.bytes("\(prefix).precompiled_charsmap") ?? []
             model = .unigram(

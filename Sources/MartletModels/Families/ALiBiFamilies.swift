@@ -16,6 +16,17 @@ package enum MPT: ModelFamily {
         return traits
     }
 
+    package static func hubNames(_ metadata: any ModelMetadata) -> HubNames {
+        var names = HubNames()
+        names.layers = "blocks"
+        names.outer = ["wte": ["token_embd"], "norm_f": ["output_norm"], "lm_head": ["output"]]
+        names.inner = [
+            "norm_1": ["attn_norm"], "norm_2": ["ffn_norm"], "attn.Wqkv": ["attn_qkv"],
+            "attn.out_proj": ["attn_output"], "ffn.up_proj": ["ffn_up"], "ffn.down_proj": ["ffn_down"],
+        ]
+        return names
+    }
+
     package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
         try ALiBi.add(to: &shape, largestBias: metadata.factor(.alibiBias))
     }
@@ -31,6 +42,24 @@ package enum BLOOM: ModelFamily {
         traits.feedForward = .plain(.geluTanh)
         traits.reads = [.alibiBias]
         return traits
+    }
+
+    /// A head's rows of q, k and v stand together.
+    package static func hubNames(_ metadata: any ModelMetadata) throws(CheckpointError) -> HubNames {
+        var names = HubNames()
+        names.layers = "h"
+        names.outer = [
+            "word_embeddings": ["token_embd"], "word_embeddings_layernorm": ["token_embd_norm"],
+            "ln_f": ["output_norm"], "lm_head": ["output"],
+        ]
+        names.inner = [
+            "input_layernorm": ["attn_norm"], "post_attention_layernorm": ["ffn_norm"],
+            "self_attention.query_key_value": [
+                .init("attn_qkv", rows: .byPart(3, heads: try metadata.positive(.queryHeads)))
+            ],
+            "self_attention.dense": ["attn_output"], "mlp.dense_h_to_4h": ["ffn_up"], "mlp.dense_4h_to_h": ["ffn_down"],
+        ]
+        return names
     }
 
     package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {

@@ -16,6 +16,8 @@ package enum EXAONE4: ModelFamily {
         return traits
     }
 
+    package static func hubNames(_ metadata: any ModelMetadata) -> HubNames { .behind }
+
     package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
         guard let window = try metadata.count(.window), window > 0 else { return }
         for index in shape.layers.indices where shape.layers[index].attention.visibility.scope == .all {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import MartletCheckpoints
 import MartletCompute
 
 /// GLM-4-0414: norms on both sides, half of each head rotated.
@@ -12,11 +13,19 @@ package enum GLM4: ModelFamily {
         traits.normNames = .around
         return traits
     }
+
+    package static func hubNames(_ metadata: any ModelMetadata) -> HubNames {
+        var names = HubNames()
+        names.inner["post_self_attn_layernorm"] = ["post_attention_norm"]
+        names.inner["post_mlp_layernorm"] = ["post_ffw_norm"]
+        return names
+    }
 }
 
 /// GLM-4.5 and 4.6: experts behind the first layers, and one that every token is sent to.
 package enum GLM4MoE: ModelFamily {
     package static let architectures = ["glm4moe"]
+    package static let hubArchitectures = ["glm4_moe"]
 
     package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
         var traits = FamilyTraits()
@@ -24,4 +33,6 @@ package enum GLM4MoE: ModelFamily {
         traits.expertScoring = .sigmoid
         return traits
     }
+
+    package static func hubNames(_ metadata: any ModelMetadata) -> HubNames { .beforeBoth }
 }

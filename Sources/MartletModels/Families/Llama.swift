@@ -6,7 +6,6 @@ import MartletCompute
 /// Llama 2 and 3, SmolLM, TinyLlama, and in GGUF files Mistral and Mixtral.
 package enum Llama: ModelFamily {
     package static let architectures = ["llama"]
-    package static let readsConfigs = true
     package static let tensorsWithoutKernel: Set = [RotaryEmbedding.factorTensor]
 
     package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
@@ -18,24 +17,32 @@ package enum Llama: ModelFamily {
 
     package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
         let biases = [try metadata.flag(.attentionBias), try metadata.flag(.feedForwardBias)]
-        guard !biases.contains(true) else {
+        guard metadata.tensors != nil || !biases.contains(true) else {
             throw CheckpointError(.unsupportedModel, "biases of attention and feed-forward are not supported")
         }
     }
 }
 
-/// Mistral 7B as the hub has it: Llama under another name.
+/// Mistral and Mixtral as the hub has them: Llama under other names, and perhaps with a window in all layers.
 package enum Mistral: ModelFamily {
-    package static let architectures = ["mistral"]
-    package static let readsConfigs = true
+    package static let architectures: [String] = []
+    package static let hubArchitectures = ["mistral", "mixtral"]
+
+    package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
+        var traits = FamilyTraits()
+        traits.windowPattern = 0
+        return traits
+    }
 }
 
 /// Ministral 3: queries grow with the position.
 package enum Mistral3: ModelFamily {
     package static let architectures = ["mistral3"]
+    package static let hubArchitectures = ["ministral3"]
 
     package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
         var traits = Llama.traits(metadata)
+        if !metadata.isGGUF { traits.windowPattern = 0 }
         traits.reads = [.queryTemperature]
         return traits
     }

@@ -2,11 +2,21 @@
 
 package import MartletCheckpoints
 package import MartletCompute
+package import MartletJSON
 
 /// Models that are wired alike: how their checkpoints say what varies by number, and how a layer is wired.
 package protocol ModelFamily: Sendable {
-    /// What GGUF files and `config.json` call it.
+    /// What GGUF files call it.
     static var architectures: [String] { get }
+
+    /// What a `config.json` calls it.
+    static var hubArchitectures: [String] { get }
+
+    /// How the hub's checkpoints name and lay out what its programs read.
+    static func hubNames(_ metadata: any ModelMetadata) throws(CheckpointError) -> HubNames
+
+    /// What a `config.json` means that leaves keys out.
+    static var hubDefaults: JSONObject { get }
 
     /// What the metadata doesn't say of any model of the family.
     static func traits(_ metadata: any ModelMetadata) -> FamilyTraits
@@ -17,9 +27,6 @@ package protocol ModelFamily: Sendable {
     /// Wires a layer; by default attention and then feed-forward, with the norms that the shape names.
     static func layer(_ builder: inout LayerBuilder)
 
-    /// Whether a `config.json` is understood, and not a GGUF file's metadata alone.
-    static var readsConfigs: Bool { get }
-
     /// Tensors, without the name of a layer, that a checkpoint may hold and no program reads.
     static var tensorsWithoutKernel: Set<String> { get }
 }
@@ -29,7 +36,11 @@ extension ModelFamily {
 
     package static var tensorsWithoutKernel: Set<String> { [] }
 
-    package static var readsConfigs: Bool { false }
+    package static var hubArchitectures: [String] { architectures }
+
+    package static func hubNames(_ metadata: any ModelMetadata) throws(CheckpointError) -> HubNames { HubNames() }
+
+    package static var hubDefaults: JSONObject { JSONObject() }
 
     package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits { FamilyTraits() }
 
@@ -73,9 +84,10 @@ package enum ModelFamilies {
     package static func family(of metadata: any ModelMetadata) throws(CheckpointError) -> any ModelFamily.Type {
         let architecture = try metadata.architecture
         var known: [String] = []
-        for family in all where metadata.isGGUF || family.readsConfigs {
-            if family.architectures.contains(architecture) { return family }
-            known += family.architectures
+        for family in all {
+            let names = metadata.isGGUF ? family.architectures : family.hubArchitectures
+            if names.contains(architecture) { return family }
+            known += names
         }
         throw CheckpointError(
             .unsupportedModel,

@@ -12,7 +12,6 @@ package enum Phi3: ModelFamily {
     package static func traits(_ metadata: any ModelMetadata) -> FamilyTraits {
         var traits = FamilyTraits()
         traits.windowPattern = 0
-        traits.reads = [.ropeMagnitude]
         return traits
     }
 }

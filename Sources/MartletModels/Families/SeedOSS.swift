@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import MartletCheckpoints
 import MartletCompute
 
 /// Seed-OSS: Qwen 2 with a name of its own for the second norm.
@@ -11,4 +12,6 @@ package enum SeedOSS: ModelFamily {
         traits.normNames = .beforeBoth
         return traits
     }
+
+    package static func hubNames(_ metadata: any ModelMetadata) -> HubNames { .beforeBoth }
 }

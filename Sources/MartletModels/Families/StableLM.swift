@@ -14,6 +14,13 @@ package enum StableLM: ModelFamily {
         return traits
     }
 
+    package static func hubNames(_ metadata: any ModelMetadata) -> HubNames {
+        var names = HubNames()
+        names.inner["self_attn.q_layernorm.norms.*"] = ["attn_q_norm"]
+        names.inner["self_attn.k_layernorm.norms.*"] = ["attn_k_norm"]
+        return names
+    }
+
     /// The models with a parallel residual have no norm before feed-forward.
     package static func finish(_ shape: inout ModelShape, _ metadata: any ModelMetadata) throws(CheckpointError) {
         guard try metadata.flag(.isParallel) ?? false else { return }

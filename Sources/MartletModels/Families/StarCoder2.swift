@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+package import MartletCheckpoints
 import MartletCompute
 
 /// StarCoder 2: layer norms, biases everywhere, feed-forward without a gate.
@@ -12,5 +13,12 @@ package enum StarCoder2: ModelFamily {
         traits.feedForward = .plain(.geluTanh)
         traits.windowPattern = 0
         return traits
+    }
+
+    package static func hubNames(_ metadata: any ModelMetadata) -> HubNames {
+        var names = HubNames()
+        names.inner["mlp.c_fc"] = ["ffn_up"]
+        names.inner["mlp.c_proj"] = ["ffn_down"]
+        return names
     }
 }

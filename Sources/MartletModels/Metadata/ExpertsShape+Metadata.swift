@@ -6,13 +6,13 @@ import MartletCompute
 extension ExpertsShape {
     /// The experts of a layer; nil where it has none.
     init?(reading metadata: any ModelMetadata, _ traits: FamilyTraits, _ index: Int) throws(CheckpointError) {
-        let denseLayers = try metadata.count(.leadingDenseLayers)
-        guard let count = try metadata.count(.experts), count > 0, index >= denseLayers ?? 0 else { return nil }
-        guard metadata.isGGUF else {
-            throw CheckpointError(
-                .unsupportedModel,
-                "mixtures of experts (\(metadata.key(.experts)) is \(count)) are supported in GGUF files alone")
-        }
+        guard let count = try metadata.count(.experts), count > 0 else { return nil }
+        // The hub's configurations have many ways to say which layers have experts; the tensors say it, too.
+        let isDense =
+            metadata.isGGUF || metadata.tensors == nil
+            ? try index < metadata.count(.leadingDenseLayers) ?? 0
+            : !metadata.holds("ffn_gate_inp.weight", layer: index)
+        if isDense { return nil }
         guard case .gated(let gate) = traits.feedForward else {
             throw CheckpointError(.unsupportedModel, "experts without a gate are not supported")
         }

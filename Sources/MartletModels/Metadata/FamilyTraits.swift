@@ -13,6 +13,8 @@ package struct FamilyTraits {
     package var windowPattern: Int?
     /// The base of rotations in layers with the window where the metadata names none; nil: that of the others.
     package var windowRopeBase: Double?
+    /// Whether rotations in layers with the window are stretched as those of the others are.
+    package var scalesWindowRotations = true
     /// Whether layers without the window are rotated.
     package var rotatesFullLayers = true
     /// Whether YaRN's ramp begins and ends at whole dimensions.

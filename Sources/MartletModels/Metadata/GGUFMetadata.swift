@@ -48,7 +48,7 @@ package struct GGUFMetadata: ModelMetadata {
         return Int(values[layer])
     }
 
-    package func number(_ field: MetadataField) throws(CheckpointError) -> Double? {
+    package func number(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Double? {
         field.gguf.isEmpty ? nil : try file.contents.float(key(field))
     }
 
@@ -64,13 +64,11 @@ package struct GGUFMetadata: ModelMetadata {
         return values[layer]
     }
 
-    package func dimensions(of tensor: String) -> [Int]? { file.contents.tensor(named: tensor)?.dimensions }
+    package var tensors: (any TensorListing)? { file }
 
     package func text(_ field: MetadataField) throws(CheckpointError) -> String? {
         field.gguf.isEmpty ? nil : try file.contents.name(key(field))
     }
-
-    package func holdsTensor(_ name: String) -> Bool? { file.contents.tensor(named: name) != nil }
 
     package func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]? {
         guard let tensor = file.contents.tensor(named: name) else { return nil }
@@ -82,4 +80,10 @@ package struct GGUFMetadata: ModelMetadata {
         }
         return file.hostTensor(tensor).dequantized().map(Double.init)
     }
+}
+
+extension GGUFFile: TensorListing {
+    package func tensor(named name: String) -> StoredTensor? { contents.tensor(named: name)?.stored }
+    package var tensors: [StoredTensor] { contents.tensors.map(\.stored) }
+    package var unsupportedTensors: [String: [String]] { contents.unsupportedTensors }
 }

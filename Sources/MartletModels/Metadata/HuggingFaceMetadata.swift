@@ -1,70 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FoundationEssentials
 package import MartletCheckpoints
 package import MartletCompute
+package import MartletJSON
 
-/// The metadata of a Hugging Face `config.json`.
+/// The metadata of a Hugging Face `config.json`, in the style before transformers 5 and since. Where a model of several kinds
+/// of input nests its language model's numbers under `text_config`, those count.
 package struct HuggingFaceMetadata: ModelMetadata {
     /// Far more than any has.
     private static let maximumBytes = 1 << 20
+    /// Objects in objects that keys lead into.
+    private static let maximumDepth = 64
 
-    private let values: [String: Value]
+    private let root: JSONObject
+    /// What counts before `root`, the innermost first.
+    private let nested: [JSONObject]
+    /// What counts where the file says nothing: the family's own defaults.
+    private let defaults: JSONObject
     private let path: String
     package let isGGUF = false
+    package let tensors: (any TensorListing)?
 
     package init(_ file: MappedFile) throws(CheckpointError) {
         guard file.bytes.count <= Self.maximumBytes else {
             throw CheckpointError(.impossibleCount, "\(file.path) has \(file.bytes.count) bytes; that is no model's")
         }
-        path = file.path
+        let json: JSONValue
         do {
-            values = try JSONDecoder().decode([String: Value].self, from: Data(file.bytes))
+            json = try JSONParser.parse([UInt8](file.bytes), maximumDepth: Self.maximumDepth)
         } catch {
-            throw CheckpointError(
-                .invalidMetadata,
-                "\(file.path) can't be used: it is not a JSON object, or a number of it is out of range")
+            throw CheckpointError(.invalidMetadata, "\(file.path) can't be used: \(error)")
         }
+        guard case .object(let root) = json else {
+            throw CheckpointError(.invalidMetadata, "\(file.path) can't be used: it is not a JSON object")
+        }
+        var nested: [JSONObject] = []
+        if case .object(let text) = root["text_config"] { nested.append(text) }
+        (self.root, self.nested, path, defaults, tensors) = (root, nested, file.path, JSONObject(), nil)
     }
 
-    /// Any JSON.
-    private indirect enum Value: Decodable {
-        case null, bool(Bool), integer(Int), number(Double), text(String), list([Value]), object([String: Value])
+    private init(_ other: HuggingFaceMetadata, defaults: JSONObject, tensors: (any TensorListing)?) {
+        (root, nested, path) = (other.root, other.nested, other.path)
+        (self.defaults, self.tensors) = (defaults, tensors)
+    }
 
-        init(from decoder: any Swift.Decoder) throws {
-            let container = try decoder.singleValueContainer()
-            if container.decodeNil() {
-                self = .null
-            } else if let bool = try? container.decode(Bool.self) {
-                self = .bool(bool)
-            } else if let integer = try? container.decode(Int.self) {
-                self = .integer(integer)
-            } else if let number = try? container.decode(Double.self) {
-                self = .number(number)
-            } else if let text = try? container.decode(String.self) {
-                self = .text(text)
-            } else if let list = try? container.decode([Value].self) {
-                self = .list(list)
-            } else {
-                self = .object(try container.decode([String: Value].self))
-            }
-        }
+    /// The same with a family's defaults, and with the tensors that lie beside the file.
+    package func with(defaults: JSONObject, tensors: (any TensorListing)?) -> HuggingFaceMetadata {
+        HuggingFaceMetadata(self, defaults: defaults, tensors: tensors)
     }
 
     /// What stands at a key, or in an object at one; null is absent.
-    private func value(_ key: String) -> Value? {
-        var found: Value? = .object(values)
-        for name in key.split(separator: ".") {
-            guard case .object(let members) = found else { return nil }
-            found = members[String(name)]
+    private func value(_ key: String) -> JSONValue? {
+        for object in nested + [root, defaults] {
+            var found: JSONValue? = .object(object)
+            for name in key.split(separator: ".") {
+                guard case .object(let members) = found else {
+                    found = nil
+                    break
+                }
+                found = members[String(name)]
+            }
+            if let found, found != .null { return found }
         }
-        if case .null = found { return nil }
-        return found
+        return nil
     }
 
-    private func find(_ field: MetadataField) -> (key: String, value: Value)? {
+    private func find(_ field: MetadataField, layer: Int? = nil) -> (key: String, value: JSONValue)? {
+        if let layer {
+            for key in field.config {
+                let own = "per_layer_config.\(layer).\(key)"
+                if let value = value(own) { return (own, value) }
+            }
+        }
         for key in field.config { if let value = value(key) { return (key, value) } }
         return nil
+    }
+
+    /// The field's value; of a list the layer's.
+    private func element(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> (key: String, value: JSONValue)?
+    {
+        guard let (key, value) = find(field, layer: layer) else { return nil }
+        guard let layer, case .array(let list) = value else { return (key, value) }
+        guard list.indices.contains(layer) else {
+            throw CheckpointError(.invalidMetadata, "\(key) says nothing of layer \(layer)")
+        }
+        return list[layer] == .null ? nil : (key, list[layer])
     }
 
     private func wrongType(_ key: String, _ expected: String) -> CheckpointError {
@@ -75,12 +95,13 @@ package struct HuggingFaceMetadata: ModelMetadata {
         find(field)?.key ?? field.config.first ?? field.gguf.first ?? ""
     }
 
+    /// The language model's kind; of a model of several kinds of input its own where it says none.
     package var architecture: String {
         get throws(CheckpointError) {
             guard let value = value("model_type") else {
                 throw CheckpointError(.missingMetadata, "\(path) lacks model_type")
             }
-            guard case .text(let text) = value else { throw wrongType("model_type", "a string") }
+            guard case .string(let text) = value else { throw wrongType("model_type", "a string") }
             return text
         }
     }
@@ -88,21 +109,14 @@ package struct HuggingFaceMetadata: ModelMetadata {
     package var vocabularySize: Int { get throws(CheckpointError) { try positive(.vocabularySize) } }
 
     package func count(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Int? {
-        guard let (key, found) = find(field) else { return nil }
-        var value = found
-        if let layer, case .list(let list) = value {
-            guard list.indices.contains(layer) else {
-                throw CheckpointError(.invalidMetadata, "\(key) has no count for layer \(layer)")
-            }
-            value = list[layer]
-        }
-        guard case .integer(let integer) = value else { throw wrongType(key, "an integer") }
+        guard let (key, value) = try element(field, layer: layer) else { return nil }
+        guard case .integer(let integer) = value.wholeNumber else { throw wrongType(key, "an integer") }
         guard integer >= 0 else { throw CheckpointError(.invalidMetadata, "\(key) is \(integer)") }
         return integer
     }
 
-    package func number(_ field: MetadataField) throws(CheckpointError) -> Double? {
-        guard let (key, value) = find(field) else { return nil }
+    package func number(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Double? {
+        guard let (key, value) = try element(field, layer: layer) else { return nil }
         switch value {
         case .integer(let integer): return Double(integer)
         case .number(let number): return number
@@ -110,30 +124,62 @@ package struct HuggingFaceMetadata: ModelMetadata {
         }
     }
 
-    package func dimensions(of tensor: String) -> [Int]? { nil }
-
+    /// Flags may be numbers, as in `no_rope_layers`, kinds of attention, as in `layer_types`, or letters, a pattern that
+    /// repeats.
     package func flag(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> Bool? {
-        guard let (key, found) = find(field) else { return nil }
-        var value = found
-        if let layer, case .list(let list) = value {
-            guard list.indices.contains(layer) else {
-                throw CheckpointError(.invalidMetadata, "\(key) has no flag for layer \(layer)")
-            }
-            value = list[layer]
+        guard let (key, value) = try element(field, layer: layer) else { return nil }
+        switch (value, layer) {
+        case (.bool(let bool), _): return bool
+        case (.integer(0), _?): return false
+        case (.integer(1), _?): return true
+        case (.string("sliding_attention"), _?): return true
+        case (.string("full_attention"), _?): return false
+        case (.string(let pattern), let layer?) where !pattern.isEmpty && pattern.utf8.allSatisfy(Self.letters.contains):
+            return Array(pattern.utf8)[layer % pattern.utf8.count] == UInt8(ascii: "L")
+        case (.string(let kind), _?):
+            throw CheckpointError(
+                .unsupportedModel, "layers of \(kind.debugDescription), as \(key) has them, are not supported")
+        default: throw wrongType(key, "true or false")
         }
-        guard case .bool(let bool) = value else { throw wrongType(key, "true or false") }
-        return bool
     }
+
+    /// Of a pattern such as `LLLG`: local attention has a window, global none.
+    private static let letters = Set("LG".utf8)
 
     package func text(_ field: MetadataField) throws(CheckpointError) -> String? {
         guard let (key, value) = find(field) else { return nil }
-        guard case .text(let text) = value else { throw wrongType(key, "a string") }
+        guard case .string(let text) = value else { throw wrongType(key, "a string") }
         return text
     }
 
-    package func holdsTensor(_ name: String) -> Bool? { nil }
+    /// Of a checkpoint's own tensors, or those that a GGUF file would have and the configuration says: longrope's factors.
+    package func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]? {
+        guard let key = Self.listedVectors[name] else {
+            guard let tensors = tensors as? HubTensors, let tensor = tensors.tensor(named: name) else { return nil }
+            guard tensor.dimensions == [length] else {
+                throw CheckpointError(.wrongTensorShape, "\(name) must hold \(length) values, not \(tensor.dimensions)")
+            }
+            return try tensors.values(of: tensor).map(Double.init)
+        }
+        guard let (key, value) = find(key) else { return nil }
+        guard case .array(let list) = value, list.count == length else {
+            throw wrongType(key, "a list of \(length) numbers")
+        }
+        var numbers: [Double] = []
+        for element in list {
+            switch element {
+            case .integer(let integer): numbers.append(Double(integer))
+            case .number(let number): numbers.append(number)
+            default: throw wrongType(key, "a list of \(length) numbers")
+            }
+        }
+        return numbers
+    }
 
-    package func vector(_ name: String, length: Int) throws(CheckpointError) -> [Double]? { nil }
+    private static let listedVectors = [
+        RotaryEmbedding.longFactorTensor: MetadataField(rope: "long_factor"),
+        RotaryEmbedding.shortFactorTensor: MetadataField(rope: "short_factor"),
+    ]
 
     package var isQuantizedOtherwise: Bool { value("quantization_config") != nil }
 

@@ -52,14 +52,10 @@ extension ModelShape {
             throw CheckpointError(
                 .unsupportedModel, "sliding-window attention (\(window) tokens) is not supported in this family")
         }
-        if let factor = try metadata.number(.partialRotaryFactor), factor != 1 {
-            throw CheckpointError(
-                .unsupportedModel, "\(metadata.key(.partialRotaryFactor)) is \(factor); only 1 is supported")
-        }
         if metadata.isQuantizedOtherwise {
             throw CheckpointError(.unsupportedModel, "weights with a quantization_config are not supported")
         }
-        if let activation = try metadata.text(.activation), activation != "silu" {
+        if let activation = try metadata.text(.activation), !traits.feedForward.hubNames.contains(activation) {
             throw CheckpointError(.unsupportedModel, "the activation \(activation.debugDescription) is not supported")
         }
         if let pooling = try metadata.count(.pooling), pooling > 0 {
@@ -107,7 +103,13 @@ extension LayerShape {
         if let experts = try ExpertsShape(reading: metadata, traits, index) {
             feedForward = .experts(experts)
         } else {
-            let size = try metadata.positive(.feedForwardSize, layer: index)
+            // Some configurations leave it to be four times the width.
+            let stored = metadata.dimensions(of: WeightName.layer(index, "ffn_down.weight"))?.first
+            var size = stored ?? 0
+            let stated = try metadata.count(.feedForwardSize, layer: index)
+            if stored == nil || stated != nil || metadata.isGGUF {
+                size = try metadata.positive(.feedForwardSize, layer: index)
+            }
             switch traits.feedForward {
             case .gated(let gate): feedForward = .gated(size, gate)
             case .plain(let activation): feedForward = .plain(size, activation)
@@ -116,7 +118,7 @@ extension LayerShape {
         self.init(attention: attention, feedForward: feedForward, norm: norm)
         normNames = traits.normNames
         if holds("attn_qkv.weight") { fused.insert(.queryKeyValue) }
-        if case .gated = feedForward, metadata.isGGUF, !holds("ffn_gate.weight") { fused.insert(.gateUp) }
+        if case .gated = feedForward, metadata.tensors != nil, !holds("ffn_gate.weight") { fused.insert(.gateUp) }
         if holds("attn_q.bias") || holds("attn_qkv.bias") { biases.insert(.queryKeyValue) }
         if holds("attn_output.bias") { biases.insert(.attentionOutput) }
         if holds("ffn_down.bias") { biases.insert(.feedForward) }
@@ -133,13 +135,18 @@ extension AttentionShape {
         let heads = try AttentionHeads(
             reading: metadata, hiddenSize: hiddenSize, isWindowed: isWindowed, layer: index)
         let flags = [try metadata.flag(.rotatedLayers, layer: index), try metadata.flag(.isRotated)]
-        let isRotated = (isWindowed || traits.rotatesFullLayers) && !flags.contains(false)
+        let ownBase = try metadata.number(.layerRopeBase, layer: index)
+        let isRotated = (isWindowed || traits.rotatesFullLayers) && !flags.contains(false) && ownBase != 0
         self.init(
             heads: heads,
             rotary: isRotated
                 ? try RotaryEmbedding(
                     reading: metadata, traits, headSize: heads.headSize, isWindowed: isWindowed, longest: longest)
                 : nil)
+        if let ownBase, let shared = rotary {
+            rotary = RotaryEmbedding(
+                dimensions: shared.dimensions, base: ownBase, scaling: shared.scaling, magnitude: shared.magnitude)
+        }
         pairing = traits.pairing
         if isWindowed, let window = try metadata.count(.window), window > 0 { visibility.scope = .window(window) }
         if traits.reads.contains(.attentionScale), let scale = try metadata.factor(.attentionScale) {
@@ -161,17 +168,20 @@ extension AttentionHeads {
         reading metadata: any ModelMetadata, hiddenSize: Int, isWindowed: Bool, layer: Int
     ) throws(CheckpointError) {
         func size(_ field: MetadataField, inWindows windowField: MetadataField) throws(CheckpointError) -> Int? {
-            if isWindowed, let size = try metadata.count(windowField) { return size }
-            return try metadata.count(field)
+            if isWindowed, let size = try metadata.count(windowField, layer: layer) { return size }
+            return try metadata.count(field, layer: layer)
         }
         let queryHeads = try metadata.positive(.queryHeads, layer: layer)
         let headSize = try size(.keySize, inWindows: .windowKeySize) ?? hiddenSize / queryHeads
         if let valueSize = try size(.valueSize, inWindows: .windowValueSize), valueSize != headSize {
             throw CheckpointError(.unsupportedModel, "keys of \(headSize) and values of \(valueSize) elements")
         }
+        var keyValueHeads = try metadata.count(.keyValueHeads, layer: layer)
+        if !isWindowed, let own = try metadata.count(.fullKeyValueHeads), !metadata.holds("attn_v.weight", layer: layer) {
+            keyValueHeads = own
+        }
         try self.init(
-            checking: queryHeads, keyValueHeads: metadata.count(.keyValueHeads, layer: layer) ?? queryHeads,
-            headSize: headSize)
+            checking: queryHeads, keyValueHeads: keyValueHeads ?? queryHeads, headSize: headSize)
     }
 }
 
@@ -192,6 +202,28 @@ extension ModelMetadata {
                 throw error
             }
             return isWindowed
+        }
+    }
+}
+
+extension FamilyTraits.FeedForward {
+    /// What the hub's configurations call the activation.
+    fileprivate var hubNames: Set<String> {
+        switch self {
+        case .gated(.product(let activation)), .plain(let activation): activation.hubNames
+        case .gated(.clampedSwiGLU): ["silu", "swish"]
+        }
+    }
+}
+
+extension Activation {
+    fileprivate var hubNames: Set<String> {
+        switch self {
+        case .silu: ["silu", "swish"]
+        case .gelu: ["gelu"]
+        // Gemma's first configurations say gelu, and mean this.
+        case .geluTanh: ["gelu_pytorch_tanh", "gelu_new", "gelu_fast", "gelu"]
+        case .reluSquared: ["relu2"]
         }
     }
 }

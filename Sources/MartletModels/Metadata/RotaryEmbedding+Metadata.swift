@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import MartletCheckpoints
 
 extension RotaryEmbedding {
@@ -16,42 +17,92 @@ extension RotaryEmbedding {
     init(
         reading metadata: any ModelMetadata, _ traits: FamilyTraits, headSize: Int, isWindowed: Bool, longest: Int
     ) throws(CheckpointError) {
-        var dimensions = try metadata.count(.ropeDimensions) ?? headSize
-        if isWindowed, let own = try metadata.count(.windowRopeDimensions) { dimensions = own }
-        if isWindowed, let base = try metadata.number(.windowRopeBase) ?? traits.windowRopeBase {
-            self.init(dimensions: dimensions, base: base)
-            return
-        }
+        let dimensions = try Self.dimensions(reading: metadata, headSize: headSize, isWindowed: isWindowed)
         let base = try metadata.number(.ropeBase) ?? 10_000
+        if isWindowed {
+            let own = try metadata.number(.windowRopeBase) ?? traits.windowRopeBase
+            if own != nil || !traits.scalesWindowRotations {
+                if let type = try metadata.text(.windowRopeScaling), type != "default" {
+                    throw CheckpointError(
+                        .unsupportedModel,
+                        "rope scaling \(type.debugDescription) in layers with a window is not supported")
+                }
+                self.init(dimensions: dimensions, base: own ?? base)
+                return
+            }
+        }
         if let original = try metadata.count(.ropeOriginalContextLength),
-            metadata.holdsTensor(Self.longFactorTensor) == true
+            try metadata.vector(Self.longFactorTensor, length: dimensions / 2) != nil
         {
             let tensor = longest > original ? Self.longFactorTensor : Self.shortFactorTensor
             guard let factors = try metadata.vector(tensor, length: dimensions / 2) else {
                 throw CheckpointError(.missingTensor, "the file lacks the tensor \(tensor)")
             }
-            let magnitude = try metadata.number(.ropeMagnitude) ?? 1
+            let own = try metadata.number(.ropeMagnitude)
+            let magnitude = try own == nil ? Self.longropeMagnitude(metadata, original: original) : own ?? 1
             self.init(dimensions: dimensions, base: base, scaling: .factors(factors), magnitude: magnitude)
             return
         }
         var scaling = try Scaling(reading: metadata, dimensions: dimensions)
         if case .yarn(var yarn) = scaling {
-            yarn.truncates = traits.truncatesYaRN
+            yarn.truncates = try metadata.flag(.truncatesYaRN) ?? traits.truncatesYaRN
             scaling = .yarn(yarn)
         }
         self.init(
             dimensions: dimensions, base: base, scaling: scaling, magnitude: try scaling.magnitude(metadata))
     }
+
+    /// Elements of a head that turn.
+    private static func dimensions(
+        reading metadata: any ModelMetadata, headSize: Int, isWindowed: Bool
+    ) throws(CheckpointError) -> Int {
+        if isWindowed, let own = try metadata.count(.windowRopeDimensions) { return own }
+        if let count = try metadata.count(.ropeDimensions) { return count }
+        // Proportional ones all turn, but for those whose frequency is divided by next to infinity.
+        if !isWindowed, try metadata.text(.ropeScaling) == Scaling.proportionalType { return headSize }
+        let field = isWindowed ? MetadataField.windowPartialRotaryFactor : .partialRotaryFactor
+        let own = try metadata.number(field)
+        // What is said of full attention isn't meant for layers whose rotations have an entry of their own.
+        let windowBase = try metadata.number(.windowRopeBase)
+        let isApart = isWindowed && windowBase != nil
+        let shared = isApart ? nil : try metadata.number(.partialRotaryFactor)
+        guard let factor = own ?? shared else { return headSize }
+        guard factor > 0, factor <= 1 else {
+            throw CheckpointError(.invalidMetadata, "\(metadata.key(.partialRotaryFactor)) is \(factor)")
+        }
+        return Int(Double(headSize) * factor)
+    }
+
+    /// What longrope multiplies cosines and sines with where the model doesn't say: by how much its context was stretched.
+    private static func longropeMagnitude(
+        _ metadata: any ModelMetadata, original: Int
+    ) throws(CheckpointError) -> Double {
+        guard !metadata.isGGUF, original > 1 else { return 1 }
+        let factor = Double(try metadata.positive(.contextLength)) / Double(original)
+        return factor > 1 ? (1 + log(factor) / log(Double(original))).squareRoot() : 1
+    }
 }
 
 extension RotaryEmbedding.Scaling {
     fileprivate func magnitude(_ metadata: any ModelMetadata) throws(CheckpointError) -> Double {
-        guard case .yarn(let yarn) = self else { return 1 }
+        guard case .yarn(let yarn) = self else {
+            if let magnitude = try metadata.number(.ropeMagnitude), ![0, 1].contains(magnitude) {
+                throw CheckpointError(
+                    .unsupportedModel, "\(metadata.key(.ropeMagnitude)) is \(magnitude), which is not supported")
+            }
+            return 1
+        }
         if let magnitude = try metadata.number(.ropeMagnitude), magnitude != 0 { return magnitude }
         // The multiplier stands for two that cancel each other.
         if let multiplier = try metadata.number(.yarnLogMultiplier), multiplier != 0 { return 1 }
-        return yarn.defaultMagnitude
+        if let one = try metadata.factor(.yarnMagnitude), let all = try metadata.factor(.yarnMagnitudeOfAll) {
+            return yarn.magnitude(times: Double(one)) / yarn.magnitude(times: Double(all))
+        }
+        return yarn.magnitude()
     }
+
+    /// Gemma 4's: the first elements turn as fast as if all did, the others not at all.
+    static let proportionalType = "proportional"
 
     fileprivate init(reading metadata: any ModelMetadata, dimensions: Int) throws(CheckpointError) {
         func positive(_ field: MetadataField) throws(CheckpointError) -> Double {
@@ -82,6 +133,15 @@ extension RotaryEmbedding.Scaling {
         }
         switch type {
         case "none", "default": self = .none
+        // As far as the context that a model was trained for this divides nothing.
+        case "dynamic" where !metadata.isGGUF: self = .none
+        case Self.proportionalType where !metadata.isGGUF:
+            let share = try positive(.partialRotaryFactor)
+            guard share <= 1 else {
+                throw CheckpointError(.invalidMetadata, "\(metadata.key(.partialRotaryFactor)) is \(share)")
+            }
+            let turning = Int(Double(dimensions) * share) / 2
+            self = .factors((0..<dimensions / 2).map { $0 < turning ? 1 : 1e30 })
         case "linear":
             self = .linear(
                 factor: try positive(ropeFactor == nil && legacyFactor != nil ? .legacyRopeFactor : .ropeFactor))
@@ -90,10 +150,12 @@ extension RotaryEmbedding.Scaling {
                 factor: try positive(.ropeFactor), lowFrequencyFactor: try positive(.ropeLowFrequencyFactor),
                 highFrequencyFactor: try positive(.ropeHighFrequencyFactor),
                 originalContextLength: try metadata.positive(.ropeOriginalContextLength))
-        case "yarn" where metadata.isGGUF:
-            var yarn = YaRN(
-                factor: try positive(.ropeFactor),
-                originalContextLength: try metadata.positive(.ropeOriginalContextLength))
+        case "yarn":
+            // A configuration without it means the context that it states.
+            let stated = try metadata.count(.ropeOriginalContextLength)
+            let original = try metadata.positive(
+                stated == nil && !metadata.isGGUF ? .contextLength : .ropeOriginalContextLength)
+            var yarn = YaRN(factor: try positive(.ropeFactor), originalContextLength: original)
             yarn.fastRotations = try metadata.number(.yarnFastRotations) ?? yarn.fastRotations
             yarn.slowRotations = try metadata.number(.yarnSlowRotations) ?? yarn.slowRotations
             guard yarn.slowRotations > 0, yarn.fastRotations > yarn.slowRotations else {
@@ -103,7 +165,7 @@ extension RotaryEmbedding.Scaling {
         default:
             throw CheckpointError(
                 .unsupportedModel,
-                "rope scaling \(type.debugDescription) is not supported; none, linear, llama3 and yarn are")
+                "rope scaling \(type.debugDescription) is not supported; none, linear, llama3, yarn and longrope are")
         }
     }
 }

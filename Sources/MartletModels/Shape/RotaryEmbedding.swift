@@ -33,7 +33,9 @@ package struct RotaryEmbedding: Hashable, Sendable {
             }
 
             /// What YaRN multiplies cosines and sines with where a model says nothing else.
-            package var defaultMagnitude: Double { factor > 1 ? 0.1 * log(factor) + 1 : 1 }
+            package func magnitude(times multiplier: Double = 1) -> Double {
+                factor > 1 ? 0.1 * multiplier * log(factor) + 1 : 1
+            }
         }
     }
 

@@ -28,18 +28,39 @@ package struct BytePairMerges: Sendable {
         for (rank, rule) in rules.enumerated() {
             // The separator is the first space that doesn't begin the rule: a token may itself be a space.
             guard let space = rule.dropFirst().firstIndex(of: 0x20),
-                let left = bytes(rule[..<space]), let right = bytes(rule[(space + 1)...]),
-                let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right),
-                let merged = vocabulary.id(of: left + right)
-            else {
-                let text = PromptText(String(decoding: rule, as: UTF8.self)).abbreviated
-                throw TokenizerError(.invalidMerge, "merge \(rank) (\(text)) names tokens that don't exist")
-            }
-            let key = Self.key(leftID, rightID)
-            guard merges[key] == nil else { continue }  // a repeated rule: the lower rank stands
-            merges[key] = Merge(rank: UInt32(truncatingIfNeeded: rank), token: merged)
+                let left = bytes(rule[..<space]), let right = bytes(rule[(space + 1)...])
+            else { throw Self.unknown(rule, rank) }
+            try Self.add(left, right, rank: rank, vocabulary, to: &merges)
         }
         self.merges = merges
+    }
+
+    /// - Parameter pairs: the bytes of two tokens each, by rank.
+    package init(
+        pairs: [(left: [UInt8], right: [UInt8])], vocabulary: Vocabulary
+    ) throws(TokenizerError) {
+        var merges: [UInt64: Merge] = [:]
+        merges.reserveCapacity(pairs.count)
+        for (rank, pair) in pairs.enumerated() {
+            try Self.add(pair.left, pair.right, rank: rank, vocabulary, to: &merges)
+        }
+        self.merges = merges
+    }
+
+    private static func add(
+        _ left: [UInt8], _ right: [UInt8], rank: Int, _ vocabulary: Vocabulary, to merges: inout [UInt64: Merge]
+    ) throws(TokenizerError) {
+        guard let leftID = vocabulary.id(of: left), let rightID = vocabulary.id(of: right),
+            let merged = vocabulary.id(of: left + right)
+        else { throw unknown(left + [0x20] + right, rank) }
+        let key = key(leftID, rightID)
+        guard merges[key] == nil else { return }  // a repeated rule: the lower rank stands
+        merges[key] = Merge(rank: UInt32(truncatingIfNeeded: rank), token: merged)
+    }
+
+    private static func unknown(_ rule: [UInt8], _ rank: Int) -> TokenizerError {
+        let text = PromptText(String(decoding: rule, as: UTF8.self)).abbreviated
+        return TokenizerError(.invalidMerge, "merge \(rank) (\(text)) names tokens that don't exist")
     }
 
     private static func key(_ left: Int32, _ right: Int32) -> UInt64 {

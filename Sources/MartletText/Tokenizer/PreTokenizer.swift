@@ -12,6 +12,10 @@ package struct PreTokenizer: Sendable, Equatable {
     let addsBOSByDefault: Bool
 
     private init(_ passes: PreTokenizerPass..., takesWholeWords: Bool = false, addsBOS: Bool = false) {
+        self.init(passes, takesWholeWords: takesWholeWords, addsBOS: addsBOS)
+    }
+
+    private init(_ passes: [PreTokenizerPass], takesWholeWords: Bool, addsBOS: Bool) {
         self.passes = passes
         self.takesWholeWords = takesWholeWords
         addsBOSByDefault = addsBOS
@@ -87,6 +91,10 @@ package struct PreTokenizer: Sendable, Equatable {
             "deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4")
         return table
     }()
+
+    func takingWholeWords(_ takesWholeWords: Bool) -> PreTokenizer {
+        PreTokenizer(passes, takesWholeWords: takesWholeWords, addsBOS: addsBOSByDefault)
+    }
 
     /// Calls `body` with each word's range of `text.bytes`, in order; the words cover the text.
     package func forEachWord(in text: ClassifiedText, _ body: (Range<Int>) -> Void) {

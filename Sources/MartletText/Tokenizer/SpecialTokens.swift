@@ -1,5 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/// A token that is found in a text before it is cut.
+package struct SpecialToken: Sendable, Equatable {
+    package let id: Int32
+    /// What it is spelled as.
+    package let bytes: [UInt8]
+    /// Whether text from a user may become it.
+    package let isOpen: Bool
+    /// Whether whitespace before it is left out, and behind it.
+    package let stripsLeft: Bool
+    package let stripsRight: Bool
+
+    package init(
+        id: Int32, bytes: [UInt8], isOpen: Bool, stripsLeft: Bool = false, stripsRight: Bool = false
+    ) {
+        self.id = id
+        self.bytes = bytes
+        self.isOpen = isOpen
+        self.stripsLeft = stripsLeft
+        self.stripsRight = stripsRight
+    }
+
+    /// Those that a vocabulary's kinds of tokens tell: control tokens, and what a user defined.
+    static func all(of vocabulary: Vocabulary, strippingRight: Set<Int32>) -> [SpecialToken] {
+        vocabulary.kinds.indices.compactMap { index in
+            let kind = vocabulary.kinds[index]
+            guard kind == .control || kind == .userDefined || kind == .unknown else { return nil }
+            return SpecialToken(
+                id: Int32(index), bytes: vocabulary.bytes[index], isOpen: kind == .userDefined,
+                stripsRight: strippingRight.contains(Int32(index)))
+        }
+    }
+}
+
 /// Finds special tokens in text: leftmost first, of those the longest.
 ///
 /// Control tokens, and all that end an answer, are found only in bytes that no user wrote. User-defined tokens are found
@@ -19,19 +52,17 @@ struct SpecialTokens: Sendable {
     /// The child of any other node by `node * 256 + byte`.
     private var children: [Int: Int32] = [:]
 
-    /// Tokens behind which whitespace is left out.
-    let strippingRight: Set<Int32>
+    /// Tokens before and behind which whitespace is left out.
+    private let strippingLeft: Set<Int32>
+    private let strippingRight: Set<Int32>
 
-    /// - Parameters:
-    ///   - guarded: tokens that text from a user never becomes, whatever their kind.
-    ///   - strippingRight: tokens behind which whitespace is left out.
-    init(_ vocabulary: Vocabulary, guarded: Set<Int32>, strippingRight: Set<Int32>) {
-        self.strippingRight = strippingRight
-        for (id, kind) in vocabulary.kinds.enumerated() {
-            let bytes = vocabulary.bytes[id]
-            guard kind == .control || kind == .userDefined || kind == .unknown, bytes.count <= 1024 else { continue }
-            let isGuarded = guarded.contains(Int32(id)) || Self.looksLikeControl(bytes)
-            add(bytes, Int32(id), isOpen: kind == .userDefined && !isGuarded)
+    /// - Parameter guarded: tokens that text from a user never becomes, whatever they say of themselves.
+    init(_ tokens: [SpecialToken], guarded: Set<Int32>) {
+        strippingLeft = Set(tokens.filter(\.stripsLeft).map(\.id))
+        strippingRight = Set(tokens.filter(\.stripsRight).map(\.id))
+        for token in tokens where token.bytes.count <= 1024 {
+            let isGuarded = guarded.contains(token.id) || Self.looksLikeControl(token.bytes)
+            add(token.bytes, token.id, isOpen: token.isOpen && !isGuarded)
         }
     }
 
@@ -77,6 +108,8 @@ struct SpecialTokens: Sendable {
         return nodes[node].token < 0 ? nil : nodes[node].token
     }
 
+    private static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0d).contains(byte) }
+
     enum Piece: Equatable {
         /// Bytes of the text.
         case text(Range<Int>)
@@ -117,11 +150,13 @@ struct SpecialTokens: Sendable {
                 index += 1
                 continue
             }
-            if start < index { pieces.append(.text(start..<index)) }
+            var last = index
+            if strippingLeft.contains(found.token) { while last > start, Self.isSpace(bytes[last - 1]) { last -= 1 } }
+            if start < last { pieces.append(.text(start..<last)) }
             pieces.append(.special(found.token))
             index = found.end
             if strippingRight.contains(found.token) {
-                while index < bytes.count, bytes[index] == 0x20 || (0x09...0x0d).contains(bytes[index]) { index += 1 }
+                while index < bytes.count, Self.isSpace(bytes[index]) { index += 1 }
             }
             start = index
         }

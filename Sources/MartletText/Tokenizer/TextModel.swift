@@ -6,8 +6,8 @@ package enum TextModel: Sendable {
     case byteLevel(PreTokenizer, BytePairMerges)
     /// SentencePiece's BPE: characters that join to the token of the best score; see `ScoredPairs`.
     case scored(ScoredPairs)
-    /// BPE over characters: lines, then characters that merge, as Gemma 4 has it.
-    case characters(BytePairMerges)
+    /// BPE over characters that merge by rules; see `CharacterPairs`.
+    case characters(CharacterPairs)
     /// SentencePiece's Unigram: the likeliest cut; see `Unigram`.
     case unigram(Unigram)
     /// BERT's: words, then the longest beginnings.
@@ -26,11 +26,12 @@ package enum TextModel: Sendable {
     ///
     /// - Parameters:
     ///   - isFirst: whether nothing, or a special token, stands before it.
+    ///   - isBeginning: whether nothing stands before it.
     ///   - isOver: asked now and then with the bytes that were read since; true gives up.
     /// - Returns: false where that was given up.
     func encode(
-        _ text: ArraySlice<UInt8>, isFirst: Bool, _ vocabulary: Vocabulary, into tokens: inout [Int32],
-        unless isOver: (Int) -> Bool
+        _ text: ArraySlice<UInt8>, isFirst: Bool, isBeginning: Bool, _ vocabulary: Vocabulary,
+        into tokens: inout [Int32], unless isOver: (Int) -> Bool
     ) -> Bool {
         switch self {
         case .byteLevel(let preTokenizer, let merges):
@@ -52,25 +53,8 @@ package enum TextModel: Sendable {
             return !hasStopped
         case .scored(let pairs):
             return pairs.encode(text, isFirst: isFirst, vocabulary, into: &tokens, unless: isOver)
-        case .characters(let merges):
-            // The vocabulary's `▁` are spaces here, so those of the text are, too.
-            var rest = Vocabulary.withSpaces(Array(text))[...]
-            while let first = rest.first {
-                let isBreak = first == 0x0a
-                let line = rest.prefix { ($0 == 0x0a) == isBreak }
-                rest = rest[line.endIndex...]
-                if isOver(line.count) { return false }
-                let starts = line.indices.filter { line[$0] & 0xc0 != 0x80 } + [line.endIndex]
-                let symbols = zip(starts, starts.dropFirst()).map { vocabulary.id(of: line[$0..<$1]) ?? -1 }
-                merges.merge(symbols) { token, symbol in
-                    if token >= 0 {
-                        tokens.append(token)
-                    } else {
-                        vocabulary.appendBytes(line[starts[symbol]..<starts[symbol + 1]], to: &tokens)
-                    }
-                }
-            }
-            return true
+        case .characters(let pairs):
+            return pairs.encode(text, isBeginning: isBeginning, vocabulary, into: &tokens, unless: isOver)
         case .unigram(let model):
             return model.encode(text, vocabulary, into: &tokens, unless: isOver)
         case .wordPiece(let model):

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
+
 /// Text to token ids and back, as a model's own tokenizer does it.
 public struct Tokenizer: Sendable {
     package let vocabulary: Vocabulary
@@ -16,6 +18,9 @@ public struct Tokenizer: Sendable {
     /// Whether each text ends with EOS.
     private let addsEOS: Bool
     private let model: TextModel
+    /// Whether texts are composed (Unicode's NFC) before they are cut.
+    private let composes: Bool
+    private let specialTokens: [SpecialToken]
     private var specials: SpecialTokens
 
     /// A parameter for each thing that a file says of its tokenizer.
@@ -24,10 +29,13 @@ public struct Tokenizer: Sendable {
     ///   - endTokens: tokens that end an answer beside EOS and those that are known by their text.
     ///   - addsBOS: whether each text begins with BOS; nil where the file doesn't say.
     ///   - addsEOS: whether each ends with EOS, as those of models that make embeddings do.
+    ///   - composes: whether texts are composed (Unicode's NFC) before they are cut.
     ///   - strippingRight: special tokens behind which whitespace is left out.
+    ///   - specialTokens: what is found in a text before it is cut; nil: what the vocabulary's kinds of tokens tell.
     package init(
         vocabulary: Vocabulary, model: TextModel, bosToken: Int32?, eosToken: Int32?, endTokens: Set<Int32> = [],
-        addsBOS: Bool?, addsEOS: Bool = false, strippingRight: Set<Int32> = []
+        addsBOS: Bool?, addsEOS: Bool = false, composes: Bool = false, strippingRight: Set<Int32> = [],
+        specialTokens: [SpecialToken]? = nil
     ) throws(TokenizerError) {
         for token in endTokens.union([bosToken, eosToken].compactMap { $0 }) where !vocabulary.contains(token) {
             throw TokenizerError(.invalidVocabulary, "special token \(token) is not in the vocabulary")
@@ -40,8 +48,9 @@ public struct Tokenizer: Sendable {
         self.addsEOS = addsEOS && eosToken != nil
         self.endTokens = endTokens.union(eosToken.map { [$0] } ?? []).union(EndTokens.known(in: vocabulary))
         // Some files call even these tokens user-defined; text must not become those.
-        specials = SpecialTokens(
-            vocabulary, guarded: self.endTokens.union(bosToken.map { [$0] } ?? []), strippingRight: strippingRight)
+        self.composes = composes
+        self.specialTokens = specialTokens ?? SpecialToken.all(of: vocabulary, strippingRight: strippingRight)
+        specials = SpecialTokens(self.specialTokens, guarded: self.endTokens.union(bosToken.map { [$0] } ?? []))
     }
 
     /// The same tokenizer with more tokens that end an answer. Ids outside of the vocabulary mean none.
@@ -49,8 +58,7 @@ public struct Tokenizer: Sendable {
         var tokenizer = self
         tokenizer.endTokens.formUnion(tokens.filter(vocabulary.contains))
         tokenizer.specials = SpecialTokens(
-            vocabulary, guarded: tokenizer.endTokens.union(bosToken.map { [$0] } ?? []),
-            strippingRight: specials.strippingRight)
+            specialTokens, guarded: tokenizer.endTokens.union(bosToken.map { [$0] } ?? []))
         return tokenizer
     }
 
@@ -98,14 +106,22 @@ public struct Tokenizer: Sendable {
                 tokens.append(id)
                 isFirst = true
             case .text(let range):
+                let bytes = composes ? Self.composed(text.bytes[range]) : text.bytes[range]
                 let isDone = model.encode(
-                    text.bytes[range], isFirst: isFirst, vocabulary, into: &tokens, unless: isOver)
+                    bytes, isFirst: isFirst, isBeginning: range.lowerBound == 0, vocabulary, into: &tokens,
+                    unless: isOver)
                 guard isDone else { return nil }
                 isFirst = false
             }
         }
         if addingBOS, addsEOS, let eosToken { tokens.append(eosToken) }
         return tokens
+    }
+
+    /// The text with each letter and its marks composed.
+    private static func composed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        guard bytes.contains(where: { $0 >= 0x80 }) else { return bytes }
+        return Array(String(decoding: bytes, as: UTF8.self).precomposedStringWithCanonicalMapping.utf8)[...]
     }
 
     /// The special token that a text spells, all of it.
