@@ -100,7 +100,7 @@ package struct JSONParser {
 
     private mutating func object(depth: Int) throws(JSONError) -> JSONValue {
         offset += 1
-        var (object, keys) = (JSONObject(), Set<String>())
+        var (object, keys) = (JSONObject(), Set<[UInt8]>())
         skipSpace()
         if take("}") { return .object(object) }
         while true {
@@ -109,7 +109,8 @@ package struct JSONParser {
             let key = try string()
             // Keys are hashed, which takes time by the square of a run of combining marks.
             guard key.utf8.count <= Self.longestKey else { throw fault("a key has more than \(Self.longestKey) bytes") }
-            guard keys.insert(key).inserted else { throw fault("the key \(key.debugDescription) is there twice") }
+            // By their bytes: keys of equivalent characters are two, as `tokenizer.json` files have them.
+            guard keys.insert(Array(key.utf8)).inserted else { throw fault("the key \(key.debugDescription) is there twice") }
             skipSpace()
             guard take(":") else { throw fault(": must follow a key") }
             object.members.append(JSONObject.Member(key: key, value: try value(depth: depth + 1)))
