@@ -49,6 +49,38 @@ import Testing
         }
     }
 
+    /// A model that is quantised while it is loaded is the one that the written file holds.
+    @Test(arguments: [(WeightQuantization.int8, ElementType.q8_0), (.int4, .q4_k)])
+    func loadingQuantisesTheSame(_ quantization: WeightQuantization, _ type: ElementType) async throws {
+        for whole in [true, false] {
+            let source = try source(whole: whole, tied: false)
+            let path = source.path + ".quantised.gguf"
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            _ = try ModelQuantizer(path: source.path, type: type).write(to: path)
+            var options = EngineOptions()
+            options.quantization = quantization
+            let engine = try await Engine.load(source.path, options: options)
+            let file = try await Engine.load(path)
+            let tokens = (0..<40).map { Int32($0 * 37 % 250) }
+            #expect(try await engine.score(tokens) == file.score(tokens))
+            #expect(engine.model.weightBytes == file.model.weightBytes)
+            #expect(try ModelFile(source.path, options: options).memory.weightBytes == file.model.weightBytes)
+            await engine.stop()
+            await file.stop()
+        }
+        let quantised = try source(.q8_0)
+        var options = EngineOptions()
+        options.quantization = quantization
+        let error = await #expect(throws: EngineError.self) {
+            _ = try await Engine.load(quantised.path, options: options)
+        }
+        #expect(error?.field == "quantization", "\(String(describing: error))")
+        options.loadFormat = .dummy
+        let dummy = try await Engine.load(quantised.path, options: options)
+        #expect(dummy.model.matrixType == type)
+        await dummy.stop()
+    }
+
     /// Rows of 96 and 160 numbers are no whole super-blocks.
     @Test func shortRowsBecomeWhatFits() async throws {
         let source = try source(whole: false)

@@ -35,6 +35,8 @@ public struct EngineOptions: Sendable {
 
     /// Where weights come from.
     public var loadFormat = LoadFormat.auto
+    /// What matrices of floats become while they are loaded; nil to keep them.
+    public var quantization: WeightQuantization?
     /// Tokens of prompt and answer together; nil for what the model was trained for, or for what the KV cache holds
     /// where that is less.
     public var maxModelLength: Int?

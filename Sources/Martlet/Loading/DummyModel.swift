@@ -17,7 +17,8 @@ struct DummyModel: ModelSource {
     /// The file whose tokenizer and template are taken, if one was given.
     private let tokenizerSource: GGUFModel?
 
-    init(_ path: String, freeMemory: Int?) throws {
+    /// - Parameter quantization: what matrices are of; nil for what the file says.
+    init(_ path: String, _ quantization: WeightQuantization? = nil, freeMemory: Int?) throws {
         var isFolder = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw CheckpointError(.notReadable, "there is no file \(path)")
@@ -26,7 +27,8 @@ struct DummyModel: ModelSource {
         guard file.hasSuffix(".json") else {
             let model = try GGUFModel(path)
             self.init(
-                model.shape, model.programs, matrixType: model.matrixType, name: model.name, tokenizerSource: model)
+                model.shape, model.programs, matrixType: model.matrixType, quantization, name: model.name,
+                tokenizerSource: model)
             try requireMemory(freeMemory)
             return
         }
@@ -37,7 +39,7 @@ struct DummyModel: ModelSource {
         try shape.validate()
         let folder = URL(filePath: file).deletingLastPathComponent().lastPathComponent
         self.init(
-            shape, family.programs(shape), matrixType: try metadata.elementType,
+            shape, family.programs(shape), matrixType: try metadata.elementType, quantization,
             name: folder.isEmpty ? "dummy" : folder, tokenizerSource: nil)
         try requireMemory(freeMemory)
     }
@@ -52,21 +54,25 @@ struct DummyModel: ModelSource {
     }
 
     private init(
-        _ shape: ModelShape, _ programs: DecoderPrograms, matrixType: ElementType, name: String,
-        tokenizerSource: GGUFModel?
+        _ shape: ModelShape, _ programs: DecoderPrograms, matrixType: ElementType,
+        _ quantization: WeightQuantization?, name: String, tokenizerSource: GGUFModel?
     ) {
         self.shape = shape
         self.programs = programs
-        self.matrixType = matrixType
+        self.matrixType = quantization?.elementType ?? matrixType
         self.name = "\(name) (random weights)"
         self.tokenizerSource = tokenizerSource
         let types = tokenizerSource.map { model in
             Dictionary(uniqueKeysWithValues: model.blueprint.entries.map { ($0.weight.name, $0.tensor.elementType) })
         }
+        let targets = quantization.map { MatrixQuantization($0.elementType, of: shape) }
         // Matrices first: the same order of random numbers whatever the order of use.
         let uses = programs.weights
         weights =
-            uses.filter { !$0.use.roles.contains(.vector) }.map { ($0, $1, types?[$0.name] ?? matrixType) }
+            uses.filter { !$0.use.roles.contains(.vector) }.map { weight, use in
+                let own = types?[weight.name] ?? matrixType
+                return (weight, use, targets.map { $0.target(of: weight, use) ?? own } ?? own)
+            }
             + uses.filter { $0.use.roles.contains(.vector) }.map { ($0, $1, .float32) }
     }
 

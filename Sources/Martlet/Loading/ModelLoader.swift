@@ -27,8 +27,7 @@ package struct ModelLoader {
         let start = ContinuousClock.now
         try options.validate()
         let device = try device ?? makeDevice()
-        let source = try options.loadFormat.open(
-            path, freeMemory: device.freeMemory, longest: options.maxModelLength)
+        let source = try options.openModel(path, freeMemory: device.freeMemory)
         try options.validate(contextLength: source.shape.contextLength)
         let text = try ModelText(of: source, options: options)
         let sizing = CacheSizing(options: options, shape: source.shape)

@@ -47,13 +47,16 @@ extension ModelMemory {
     /// Without reading any weights. The sizes are the CPU's.
     init(of blueprint: ModelBlueprint, options: EngineOptions) {
         let instructionSet = options.instructionSet ?? .best
+        let targets = options.quantization.map { MatrixQuantization($0.elementType, of: blueprint.shape) }
         weightBytes = blueprint.entries.reduce(0) { sum, entry in
             let tensor = entry.tensor
+            let target = targets?.target(of: entry.weight, entry.use)
             return sum
                 + (entry.use.roles.contains(.vector)
                     ? 4 * tensor.parameterCount
                     : instructionSet.packedByteCount(
-                        elementType: tensor.elementType, count: tensor.count, rows: tensor.rows, columns: tensor.columns
+                        elementType: target ?? tensor.elementType, count: tensor.count, rows: tensor.rows,
+                        columns: tensor.columns
                     ))
         }
         let format = options.kvCacheDtype ?? instructionSet.defaultCacheFormat

@@ -33,6 +33,20 @@ protocol ModelSource {
     var weightBytes: Int { get }
 }
 
+/// A model that a checkpoint holds.
+protocol StoredModel: ModelSource {
+    var blueprint: ModelBlueprint { get }
+    /// Numbers in all of the checkpoint's tensors.
+    var parameterCount: Int { get }
+}
+
+extension StoredModel {
+    var shape: ModelShape { blueprint.shape }
+    var programs: DecoderPrograms { blueprint.programs }
+    var matrixType: ElementType { blueprint.matrixType }
+    var weightBytes: Int { blueprint.entries.reduce(0) { $0 + $1.tensor.byteCount } }
+}
+
 extension ModelSource {
     /// All weights in the device's own layout, by name.
     ///
@@ -52,25 +66,29 @@ extension ModelSource {
     }
 }
 
-extension LoadFormat {
+extension EngineOptions {
     /// Opens a model.
     ///
     /// - Parameters:
-    ///   - path: a GGUF file; for dummy weights also a `config.json`, or a folder that holds one.
+    ///   - path: a GGUF file or a folder of the hub's; for dummy weights also a `config.json`, or a folder that holds one.
     ///   - freeMemory: bytes that a model may take; nil where that isn't known.
-    ///   - longest: tokens of the longest sequence that will be computed; nil for the model's own context.
-    func open(_ path: String, freeMemory: Int?, longest: Int? = nil) throws -> any ModelSource {
-        switch self {
-        case .auto:
-            try Self.isFolder(path) ? FolderModel(path, longest: longest) : GGUFModel(path, longest: longest)
-        case .gguf: try GGUFModel(path, longest: longest)
-        case .safetensors: try FolderModel(path, longest: longest)
-        case .dummy: try DummyModel(path, freeMemory: freeMemory)
+    func openModel(_ path: String, freeMemory: Int?) throws -> any ModelSource {
+        let model: any StoredModel
+        switch loadFormat {
+        case .dummy: return try DummyModel(path, quantization, freeMemory: freeMemory)
+        case .auto: model = try LoadFormat.openCheckpoint(path, longest: maxModelLength)
+        case .gguf: model = try GGUFModel(path, longest: maxModelLength)
+        case .safetensors: model = try FolderModel(path, longest: maxModelLength)
         }
+        return try quantization.map { try QuantizedModel(model, $0, threads: threads) } ?? model
     }
+}
 
-    private static func isFolder(_ path: String) -> Bool {
+extension LoadFormat {
+    /// Opens a GGUF file, or a folder of the hub's.
+    static func openCheckpoint(_ path: String, longest: Int? = nil) throws -> any StoredModel {
         var isFolder = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder
+            ? try FolderModel(path, longest: longest) : try GGUFModel(path, longest: longest)
     }
 }

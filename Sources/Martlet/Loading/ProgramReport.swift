@@ -23,8 +23,7 @@ package struct ProgramReport: Sendable {
     package init(path: String, options: EngineOptions = EngineOptions()) throws {
         let device = try CPUDevice(
             threads: options.threads, instructionSet: options.instructionSet, activations: options.activations)
-        let source = try options.loadFormat.open(
-            path, freeMemory: device.freeMemory, longest: options.maxModelLength)
+        let source = try options.openModel(path, freeMemory: device.freeMemory)
         let bindings = ProgramBindings(
             weights: try source.packWeights(on: device),
             cache: try device.allocateCache(

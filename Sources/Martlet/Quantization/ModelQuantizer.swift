@@ -4,13 +4,10 @@ import MartletCPU
 import MartletCheckpoints
 package import MartletCompute
 import MartletModels
-import Synchronization
 
 /// Makes a smaller model file of one whose matrices are floats.
 ///
-/// Matrices become the type that was asked for; the output matrix, or the embedding table that stands for it, Q6_K where that is
-/// finer, as llama.cpp's mixes have it. Rows that aren't whole super-blocks become Q5_0 in place of Q4_K and Q8_0 in place of
-/// Q6_K. Norms, biases, routers, tables of positions and what programs don't read stay as they are.
+/// Matrices become what `MatrixQuantization` says. All else, and what programs don't read, stays as it is.
 package struct ModelQuantizer {
     /// The types that can be asked for, as files are named for them.
     package static let types: [ElementType] = [.q4_0, .q4_1, .q8_0, .q4_k, .q6_k]
@@ -76,7 +73,9 @@ package struct ModelQuantizer {
         for tensor in tensors {
             let host = source.hostTensor(tensor)
             if let target = targets[tensor.name], let encoder = BlockEncoder(target) {
-                try write(host, named: tensor.name, encoder, to: writer)
+                try MatrixQuantization.encode(host, named: tensor.name, encoder, on: pool) {
+                    try writer.writeTensor($0.bytes)
+                }
             } else {
                 try writer.writeTensor(host.bytes)
             }
@@ -93,82 +92,16 @@ package struct ModelQuantizer {
 
     /// The new type of each tensor that changes, by name.
     private var targets: [String: ElementType] {
-        let output = blueprint.shape.tiesOutput ? WeightName.embedding : WeightName.output
+        let quantization = MatrixQuantization(type, of: blueprint.shape)
         var targets: [String: ElementType] = [:]
-        for entry in blueprint.entries where !entry.use.roles.contains(.vector) && entry.tensor.rows > 1 {
-            guard entry.tensor.name != WeightName.positions else { continue }
-            let wanted = entry.tensor.name == output ? type.typeOfOutput : type
-            targets[entry.tensor.name] = wanted.fitting(columns: entry.tensor.columns)
+        for entry in blueprint.entries {
+            if let target = quantization.target(of: entry.weight, entry.use) { targets[entry.weight.name] = target }
         }
         return targets
-    }
-
-    private func write(
-        _ tensor: HostTensor, named name: String, _ encoder: BlockEncoder, to writer: GGUFFileWriter
-    ) throws {
-        guard let byteCount = encoder.type.byteCount(of: tensor.totalRows * tensor.columns) else {
-            throw CheckpointError(.partialBlock, "\(name) has no whole blocks of \(encoder.type.rawValue)")
-        }
-        let output = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 64)
-        defer { output.deallocate() }
-        let job = EncodingJob(tensor: tensor, encoder: encoder, output: output)
-        pool.run(job)
-        guard job.isFinite else {
-            throw CheckpointError(.unsupportedModel, "\(name) holds numbers that are not finite")
-        }
-        try writer.writeTensor(UnsafeRawBufferPointer(output))
-    }
-}
-
-/// Encodes a tensor's rows, some a chunk.
-///
-/// Unchecked: the bytes are borrowed for the length of the run, and each chunk writes its own rows.
-private final class EncodingJob: PhasedJob, @unchecked Sendable {
-    private let tensor: HostTensor
-    private let encoder: BlockEncoder
-    private let output: UnsafeMutableRawBufferPointer
-    private let sawInfinity = Atomic(false)
-
-    /// Whether all numbers were; once it has run.
-    var isFinite: Bool { !sawInfinity.load(ordering: .relaxed) }
-
-    init(tensor: HostTensor, encoder: BlockEncoder, output: UnsafeMutableRawBufferPointer) {
-        self.tensor = tensor
-        self.encoder = encoder
-        self.output = output
-    }
-
-    var phaseCount: Int { 1 }
-    func chunkCount(phase: Int) -> Int { min(tensor.totalRows, 1024) }
-
-    func run(phase: Int, chunk: Int, of chunkCount: Int, worker: Int) {
-        let rows = tensor.totalRows
-        let rowBytes = output.count / rows
-        for row in rows * chunk / chunkCount..<rows * (chunk + 1) / chunkCount {
-            let values = tensor.dequantizedRow(row)
-            guard values.allSatisfy(\.isFinite) else {
-                sawInfinity.store(true, ordering: .relaxed)
-                return
-            }
-            values.withUnsafeBufferPointer {
-                encoder.encode(
-                    $0, to: UnsafeMutableRawBufferPointer(rebasing: output[row * rowBytes..<(row + 1) * rowBytes]))
-            }
-        }
     }
 }
 
 extension ElementType {
-    /// The output matrix's type beside matrices of this type.
-    fileprivate var typeOfOutput: ElementType { self == .q8_0 ? .q8_0 : .q6_k }
-
-    /// The type itself, or what takes its place where rows aren't whole blocks of it; nil where nothing does.
-    fileprivate func fitting(columns: Int) -> ElementType? {
-        if columns % blockLength == 0 { return self }
-        guard columns % 32 == 0 else { return nil }
-        return self == .q4_k ? .q5_0 : .q8_0
-    }
-
     /// The number of `general.file_type` for a file whose matrices are of this type.
     fileprivate var fileType: UInt64 {
         switch self {

@@ -27,6 +27,19 @@ extension ParsableArguments {
 extension ActivationPrecision: ExpressibleByArgument {}
 extension AttentionLaunch: ExpressibleByArgument {}
 
+/// What floats become while they are loaded; `gguf`, as scripts for vLLM have it, is what the file is.
+struct LoadQuantization: ExpressibleByArgument {
+    /// nil to keep them.
+    let quantization: WeightQuantization?
+
+    init?(argument: String) {
+        quantization = WeightQuantization(rawValue: argument.lowercased())
+        guard quantization != nil || argument == "gguf" else { return nil }
+    }
+
+    static let allValueStrings = WeightQuantization.allCases.map(\.rawValue)
+}
+
 /// What a cache keeps, in vLLM's spellings for `--kv-cache-dtype`.
 struct CacheDtype: ExpressibleByArgument {
     /// nil for the device's choice.

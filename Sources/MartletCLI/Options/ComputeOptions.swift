@@ -6,8 +6,17 @@ import MartletCompute
 
 /// Where weights come from, and what computes with them.
 struct ComputeOptions: ParsableArguments {
-    @Option(help: "Where weights come from: auto or gguf is the file, dummy makes random ones of the model's shapes.")
+    @Option(
+        help:
+            "Where weights come from: auto, gguf or safetensors is the file or the folder, dummy makes random ones of the model's shapes."
+    )
     var loadFormat = EngineOptions().loadFormat
+
+    @Option(
+        help:
+            "What matrices of floats become while they are loaded: int8 (Q8_0) or int4 (Q4_K, the output matrix Q6_K)."
+    )
+    var quantization: LoadQuantization?
 
     @Option(
         name: .customLong("device"),
@@ -26,6 +35,7 @@ struct ComputeOptions: ParsableArguments {
 
     func apply(to options: inout EngineOptions) {
         options.loadFormat = loadFormat
+        options.quantization = quantization?.quantization
         options.device = deviceKind
         options.threads = device.threads
         options.instructionSet = device.instructionSet

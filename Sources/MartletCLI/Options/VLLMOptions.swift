@@ -8,7 +8,6 @@ package struct VLLMOptions: ParsableArguments {
     package init() {}
 
     @Option var dtype = "auto"
-    @Option var quantization: String?
     @Option var tokenizer: String?
     @Option(name: [.customLong("tensor-parallel-size"), .customLong("tp", withSingleDash: true)])
     var tensorParallelSize = 1
@@ -38,8 +37,8 @@ package struct VLLMOptions: ParsableArguments {
         | `--dtype`, `--gpu-memory-utilization`, `--swap-space`, `--download-dir`, `--uvicorn-log-level`, `--trust-remote-code` | without effect, which a warning says |
         | `--tensor-parallel-size`, `-tp`, `--pipeline-parallel-size`, `-pp` | 1 alone: there is one device |
         | `--enable-chunked-prefill` | always so; `--no-enable-chunked-prefill` is refused |
-        | `--quantization` | `gguf` alone: the file says how its weights are quantised |
-        | `--tokenizer` | refused: a GGUF file brings its own |
+        | `--quantization` | `gguf` is without effect: the file says how its weights are quantised; `int8` and `int4` as above |
+        | `--tokenizer` | refused: a model brings its own |
         | `--disable-log-requests`, `--no-enable-log-requests`, `--disable-log-stats` | the case anyway |
         | `--disable-uvicorn-access-log` | `--disable-access-log` |
 
@@ -57,10 +56,7 @@ package struct VLLMOptions: ParsableArguments {
         guard ["auto", "bfloat16", "half", "float16", "float", "float32"].contains(dtype) else {
             throw ValidationError("--dtype \(dtype) is unknown")
         }
-        guard tokenizer == nil else { throw ValidationError("--tokenizer: a GGUF file brings its own") }
-        guard [nil, "gguf"].contains(quantization) else {
-            throw ValidationError("--quantization \(quantization ?? ""): the file says how its weights are quantised")
-        }
+        guard tokenizer == nil else { throw ValidationError("--tokenizer: a model brings its own") }
     }
 
     /// Those that were given, each with what to use instead.
