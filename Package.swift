@@ -166,8 +166,8 @@ let package = Package(
         .testTarget(
             name: "MartletTests",
             dependencies: [
-                "Martlet", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletCompute", "MartletModels",
-                "MartletReference", "MartletText", "MartletTestSupport", "AllocationCounter",
+                "Martlet", "MartletAttention", "MartletCPU", "MartletCheckpoints", "MartletCompute", "MartletJSON",
+                "MartletModels", "MartletReference", "MartletText", "MartletTestSupport", "AllocationCounter",
                 .product(name: "Logging", package: "swift-log"),
             ],
             resources: [.copy("Fixtures")]),

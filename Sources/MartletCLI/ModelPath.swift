@@ -18,6 +18,11 @@ package struct ModelPath: ExpressibleByArgument {
             ? URL(filePath: argument).deletingPathExtension().lastPathComponent : argument.lowercased()
     }
 
+    static func isFolder(_ path: String) -> Bool {
+        var isFolder: ObjCBool = false
+        return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && isFolder.boolValue
+    }
+
     /// Says which file to give instead of the folder.
     private var folderMessage: String {
         let files = ((try? FileManager.default.contentsOfDirectory(atPath: argument)) ?? []).sorted()
@@ -26,16 +31,15 @@ package struct ModelPath: ExpressibleByArgument {
             return
                 "\(argument) is a folder; give one of the GGUF files in it: \(models.prefix(5).joined(separator: ", "))"
         }
-        return "\(argument) is a folder without a GGUF file; give the path of one"
-            + (files.contains { $0.hasSuffix(".safetensors") }
-                ? ", made of its safetensors by llama.cpp's convert_hf_to_gguf.py" : "")
+        return files.contains { $0.hasSuffix(".safetensors") }
+            ? "\(argument) is a folder of safetensors without a config.json; fetch that and tokenizer.json, too"
+            : "\(argument) is a folder without a model; give the path of a GGUF file, or of a folder with a config.json"
     }
 
     /// The file: the argument itself, or a short name's in `Models/` here, in the package, or where `make install` puts it.
     func resolve() throws -> String {
         var isFolder: ObjCBool = false
         if FileManager.default.fileExists(atPath: argument, isDirectory: &isFolder) {
-            // A config.json's folder is enough for random weights.
             let hasConfiguration = FileManager.default.fileExists(
                 atPath: URL(filePath: argument).appending(path: "config.json").path)
             guard isFolder.boolValue, !hasConfiguration else { return argument }

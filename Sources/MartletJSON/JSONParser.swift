@@ -110,7 +110,9 @@ package struct JSONParser {
             // Keys are hashed, which takes time by the square of a run of combining marks.
             guard key.utf8.count <= Self.longestKey else { throw fault("a key has more than \(Self.longestKey) bytes") }
             // By their bytes: keys of equivalent characters are two, as `tokenizer.json` files have them.
-            guard keys.insert(Array(key.utf8)).inserted else { throw fault("the key \(key.debugDescription) is there twice") }
+            guard keys.insert(Array(key.utf8)).inserted else {
+                throw fault("the key \(key.debugDescription) is there twice")
+            }
             skipSpace()
             guard take(":") else { throw fault(": must follow a key") }
             object.members.append(JSONObject.Member(key: key, value: try value(depth: depth + 1)))

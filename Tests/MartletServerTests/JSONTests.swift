@@ -25,7 +25,9 @@ import Testing
             ])
         #expect(try parse(#"{"b": [], "a": {}, "": ""}"#) == ["b": [], "a": [:], "": ""])
         // Equivalent characters of other bytes are another key.
-        guard case .object(let object) = try parse("{\"e\u{301}\": 1, \"\u{e9}\": 2}") else { throw CancellationError() }
+        guard case .object(let object) = try parse("{\"e\u{301}\": 1, \"\u{e9}\": 2}") else {
+            throw CancellationError()
+        }
         #expect(object.members.map(\.value) == [1, 2] && object["\u{e9}"] == 2 && object["e\u{301}"] == 1)
         #expect(
             try parse(#""\"\\\/\b\f\n\r\té\u00e9\ud83d\ude00\u0000""#) == .string("\"\\/\u{8}\u{c}\n\r\té\u{e9}😀\0"))

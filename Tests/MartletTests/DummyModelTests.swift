@@ -70,7 +70,7 @@ import Testing
 
     @Test(arguments: [
         ("", "can't be used"), ("[]", "can't be used"), ("{}", "lacks model_type"),
-        ("{\"model_type\": \"gpt2\"}", "gpt2"),
+        ("{\"model_type\": \"mamba\"}", "mamba"),
         ("{\"model_type\": \"llama\"}", "max_position_embeddings"),
     ])
     func badConfigsAreExplained(_ text: String, _ expected: String) throws {
@@ -94,17 +94,18 @@ import Testing
         ("head_dim\": 16", "head_dim\": 100000", "head size is 100000"),
         ("vocab_size\": 300", "vocab_size\": 99999999999", "vocabulary size is"),
         ("hidden_layers\": 2", "hidden_layers\": 100000000", "number of layers is"),
-        ("\"llama\"", "\"gpt2\"", "gpt2"),
+        ("\"llama\"", "\"mamba\"", "mamba"),
         ("\"tie", "\"attention_bias\": true, \"tie", "biases"), ("\"tie", "\"mlp_bias\": true, \"tie", "biases"),
         ("\"tie", "\"sliding_window\": 64, \"tie", "sliding-window"),
         ("\"tie", "\"hidden_act\": \"gelu\", \"tie", "gelu"),
-        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"yarn\"}, \"tie", "yarn"),
+        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"yarn\"}, \"tie", "lacks rope_scaling.factor"),
+        ("\"tie", "\"rope_scaling\": {\"rope_type\": \"mrope\"}, \"tie", "mrope"),
         ("\"tie", "\"rope_scaling\": {\"rope_type\": \"linear\"}, \"tie", "lacks rope_scaling.factor"),
         ("\"tie", llama3(factor: "0", original: "64"), "rope_scaling.factor is 0"),
         ("\"tie", llama3(factor: "8", original: "0"), "original_max_position_embeddings is 0"),
         ("\"tie", "\"rope_theta\": -1, \"tie", "rope base is -1"),
-        ("\"tie", "\"num_local_experts\": 8, \"tie", "num_local_experts"),
-        ("\"tie", "\"partial_rotary_factor\": 0.5, \"tie", "partial_rotary_factor"),
+        ("\"tie", "\"num_local_experts\": 8, \"tie", "num_experts_per_tok"),
+        ("\"tie", "\"partial_rotary_factor\": 1.5, \"tie", "partial_rotary_factor is 1.5"),
         ("\"tie", "\"quantization_config\": {\"bits\": 4}, \"tie", "quantization_config"),
         ("\"bfloat16\"", "\"float64\"", "float64"),
         ("rms_norm_eps\": 1e-5", "rms_norm_eps\": -1", "epsilon is -1"),

@@ -3,7 +3,7 @@
 import MartletCheckpoints
 import MartletModels
 
-/// A GGUF file without its weights: its name, tokenizer and template, and the memory that its model takes.
+/// A model's file or folder without its weights: its name, tokenizer and template, and the memory that its model takes.
 ///
 /// ```swift
 /// let file = try ModelFile("model.gguf")
@@ -22,16 +22,16 @@ public struct ModelFile: Sendable {
     public let memory: ModelMemory
 
     /// - Parameters:
-    ///   - path: the file.
+    ///   - path: a GGUF file, or a folder of the hub's.
     ///   - options: those that the engine would be loaded with. The cache's format and the chat template count here.
     /// - Throws: `EngineError`, as `Engine.load` would for the same file.
     /// - Complexity: O(header), whose largest part is the vocabulary.
     public init(_ path: String, options: EngineOptions = EngineOptions()) throws(EngineError) {
         do {
-            let model = try GGUFModel(path)
+            let model = try LoadFormat.openCheckpoint(path)
             name = model.name
             contextLength = model.shape.contextLength
-            parameterCount = model.file.contents.parameterCount
+            parameterCount = model.parameterCount
             text = try ModelText(of: model, options: options)
             memory = ModelMemory(of: model.blueprint, options: options)
         } catch {

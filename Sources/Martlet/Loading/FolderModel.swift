@@ -7,7 +7,7 @@ import MartletModels
 import MartletText
 
 /// A model's folder as the hub lays it out: `config.json`, safetensors files, and its tokenizer's files.
-struct FolderModel: ModelSource {
+struct FolderModel: StoredModel {
     let name: String
     let blueprint: ModelBlueprint
     private let text: FolderText
@@ -34,15 +34,11 @@ struct FolderModel: ModelSource {
         name = URL(filePath: path).standardizedFileURL.lastPathComponent
     }
 
-    var shape: ModelShape { blueprint.shape }
-    var programs: DecoderPrograms { blueprint.programs }
-    var matrixType: ElementType { blueprint.matrixType }
+    var parameterCount: Int { tensors.tensors.reduce(0) { $0 + $1.parameterCount } }
 
     func tokenizer() throws -> Tokenizer { try text.tokenizer(vocabularySize: shape.vocabularySize) }
 
     func chatTemplateSource() throws -> String? { try text.chatTemplate() }
-
-    var weightBytes: Int { blueprint.entries.reduce(0) { $0 + $1.tensor.byteCount } }
 
     func forEachWeight(_ body: (Weight, WeightUse, HostTensor) throws -> Void) throws {
         tensors.willNeed()

@@ -34,11 +34,11 @@ struct FolderText {
         do { json = try JSONParser.parse(file, maximumDepth: Self.maximumDepth) } catch {
             throw CheckpointError(.invalidMetadata, "\(Self.join(path, "tokenizer.json")) can't be used: \(error)")
         }
-        do {
+        do throws(TokenizerError) {
             return try TokenizerFile(json).tokenizer(
                 vocabularySize: vocabularySize, bosToken: tokenText("bos_token"), eosToken: tokenText("eos_token"),
                 endTokens: endTokens)
-        } catch let error as TokenizerError {
+        } catch {
             throw CheckpointError(.unsupportedModel, "\(path): \(error)")
         }
     }
@@ -89,7 +89,9 @@ struct FolderText {
 
     // MARK: Files
 
-    private static func join(_ path: String, _ name: String) -> String { URL(filePath: path).appending(path: name).path }
+    private static func join(_ path: String, _ name: String) -> String {
+        URL(filePath: path).appending(path: name).path
+    }
 
     /// A file's bytes; nil where there is none.
     private static func bytes(_ name: String, in path: String) throws(CheckpointError) -> [UInt8]? {

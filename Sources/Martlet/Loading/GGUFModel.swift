@@ -7,7 +7,7 @@ import MartletModels
 import MartletText
 
 /// A GGUF file with all of its own.
-struct GGUFModel: ModelSource {
+struct GGUFModel: StoredModel {
     let file: GGUFFile
     let blueprint: ModelBlueprint
     let name: String
@@ -24,9 +24,8 @@ struct GGUFModel: ModelSource {
         name = try file.contents.string("general.name") ?? fileName
     }
 
-    var shape: ModelShape { blueprint.shape }
-    var programs: DecoderPrograms { blueprint.programs }
-    var matrixType: ElementType { blueprint.matrixType }
+    var parameterCount: Int { file.contents.parameterCount }
+
     func tokenizer() throws -> Tokenizer {
         do { return try Tokenizer(of: file) } catch {
             try ModelObstacles.check(file)
@@ -35,8 +34,6 @@ struct GGUFModel: ModelSource {
     }
 
     func chatTemplateSource() throws -> String? { try file.contents.string("tokenizer.chat_template") }
-
-    var weightBytes: Int { blueprint.entries.reduce(0) { $0 + $1.tensor.byteCount } }
 
     func forEachWeight(_ body: (Weight, WeightUse, HostTensor) throws -> Void) throws {
         file.willNeed()

@@ -41,7 +41,8 @@ package struct ModelReport: Encodable, Sendable {
 
     package let path: String
     package let fileBytes: Int
-    package let version: Int
+    /// What kind of file it is: `GGUF v3`, or `safetensors`.
+    package let format: String
     package let parameters: Int
     package let metadata: [Metadata]
     package let tensors: [TensorEntry]
@@ -61,7 +62,7 @@ package struct ModelReport: Encodable, Sendable {
         let header = file.contents
         path = file.path
         fileBytes = file.byteCount
-        version = Int(header.version)
+        format = "GGUF v\(header.version)"
         metadata = header.keys.compactMap { key in
             header.metadata[key].map {
                 Metadata(key: key, type: "\($0.type)", value: $0, summary: $0.abbreviated)
@@ -81,7 +82,7 @@ package struct ModelReport: Encodable, Sendable {
         var problems = ModelObstacles.of(file)
         var memory: Memory?
         if problems.isEmpty {
-            do { memory = try Self.memory(of: file) } catch { problems = ["\(error)"] }
+            do { memory = Memory(of: try ModelBlueprint(of: file)) } catch { problems = ["\(error)"] }
         }
         self.problems = problems
         self.memory = memory
@@ -91,15 +92,6 @@ package struct ModelReport: Encodable, Sendable {
         } catch {
             templateProblems = ["\(error)"]
         }
-    }
-
-    private static func memory(of file: GGUFFile) throws -> Memory {
-        let blueprint = try ModelBlueprint(of: file)
-        let memory = ModelMemory(of: blueprint, options: EngineOptions())
-        return Memory(
-            weightBytes: memory.weightBytes, cacheBytesPerToken: memory.cacheBytesPerToken,
-            contextLength: blueprint.shape.contextLength,
-            cacheBytes: memory.cacheBytes(tokens: blueprint.shape.contextLength))
     }
 }
 

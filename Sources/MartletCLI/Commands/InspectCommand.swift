@@ -9,9 +9,10 @@ import MartletCompute
 
 struct InspectCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "inspect", abstract: "Shows what a model file holds and what it needs.")
+        commandName: "inspect", abstract: "Shows what a model file holds and what it needs.",
+        discussion: "Says at the end what stands in the way where it can't be loaded.")
 
-    @Argument(help: "Path of a GGUF file, or a short name: smollm2.")
+    @Argument(help: "Path of a GGUF file or of a model's folder, or a short name: smollm2.")
     var model: ModelPath
 
     @Flag(help: "Prints JSON.")
@@ -49,7 +50,8 @@ struct InspectCommand: AsyncParsableCommand {
             Terminal.write(try ProgramReport(path: model.resolve(), options: options).text)
             return
         }
-        let report = ModelReport(of: try GGUFFile(path: model.resolve()))
+        let path = try model.resolve()
+        let report = try ModelPath.isFolder(path) ? ModelReport(folder: path) : ModelReport(of: GGUFFile(path: path))
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -145,7 +147,7 @@ extension ModelReport {
             memory.add("  together", (estimate.weightBytes + estimate.cacheBytes).formattedBytes)
         }
         return """
-            \(path): GGUF v\(version), \(fileBytes.formattedBytes), \(parameters.formattedCount) parameters
+            \(path): \(format), \(fileBytes.formattedBytes), \(parameters.formattedCount) parameters
 
             metadata
             \(metadata.text)

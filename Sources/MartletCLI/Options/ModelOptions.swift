@@ -11,7 +11,7 @@ package struct ModelOptions: ParsableArguments {
 
     @Argument(
         help:
-            "Path of a GGUF file, or a short name: smollm2. With --load-format dummy also of a config.json or its folder."
+            "Path of a GGUF file, or of a folder of safetensors as the hub has it, or a short name: smollm2. With --load-format dummy a config.json is enough."
     )
     package var model: ModelPath
 

@@ -52,6 +52,13 @@ package final class SafetensorsFolder {
         if names.contains("model.safetensors") { return "model.safetensors" }
         let weights = names.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix("consolidated") }
         if weights.count == 1, let only = weights.first { return only }
+        let others = names.filter { $0.hasSuffix(".gguf") }
+        guard others.isEmpty || !weights.isEmpty else {
+            throw CheckpointError(
+                .notReadable,
+                "\(path) holds no safetensors file; give one of its GGUF files: \(others.prefix(5).joined(separator: ", "))"
+            )
+        }
         let isPickled = names.contains { $0.hasSuffix(".bin") || $0.hasSuffix(".pt") || $0.hasSuffix(".pth") }
         throw CheckpointError(
             .notReadable,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import MartletCheckpoints
 import MartletCompute
 
 /// GLM-4-0414: norms on both sides, half of each head rotated.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import MartletCheckpoints
 import MartletCompute
 
 /// gpt-oss: experts with biases and clamped gates, sinks, a window in every other layer.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import MartletCheckpoints
 import MartletCompute
 
 /// MiniMax-M2: norms of a row's whole q and k, half of each head rotated, experts by sigmoid scores.

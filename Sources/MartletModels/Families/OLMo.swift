@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import MartletCheckpoints
 import MartletCompute
 
 /// OLMo 2 and 3: norms behind attention and feed-forward alone, and of a row's whole q and k. OLMo 3 has a window in three

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import MartletCheckpoints
 import MartletCompute
 
 /// Seed-OSS: Qwen 2 with a name of its own for the second norm.

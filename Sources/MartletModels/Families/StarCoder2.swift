@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package import MartletCheckpoints
 import MartletCompute
 
 /// StarCoder 2: layer norms, biases everywhere, feed-forward without a gate.

@@ -154,7 +154,8 @@ package enum RowSelection: Hashable, Sendable {
         case .all: stored
         case .part(_, let parts): stored % parts == 0 ? stored / parts : nil
         case .every(let step, _): stored % step == 0 ? stored / step : nil
-        case .byPart(let parts, let heads): heads > 0 && stored % (parts * heads) == 0 ? stored : nil
+        case .byPart(let parts, let heads):
+            heads > 0 && stored % heads == 0 && stored / heads % parts == 0 ? stored : nil
         }
     }
 

@@ -77,8 +77,9 @@ package struct HuggingFaceMetadata: ModelMetadata {
     }
 
     /// The field's value; of a list the layer's.
-    private func element(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> (key: String, value: JSONValue)?
-    {
+    private func element(_ field: MetadataField, layer: Int?) throws(CheckpointError) -> (
+        key: String, value: JSONValue
+    )? {
         guard let (key, value) = find(field, layer: layer) else { return nil }
         guard let layer, case .array(let list) = value else { return (key, value) }
         guard list.indices.contains(layer) else {
@@ -91,8 +92,13 @@ package struct HuggingFaceMetadata: ModelMetadata {
         CheckpointError(.wrongMetadataType, "\(path) can't be used: \(key) must be \(expected)")
     }
 
+    /// The key that is there; of an absent field the one that stands in an object which is.
     package func key(_ field: MetadataField) -> String {
-        find(field)?.key ?? field.config.first ?? field.gguf.first ?? ""
+        if let found = find(field) { return found.key }
+        let inObject = field.config.first { key in
+            key.lastIndex(of: ".").map { value(String(key[..<$0])) != nil } ?? false
+        }
+        return inObject ?? field.config.first { !$0.contains(".") } ?? field.config.first ?? field.gguf.first ?? ""
     }
 
     /// The language model's kind; of a model of several kinds of input its own where it says none.
@@ -134,7 +140,8 @@ package struct HuggingFaceMetadata: ModelMetadata {
         case (.integer(1), _?): return true
         case (.string("sliding_attention"), _?): return true
         case (.string("full_attention"), _?): return false
-        case (.string(let pattern), let layer?) where !pattern.isEmpty && pattern.utf8.allSatisfy(Self.letters.contains):
+        case (.string(let pattern), let layer?)
+        where !pattern.isEmpty && pattern.utf8.allSatisfy(Self.letters.contains):
             return Array(pattern.utf8)[layer % pattern.utf8.count] == UInt8(ascii: "L")
         case (.string(let kind), _?):
             throw CheckpointError(

@@ -124,12 +124,14 @@ extension MetadataField {
     package static let normEpsilon = MetadataField(
         gguf: "attention.layer_norm_epsilon", config: "layer_norm_eps", "norm_eps", "norm_epsilon",
         "layer_norm_epsilon")
-    package static let experts = MetadataField(gguf: "expert_count", config: "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+    package static let experts = MetadataField(
+        gguf: "expert_count", config: "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
     package static let chosenExperts = MetadataField(
         gguf: "expert_used_count", config: "num_experts_per_tok", "moe_k", "top_k_experts")
     package static let expertSize = MetadataField(
         gguf: "expert_feed_forward_length", config: "moe_intermediate_size")
-    package static let sharedExperts = MetadataField(gguf: "expert_shared_count", config: "n_shared_experts", "moe_num_shared_experts")
+    package static let sharedExperts = MetadataField(
+        gguf: "expert_shared_count", config: "n_shared_experts", "moe_num_shared_experts")
     package static let sharedExpertSize = MetadataField(
         gguf: "expert_shared_feed_forward_length", config: "shared_expert_intermediate_size")
     package static let leadingDenseLayers = MetadataField(

@@ -177,7 +177,8 @@ extension AttentionHeads {
             throw CheckpointError(.unsupportedModel, "keys of \(headSize) and values of \(valueSize) elements")
         }
         var keyValueHeads = try metadata.count(.keyValueHeads, layer: layer)
-        if !isWindowed, let own = try metadata.count(.fullKeyValueHeads), !metadata.holds("attn_v.weight", layer: layer) {
+        if !isWindowed, let own = try metadata.count(.fullKeyValueHeads), !metadata.holds("attn_v.weight", layer: layer)
+        {
             keyValueHeads = own
         }
         try self.init(

@@ -92,7 +92,8 @@ package struct TokenizerFile {
             }
             guard id < size else { continue }
             if entry["single_word"]?.flag == true {
-                throw Self.invalid("the token \(PromptText(text).abbreviated) must be a whole word, which is not supported")
+                throw Self.invalid(
+                    "the token \(PromptText(text).abbreviated) must be a whole word, which is not supported")
             }
             tokens.append(
                 AddedToken(
@@ -146,7 +147,9 @@ package struct TokenizerFile {
         var pairs: [(left: [UInt8], right: [UInt8])] = []
         for rule in model["merges"]?.elements ?? [] {
             if let text = rule.text {
-                guard let space = text.dropFirst().firstIndex(of: " ") else { throw Self.invalid("a merge has one part") }
+                guard let space = text.dropFirst().firstIndex(of: " ") else {
+                    throw Self.invalid("a merge has one part")
+                }
                 pairs.append((try bytes(text[..<space]), try bytes(text[text.index(after: space)...])))
             } else {
                 guard let parts = rule.elements, parts.count == 2, let left = parts[0].text, let right = parts[1].text
@@ -249,7 +252,8 @@ package struct TokenizerFile {
             return result
         case "TemplateProcessing":
             let pieces = json["single"]?.elements ?? []
-            guard let text = pieces.firstIndex(where: { $0["Sequence"] != nil }), text <= 1, pieces.count <= text + 2 else {
+            guard let text = pieces.firstIndex(where: { $0["Sequence"] != nil }), text <= 1, pieces.count <= text + 2
+            else {
                 throw Self.unsupported("post_processor", json)
             }
             func id(_ piece: JSONValue) throws(TokenizerError) -> Int32 {
