@@ -104,8 +104,11 @@ import Testing
         // A value ends where the next key or the end begins; nested objects are changed by their parts.
         let keys = folder.config.matches(of: #/"([a-z_0-9]+)":(-?[0-9.e+-]+|"[^"]*"|true|false|null|\[[^\[\]]*\])/#)
         #expect(keys.count > 8)
-        for key in keys {
-            for value in values {
+        // All of them together see each value in the place of each key, many times over.
+        let first = HubFolder.all.firstIndex { $0.name == folder.name } ?? 0
+        for (number, key) in keys.enumerated() {
+            for step in 0..<5 {
+                let value = values[(first + number + step * 3) % values.count]
                 var config = folder.config
                 config.replaceSubrange(key.output.2.startIndex..<key.output.2.endIndex, with: value)
                 try written.write(Array(config.utf8), to: "config.json")
