@@ -41,6 +41,7 @@ import Testing
         let (tensors, folder) = try tensors([
             Tensor("lm_head.weight", "F32", [2, 3]), Tensor("vision_tower.layers.0.mlp.up_proj.weight", "F32", [2, 3]),
             Tensor("model.layers.0.self_attn.rotary_emb.inv_freq", "F32", [2]), Tensor("model.unheard.of", "F32", [1]),
+            Tensor("h.0.attn.bias", "F32", [1]), Tensor("transformer.h.11.attn.masked_bias", "F32", [1]),
             Tensor("model.layers.0.mlp.strange", "I32", [1]),
         ])
         defer { withExtendedLifetime(folder) {} }

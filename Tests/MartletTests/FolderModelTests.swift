@@ -4,6 +4,7 @@ import Foundation
 import Martlet
 import MartletCheckpoints
 import MartletTestSupport
+import MartletText
 import Testing
 
 /// Models in the hub's own form.
@@ -66,6 +67,28 @@ import Testing
         var count = 0
         for try await piece in try engine.generate(request) { count += piece.tokens.count }
         #expect(count == 5)
+    }
+
+    @Test func modelsOfEmbeddingsAreRefused() throws {
+        var folder = try #require(HubFolder.all.first { $0.name == "gemma3" })
+        folder.config = folder.config.replacing(
+            "\"use_bidirectional_attention\":false", with: "\"use_bidirectional_attention\":true")
+        #expect(try ModelReport(folder: folder.write().path).problems.joined().contains("use_bidirectional_attention"))
+        folder.config = folder.config.replacing(
+            "\"use_bidirectional_attention\":true", with: "\"use_bidirectional_attention\":\"vision\"")
+        #expect(try ModelReport(folder: folder.write().path).problems.isEmpty)
+    }
+
+    /// A tokenizer is read without the weights.
+    @Test func tokenizersAreReadAlone() throws {
+        let folder = try #require(HubFolder.all.first { $0.name == "gemma3_mm" })
+        let written = try folder.write()
+        try written.remove("model.safetensors")
+        #expect(try Tokenizer(ofModelAt: written.path).encode("aé") == [0x61, 0xc3, 0xa9])
+        let file = try TinyModel().write()
+        #expect(try Tokenizer(ofModelAt: file.path).vocabularySize == 268)
+        let error = try #require(throws: CheckpointError.self) { try ModelQuantizer(path: written.path, type: .q8_0) }
+        #expect(error.message.contains("--quantization"))
     }
 
     /// A folder that lacks a file, or holds a broken one, is refused by that file's name.

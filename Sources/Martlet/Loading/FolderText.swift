@@ -3,7 +3,8 @@
 import FoundationEssentials
 import MartletCheckpoints
 import MartletJSON
-import MartletText
+import MartletModels
+package import MartletText
 
 /// The files of a model's folder that say how text becomes tokens, and conversations text.
 struct FolderText {
@@ -115,5 +116,21 @@ struct FolderText {
             throw CheckpointError(.invalidMetadata, "\(join(path, name)) can't be used: it is not a JSON object")
         }
         return object
+    }
+}
+
+extension Tokenizer {
+    /// The tokenizer of a GGUF file, which may hold nothing else, or of a folder of the hub's.
+    package init(ofModelAt path: String) throws {
+        var isFolder = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder else {
+            self = try Tokenizer(of: GGUFFile(path: path))
+            return
+        }
+        let config = try HuggingFaceMetadata(MappedFile(path: URL(filePath: path).appending(path: "config.json").path))
+        let family = try ModelFamilies.family(of: config)
+        let size = try config.with(defaults: family.hubDefaults, tensors: nil).vocabularySize
+        try ModelShape.check(size, 1...(1 << 22), "the vocabulary size")
+        self = try FolderText(path: path).tokenizer(vocabularySize: size)
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import FoundationEssentials
 import MartletCPU
 import MartletCheckpoints
 package import MartletCompute
@@ -28,6 +29,13 @@ package struct ModelQuantizer {
     /// - Throws: for a file that can't be loaded, or whose matrices are quantised.
     package init(path: String, type: ElementType, threads: Int? = nil) throws {
         precondition(Self.types.contains(type), "only some types can be written")
+        var isFolder = false
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder {
+            throw CheckpointError(
+                .unsupportedModel,
+                "\(path) is a folder; quantize reads GGUF files, and --quantization quantises a folder's model while it is loaded"
+            )
+        }
         let model = try GGUFModel(path)
         // A file that can't be served is refused.
         _ = try model.tokenizer()

@@ -103,7 +103,7 @@ struct BenchServeCommand: AsyncParsableCommand {
         if let plot { try Terminal.requireWritable(plot) }
         let file = resultFile
         if let file { try Terminal.requireWritable(file) }
-        let tokenizer = try Tokenizer(of: GGUFFile(path: model.resolve()))
+        let tokenizer = try Tokenizer(ofModelAt: model.resolve())
         let workload = try prompts.workload(tokenizer)
         let url = serverURL
         let client = OpenAIClient(

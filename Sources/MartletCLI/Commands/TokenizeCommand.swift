@@ -3,14 +3,13 @@
 import ArgumentParser
 import Foundation
 import Martlet
-import MartletCheckpoints
 import MartletText
 
 struct TokenizeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenize", abstract: "Shows the tokens of a text.")
 
-    @Argument(help: "Path of a GGUF file, or a short name: smollm2.")
+    @Argument(help: "Path of a GGUF file or of a model's folder, or a short name: smollm2.")
     var model: ModelPath
 
     @Argument(help: "The text; - reads it from standard input.")
@@ -29,7 +28,7 @@ struct TokenizeCommand: AsyncParsableCommand {
 
     func run() async throws {
         FileFaults.exitCleanly()
-        let tokenizer = try Tokenizer(of: GGUFFile(path: model.resolve()))
+        let tokenizer = try Tokenizer(ofModelAt: model.resolve())
         let text = text == "-" ? try Terminal.readInput() : text
         let tokens = tokenizer.encode(text, parsingSpecials: parseSpecial, addingBOS: bos)
         if json {

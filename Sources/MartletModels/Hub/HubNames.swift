@@ -132,9 +132,10 @@ package struct HubNames {
             "embed_audio", "mm_projector", "patch_merger",
         ]
         if fields.prefix(3).contains(where: leftOut.contains) { return true }
-        return ["rotary_emb.inv_freq", "attn.bias", "attn.masked_bias"].contains {
-            stored.hasSuffix(".\($0)") && (stored.contains(".h.") || $0.hasPrefix("rotary"))
-        }
+        // GPT-2's masks: `h.0.attn.bias`.
+        let isMask = fields.last == "bias" || fields.last == "masked_bias"
+        if isMask, fields.suffix(4).first == "h", fields.dropLast().last == "attn" { return true }
+        return stored.hasSuffix(".rotary_emb.inv_freq")
     }
 }
 

@@ -224,6 +224,8 @@ extension MetadataField {
         (layerEmbeddingSize, [0]),
     ]
 
+    static let seesLaterTokens = MetadataField(config: "use_bidirectional_attention")
+
     /// How a model's last rows become one embedding; 0 for models that draw tokens.
     static let pooling = MetadataField(gguf: "pooling_type")
 

@@ -58,6 +58,12 @@ extension ModelShape {
         if let activation = try metadata.text(.activation), !traits.feedForward.hubNames.contains(activation) {
             throw CheckpointError(.unsupportedModel, "the activation \(activation.debugDescription) is not supported")
         }
+        // Some say of which kinds of input alone, in words.
+        let seesLaterTokens = (try? metadata.flag(.seesLaterTokens)) ?? false
+        if seesLaterTokens {
+            throw CheckpointError(
+                .unsupportedModel, "attention to later tokens (\(metadata.key(.seesLaterTokens))) is not supported")
+        }
         if let pooling = try metadata.count(.pooling), pooling > 0 {
             throw CheckpointError(
                 .unsupportedModel,

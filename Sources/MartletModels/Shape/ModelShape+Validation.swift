@@ -7,7 +7,7 @@ package import MartletCompute
 extension ModelShape {
     package static let layerCounts = 1...1024
 
-    static func check(_ value: Int, _ range: ClosedRange<Int>, _ name: String) throws(CheckpointError) {
+    package static func check(_ value: Int, _ range: ClosedRange<Int>, _ name: String) throws(CheckpointError) {
         guard range.contains(value) else {
             throw CheckpointError(.invalidMetadata, "\(name) is \(value); it must be in \(range)")
         }
