@@ -104,6 +104,11 @@ import Testing
         ("\"tie", llama3(factor: "0", original: "64"), "rope_scaling.factor is 0"),
         ("\"tie", llama3(factor: "8", original: "0"), "original_max_position_embeddings is 0"),
         ("\"tie", "\"rope_theta\": -1, \"tie", "rope base is -1"),
+        (
+            "\"tie",
+            "\"rotary_dim\": 9223372036854775807, \"rope_scaling\": {\"rope_type\": \"proportional\", \"partial_rotary_factor\": 0.5}, \"tie",
+            "rotary dimensions"
+        ),
         ("\"tie", "\"num_local_experts\": 8, \"tie", "num_experts_per_tok"),
         ("\"tie", "\"partial_rotary_factor\": 1.5, \"tie", "partial_rotary_factor is 1.5"),
         ("\"tie", "\"quantization_config\": {\"bits\": 4}, \"tie", "quantization_config"),

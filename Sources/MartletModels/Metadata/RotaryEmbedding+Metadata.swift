@@ -57,7 +57,11 @@ extension RotaryEmbedding {
         reading metadata: any ModelMetadata, headSize: Int, isWindowed: Bool
     ) throws(CheckpointError) -> Int {
         if isWindowed, let own = try metadata.count(.windowRopeDimensions) { return own }
-        if let count = try metadata.count(.ropeDimensions) { return count }
+        if let count = try metadata.count(.ropeDimensions) {
+            // What is worked out of it is allocated before the shape is validated.
+            try ModelShape.check(count, 2...headSize, "the number of rotary dimensions")
+            return count
+        }
         // Proportional ones all turn, but for those whose frequency is divided by next to infinity.
         if !isWindowed, try metadata.text(.ropeScaling) == Scaling.proportionalType { return headSize }
         let field = isWindowed ? MetadataField.windowPartialRotaryFactor : .partialRotaryFactor
